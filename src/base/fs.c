@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* The group whose members may read the agent's secrets; see packaging/deploy-agent.sysusers. */
+static const char agent_group[] = "deploy-agent";
+
+static int read_descriptor(struct arena *arena, int fd, const char *path, size_t max, char **ret, size_t *ret_len,
+                           struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_errno(err, "%s", path);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_INVALID, 0, "%s: not a regular file", path);
+    if ((uint64_t)st.st_size > max)
+        return error_set(err, ERR_INVALID, 0, "%s: larger than %zu bytes", path, max);
+    size_t size = (size_t)st.st_size, have = 0;
+    char *data = arena_alloc(arena, size + 1);
+    while (have < size) {
+        ssize_t n = read(fd, data + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, "reading %s", path);
+        if (n == 0)
+            break;
+        have += (size_t)n;
+    }
+    data[have] = '\0';
+    *ret = data;
+    *ret_len = have;
+    return 0;
+}
+
+int fs_read(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len, struct error *err)
+{
+    /* O_NONBLOCK: a FIFO in the place of a file must not hang us */
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, "%s", path);
+    return read_descriptor(arena, fd, path, max, ret, ret_len, err);
+}
+
+static int check_private(int fd, const char *path, struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_errno(err, "%s", path);
+    const struct group *group = getgrnam(agent_group);
+    bool ours = group && st.st_gid == group->gr_gid;
+    if (st.st_mode & (S_IROTH | S_IWOTH))
+        return error_set(err, ERR_INVALID, 0,
+                         "%s: holds secrets and its mode %04o lets every user %s it; mend it with: "
+                         "chgrp %s %s && chmod 0640 %s",
+                         path, (unsigned)(st.st_mode & 07777), st.st_mode & S_IROTH ? "read" : "write", agent_group, path,
+                         path);
+    if ((st.st_mode & (S_IRGRP | S_IWGRP)) && !ours && st.st_gid != 0)
+        return error_set(err, ERR_INVALID, 0,
+                         "%s: holds secrets and the members of group %u may read it; mend it with: chgrp %s %s", path,
+                         (unsigned)st.st_gid, agent_group, path);
+    return 0;
+}
+
+int fs_read_private(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len, struct error *err)
+{
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, "%s", path);
+    if (check_private(fd, path, err) < 0)
+        return -1;
+    return read_descriptor(arena, fd, path, max, ret, ret_len, err);
+}
+
+int fs_mkdir(const char *path, unsigned mode, struct error *err)
+{
+    cleanup_free char *copy = strdup(path);
+    if (!copy)
+        abort();
+    for (char *p = copy + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            return error_errno(err, "creating the folder %s", copy);
+        *p = '/';
+    }
+    if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
+        return error_errno(err, "creating the folder %s", copy);
+    struct stat st;
+    if (stat(copy, &st) < 0)
+        return error_errno(err, "%s", copy);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(err, ERR_INVALID, 0, "%s: not a folder", copy);
+    return 0;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int sync_folder_of(const char *path)
+{
+    cleanup_free char *copy = strdup(path);
+    if (!copy)
+        abort();
+    cleanup_close int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -1 : fsync(fd);
+}
+
+int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mode, struct error *err)
+{
+    struct arena arena = {0};
+    char *temp = arena_printf(&arena, "%s.new-XXXXXX", path);
+    cleanup_close int fd = mkostemp(temp, O_CLOEXEC);
+    int r = 0;
+    if (fd < 0 || fchmod(fd, (mode_t)mode) < 0 || write_all(fd, data, len) < 0 || fsync(fd) < 0 ||
+        rename(temp, path) < 0 || sync_folder_of(path) < 0) {
+        r = error_errno(err, "writing %s", path);
+        if (fd >= 0)
+            unlink(temp);
+    }
+    arena_release(&arena);
+    return r;
+}
+
+int fs_lock(const char *path, int *ret_fd, struct error *err)
+{
+    cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0)
+        return error_errno(err, "opening the lock %s", path);
+    char text[32] = "";
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return error_errno(err, "locking %s", path);
+        ssize_t n = pread(fd, text, sizeof text - 1, 0);
+        text[n > 0 ? n : 0] = '\0';
+        return error_set(err, ERR_CONFLICT, 0, "%s is held by process %.*s", path, (int)strcspn(text, "\n"), text);
+    }
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0)
+        return error_errno(err, "writing the lock %s", path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}

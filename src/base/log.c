@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/log.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <systemd/sd-journal.h>
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "base/str.h"
+
+static enum log_level max_level = LOG_LEVEL_INFO;
+static char context_stack[64], context_deployment[32], context_commit[48], context_step[96];
+
+static void set_field(char *field, size_t size, const char *value)
+{
+    snprintf(field, size, "%s", value ? value : "");
+}
+
+void log_context(const char *stack, int64_t deployment, const char *commit)
+{
+    set_field(context_stack, sizeof context_stack, stack);
+    set_field(context_commit, sizeof context_commit, commit);
+    context_deployment[0] = '\0';
+    if (deployment)
+        snprintf(context_deployment, sizeof context_deployment, "%" PRId64, deployment);
+    context_step[0] = '\0';
+}
+
+void log_context_step(const char *step)
+{
+    set_field(context_step, sizeof context_step, step);
+}
+
+void log_set_level(enum log_level level)
+{
+    max_level = level;
+}
+
+static const struct {
+    const char *name;
+    enum log_level level;
+} level_names[] = {{"err", LOG_LEVEL_ERR},
+                   {"warning", LOG_LEVEL_WARNING},
+                   {"notice", LOG_LEVEL_NOTICE},
+                   {"info", LOG_LEVEL_INFO},
+                   {"debug", LOG_LEVEL_DEBUG}};
+
+int log_level_parse(const char *name, enum log_level *ret)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcmp(name, level_names[i].name) == 0) {
+            *ret = level_names[i].level;
+            return 0;
+        }
+    return -1;
+}
+
+static void to_journal(struct arena *arena, enum log_level level, const char *message_id, const char *text)
+{
+    const struct {
+        const char *name, *value;
+    } fields[] = {{"MESSAGE_ID", message_id},           {"STACK", context_stack},   {"DEPLOYMENT", context_deployment},
+                  {"COMMIT", context_commit},           {"STEP", context_step}};
+    struct iovec iov[8];
+    size_t n = 0;
+    char *parts[8];
+    parts[n++] = arena_printf(arena, "MESSAGE=%s", text);
+    parts[n++] = arena_printf(arena, "PRIORITY=%d", (int)level);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (fields[i].value && *fields[i].value)
+            parts[n++] = arena_printf(arena, "%s=%s", fields[i].name, fields[i].value);
+    for (size_t i = 0; i < n; i++)
+        iov[i] = (struct iovec){parts[i], strlen(parts[i])};
+    sd_journal_sendv(iov, (int)n);
+}
+
+static const char *level_name(enum log_level level)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (level_names[i].level == level)
+            return level_names[i].name;
+    return "info";
+}
+
+void log_line(enum log_level level, const char *message_id, const char *format, ...)
+{
+    if (level > max_level)
+        return;
+    struct arena arena = {0};
+    va_list ap;
+    va_start(ap, format);
+    const char *text = arena_vprintf(&arena, format, ap);
+    va_end(ap);
+    text = secret_redact(&arena, text);
+    text = str_clean(&arena, text, strlen(text), false, 8192);
+    /* set by systemd for services whose stderr is the journal */
+    if (getenv("JOURNAL_STREAM"))
+        to_journal(&arena, level, message_id, text);
+    else if (context_deployment[0])
+        fprintf(stderr, "%s: [%s #%s] %s\n", level_name(level), context_stack, context_deployment, text);
+    else if (context_stack[0])
+        fprintf(stderr, "%s: [%s] %s\n", level_name(level), context_stack, text);
+    else
+        fprintf(stderr, "%s: %s\n", level_name(level), text);
+    arena_release(&arena);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Fork and exec, never bare fork. The child gets default signals, an empty signal mask, /dev/null as
+ * stdin, the environment given, no other descriptor, and SIGTERM when its parent dies if asked for.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "agent/error.h"
+#include "base/str.h"
+
+struct proc_options {
+    const char *const *argv; /* argv[0] is the absolute path */
+    const char *const *env;  /* NULL: a minimal environment (PATH, LANG=C.UTF-8, TZ, JOURNAL_STREAM, FAULTS) */
+    int stdout_fd;           /* -1: inherited */
+    int stderr_fd;           /* -1: inherited */
+    bool die_with_parent;
+};
+
+int proc_spawn(const struct proc_options *options, pid_t *ret_pid, struct error *err) MUST_CHECK;
+
+/* Runs to the end with a deadline (TERM, 2 s, KILL); output of stdout up to max bytes. */
+int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, struct str *ret_output,
+             int *ret_status, struct error *err) MUST_CHECK;
+
+/* Path of a program of ours: beside the running executable, else PKGLIBEXECDIR. In the arena. */
+char *proc_sibling(struct arena *arena, const char *name);
+
+/* TERM and INT set this flag (and interrupt waits); worker code looks at it at each safe point. */
+void proc_catch_stop(void);
+bool proc_stop_requested(void);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One question to one task: is it well? A check that could not be asked has failed, with the reason. */
+
+#include <stdbool.h>
+
+#include "agent/release.h"
+
+struct checker; /* keeps connections and compiled expressions */
+
+struct check_result {
+    bool passed;
+    unsigned status; /* HTTP; 0: no answer */
+    char text[256];  /* "200", "500", "no answer within 5s", "body does not match" */
+};
+
+int checker_open(struct checker **ret, struct error *err) MUST_CHECK;
+void checker_close(struct checker *checker);
+/* socket: a unix socket whose connections end at the task (relay_target()). */
+void checker_ask(struct checker *checker, const struct health_check *check, const char *socket, struct check_result *ret);
+/* Is the check's body expression valid? For refusing it at plan time. */
+int check_validate(const struct health_check *check, struct error *err) MUST_CHECK;

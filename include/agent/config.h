@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * agent.conf as structs. config_load() reads, checks and completes; nothing else reads the file.
+ * All strings live in the config's arena and are never NULL unless said so. Durations are in µs.
+ * Errors name file, line and key: "/etc/deploy-agent/agent.conf:12: [stack web] poll_interval: …";
+ * all errors of a file are listed, one per line.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/error.h"
+#include "agent/log.h"
+#include "base/arena.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/deploy-agent/agent.conf"
+
+enum act { ACT_LEADER, ACT_ALWAYS, ACT_NEVER };
+enum resolve_image { RESOLVE_ALWAYS, RESOLVE_CHANGED };
+enum on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HALT };
+enum drift_policy { DRIFT_REPORT, DRIFT_IGNORE };
+
+struct stack_config {
+    const char *name; /* [a-z0-9][a-z0-9_-]*, at most 48 bytes; Swarm's namespace */
+    const char *repository, *branch;
+    char **files; /* NULL-terminated, at least one; paths from the repository's root */
+    size_t n_files;
+    int64_t poll_interval_us;
+    const char *env_file; /* NULL: none */
+    const char *username, *token_file, *ssh_key, *known_hosts,
+        *ca_file; /* NULL: not set, but known_hosts has a default */
+    bool insecure;
+    enum resolve_image resolve_image;
+    int64_t image_wait_us;
+    char **image_of_commit; /* image repositories, NULL-terminated, may be empty */
+    char **image_paths;     /* NULL-terminated, default "." */
+    bool follow_tags;
+    enum on_failure on_failure;
+    enum drift_policy drift;
+    bool prune;
+    bool approve;
+    unsigned line; /* of the section header */
+};
+
+struct config {
+    struct arena arena;
+    const char *path;
+    const char *state_dir, *run_dir;
+    const char *docker; /* unix:///var/run/docker.sock */
+    enum act act;
+    enum log_level log_level;
+    unsigned parallel;
+    unsigned *control_uids;
+    size_t n_control_uids;
+    const char *registry_auth_file; /* NULL: none */
+    unsigned records_keep;
+    const char *http_listen;     /* NULL: no HTTP */
+    struct stack_config *stacks; /* in file order */
+    size_t n_stacks;
+};
+
+int config_load(const char *path, struct config *ret, struct error *err) MUST_CHECK;
+/* The first half of it: the file's text, refused when every user may write it, or when it is larger than 1
+ * MiB. */
+int config_read(struct arena *arena, const char *path, char **ret_text, size_t *ret_len,
+                struct error *err) MUST_CHECK;
+/* Pure: the same from memory; `path` is for messages. Files that it names are not looked at. */
+int config_parse(const char *path, const char *text, size_t len, struct config *ret,
+                 struct error *err) MUST_CHECK;
+void config_release(struct config *config);
+const struct stack_config *config_stack(const struct config *config, const char *name); /* NULL: none */
+
+/* STATE_DIR/journal.db, RUN_DIR/control.sock, STATE_DIR/repo/…: one place knows them */
+char *config_journal_path(struct arena *arena, const struct config *config);
+char *config_control_path(struct arena *arena, const struct config *config);
+char *config_repo_path(struct arena *arena, const struct config *config, const struct stack_config *stack);
+char *config_lock_path(struct arena *arena, const struct config *config, const char *stack);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Events a person may have to act on: MESSAGE_ID of the line in the systemd journal. Each has an entry in
+ * packaging/deploy-agent.catalog (`journalctl -x`): what happened, is production affected, what to do next.
+ * agentd logs all of them, with STACK=, DEPLOYMENT= and COMMIT= where they apply. Never change an id.
+ *
+ *     journalctl MESSAGE_ID=2fc604f9717b4f32aa6fd78b7adabd38
+ */
+
+#define MESSAGE_DEPLOYMENT_STARTED     "bc71e93dfa284ba497c6420bb2690955"
+#define MESSAGE_DEPLOYMENT_SUCCEEDED   "99ba14c493894d318892db2e578412fc"
+#define MESSAGE_DEPLOYMENT_FAILED      "2fc604f9717b4f32aa6fd78b7adabd38"
+#define MESSAGE_DEPLOYMENT_ROLLED_BACK "69c0e999b2f04e35b2d7efd5e9ce0529"
+#define MESSAGE_DEPLOYMENT_HALTED      "fb9d04f8b12c483580c8a794e3258898"
+#define MESSAGE_DEPLOYMENT_STUCK       "1b214449e4384dafbb5ff7d567402102"
+#define MESSAGE_POLL_FAILING           "06ffad91d86b4b36b4b8c5e49b25e0d8"
+#define MESSAGE_POLL_RECOVERED         "e7a599a19c594c78bc8228db09ca320a"
+#define MESSAGE_APPROVAL_NEEDED        "150e3da134254ac7a9d185bb2056fa4a"
+#define MESSAGE_RELOAD_REFUSED         "a7727eee59864706af50b3e8674b78d9"
+#define MESSAGE_RECORD_UNUSABLE        "31b7b279fa5042ed8d6fbb3ab2ab0914"

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * PostgreSQL. src/pg is the only user of libpq-fe.h. For now: is the server ready for migrations? The facts
+ * are from https://www.postgresql.org/docs/15/libpq-connect.html and were measured on PostgreSQL 15.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/error.h"
+#include "base/arena.h"
+
+struct pg_url {
+    const char *user, *password; /* NULL: not given */
+    const char *host, *dbname;
+    unsigned port; /* 5432 when not given */
+    const char **dropped; /* names of parameters that were not understood, NULL-terminated */
+};
+
+/*
+ * postgresql://user:password@host:port/name?… in the spellings of libpq, SQLAlchemy (postgresql+psycopg2) and
+ * dj-database-url (postgis, pgsql). The error text never holds the password.
+ */
+int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, struct error *err) MUST_CHECK;
+
+struct pg_login {
+    const char *server_start; /* pg_postmaster_start_time(): two logins with one value saw one server */
+    int server_version;       /* 150004 */
+};
+
+/*
+ * One login and SELECT 1. socket_folder: of the relay's socket (named .s.PGSQL.PORT); NULL: TCP to url->host.
+ * ERR_UNAVAILABLE: not yet (starting, no answer, too many connections): try again. ERR_REFUSED: credentials or database do
+ * not exist, the text says what to do. ERR_CONFLICT: a standby, or read-only.
+ */
+int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder, const char *application_name,
+             int64_t timeout_us, struct pg_login *ret, struct error *err) MUST_CHECK;

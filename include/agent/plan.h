@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The plan: what has to happen so that the observed state becomes the desired one. A pure function of the
+ * manifest, the observed objects, the images' digests and the record of the last success; computed before the
+ * first effect and saved in the journal as steps. `agentctl plan` shows the same.
+ *
+ * An empty plan: no object differs and no step changed since the last success. Then nothing is sent.
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/error.h"
+#include "agent/journal.h"
+#include "agent/manifest.h"
+#include "base/arena.h"
+
+/* What the engine has of this stack: the engine's own lists. */
+struct observed {
+    json_t *services; /* those with the stack's namespace label */
+    json_t *networks; /* all of the swarm: names for IDs, externals */
+    json_t *secrets, *configs;
+    const char *api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
+};
+void observed_release(struct observed *observed);
+
+struct plan_image {
+    const char *service;   /* key */
+    const char *reference; /* as sent without digest: "127.0.0.1:5000/web:latest" */
+    const char *digest;    /* sha256:…; NULL: the reference has one, or none is known (platforms NULL then) */
+    json_t *platforms;     /* borrowed; NULL: none */
+};
+
+/* Fingerprint of a step in the last success. */
+struct plan_fingerprint {
+    const char *step, *fingerprint;
+};
+
+struct plan_input {
+    const struct manifest *manifest;
+    const struct observed *observed;
+    const struct plan_image *images; /* one per service */
+    size_t n_images;
+    const struct plan_fingerprint *fingerprints;
+    size_t n_fingerprints;
+    bool first_deploy;       /* no success on record */
+    const bool *paths_changed; /* per release step: did its `changed` paths change since the last success */
+    const json_t *retained;  /* array of specs of retained rollback targets: their configs and secrets are kept */
+    const char *commit;      /* 40 hex digits */
+    const char *salt;
+    bool prune;
+    const char *const *extra_warnings; /* NULL-terminated, may be NULL */
+};
+
+struct plan {
+    struct arena arena;
+    bool empty;
+    struct plan_rows rows; /* what the journal saves; rows.plan is the JSON of `agentctl plan --json` */
+    json_t *json;          /* the same as a value; owned */
+    json_t *owned;         /* array that keeps other values alive */
+};
+
+/* Step kinds, as stored in the journal and as steps/kinds.c lists them. */
+#define STEP_PULL    "pull"
+#define STEP_NETWORK "network"
+#define STEP_SECRET  "secret"
+#define STEP_CONFIG  "config"
+#define STEP_BEFORE  "before"
+#define STEP_RELAY   "relay"
+#define STEP_READY   "ready"
+#define STEP_RUN     "run"
+#define STEP_ROLL    "roll"
+#define STEP_SOAK    "soak"
+#define STEP_PRUNE   "prune"
+
+int plan_make(const struct plan_input *input, struct plan *ret, struct error *err) MUST_CHECK;
+void plan_release(struct plan *plan);
+
+/* The plan for people, at most 100 columns; for `agentctl plan`. */
+char *plan_text(struct arena *arena, const json_t *plan);
+
+/* ---- the back way: services to what an earlier success recorded ---- */
+struct rollback_input {
+    const char *stack;
+    const struct observed *observed;
+    const struct service_record *services; /* of the target */
+    size_t n_services;
+    const struct image_record *images; /* of the target */
+    size_t n_images;
+    const char *commit;
+    int64_t target_id;
+};
+int plan_make_rollback(const struct rollback_input *input, struct plan *ret, struct error *err) MUST_CHECK;
+
+/* ---- migration jobs ---- */
+
+/*
+ * What `docker compose run` would do, as a replicated job: the service's image by digest, entrypoint,
+ * environment, user, mounts, networks (without its aliases), secrets, configs and constraints; the command in the
+ * place of its arguments; no healthcheck, ports, reservations, restart. New reference.
+ */
+json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
+/* STACK_mig_STEP_COMMIT12 (or _chk_), at most 63 bytes: a Swarm service's name is a DNS label. */
+char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit, bool check);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A Git repository seen from outside: a bare mirror of one branch in state_dir, and reads from its
+ * object database. No checkout, hooks, filters, submodules; symlinks are not followed. src/repo is the
+ * only user of git2.h.
+ *
+ *     repo_tip()      one reference listing, nothing fetched, libgit2 not started for http(s)
+ *     repo_open()     opens or creates the mirror
+ *     repo_fetch()    brings the branch; only when repo_tip() said it moved
+ *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed()
+ *
+ * Network calls block: they belong in a worker with a deadline (each also has one of its own).
+ * Failures: ERR_REFUSED (401, 403, host key, redirect to another host), ERR_UNAVAILABLE (network),
+ * ERR_NOT_FOUND (no such repository or branch), ERR_TIMEOUT.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/error.h"
+#include "base/arena.h"
+
+#define COMMIT_HEX_SIZE 41
+
+struct repo;
+
+struct commit {
+    char id[COMMIT_HEX_SIZE];
+    const char *subject; /* first line, untrusted, cleaned, at most 200 bytes */
+    const char *author;  /* name, cleaned */
+    const char *tag;     /* a tag that points at it and was fetched; NULL: none */
+    int64_t committed_us;
+};
+
+/* The tip of the configured branch: 40 hex digits. */
+int repo_tip(const struct stack_config *stack, char ret[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;
+
+int repo_open(const char *path, const struct stack_config *stack, struct repo **ret, struct error *err) MUST_CHECK;
+void repo_close(struct repo *repo);
+/* After it the mirror has the branch's tip, also when the branch moved backwards. */
+int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;
+
+bool repo_has_commit(struct repo *repo, const char *commit);
+/* `commit`: full or abbreviated id (7 digits at least), or the branch's name. */
+int repo_commit(struct repo *repo, struct arena *arena, const char *commit, struct commit *ret,
+                struct error *err) MUST_CHECK;
+/* One file of a commit: regular blobs only, at most max bytes; NUL-terminated in the arena. */
+int repo_read(struct repo *repo, struct arena *arena, const char *commit, const char *path, size_t max,
+              const char **ret, size_t *ret_len, struct error *err) MUST_CHECK;
+/* Is `old` an ancestor of `commit`, or the same? An `old` that the mirror does not have: false. */
+int repo_is_ancestor(struct repo *repo, const char *old, const char *commit, bool *ret, struct error *err) MUST_CHECK;
+/* Does anything below one of the paths ("." is all) differ between the trees of the two commits? */
+int repo_changed(struct repo *repo, const char *old, const char *commit, const char *const *paths, bool *ret,
+                 struct error *err) MUST_CHECK;
+/* The newest commit of `commit`'s first-parent history that changed something below the paths. */
+int repo_last_change(struct repo *repo, const char *commit, const char *const *paths, char ret[COMMIT_HEX_SIZE],
+                     struct error *err) MUST_CHECK;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A step kind: one file in src/steps, one row in src/steps/kinds.c, whose order is deployment order. The
+ * pipeline (src/worker/pipeline.c) commits intent to the journal, runs the step, commits the outcome.
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "agent/config.h"
+#include "agent/docker.h"
+#include "agent/error.h"
+#include "agent/journal.h"
+#include "agent/manifest.h"
+#include "base/arena.h"
+
+/* What happens to a step that a crash interrupted. */
+enum resume_policy {
+    RESUME_RERUN, /* running it again is harmless */
+    RESUME_PROBE, /* run() finds out from the world what has happened and goes on from there */
+};
+
+enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL };
+
+struct step_ctx {
+    struct arena *arena; /* of the deployment */
+    const struct config *config;
+    const struct stack_config *stack;
+    struct journal *journal;
+    struct docker *docker;
+    const struct deployment *deployment;
+    const struct manifest *manifest; /* of the deployment's commit; NULL in a rollback whose commit is gone */
+    const char *host_id, *salt;
+    const char *database_url; /* value of x-release.database.url_from; NULL: not set. A secret */
+    struct relay *relay; /* opened by the relay step, or on demand; owned by the pipeline */
+    int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
+    struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
+    size_t n_gates;
+    const char *waiting; /* as last told; NULL: for nothing */
+    bool putting_back; /* cancel is not looked at while services are put back */
+};
+
+struct step_kind {
+    const char *name;     /* stored in the journal: never rename */
+    const char *sentence; /* "rolling service %s", logged when it runs; %s is the step's name */
+    enum resume_policy on_resume;
+    bool touches_service; /* undo knows how to put it back */
+    /* How long it can take at most; a worker that takes longer hangs, and agentd ends it. NULL: not known. */
+    int64_t (*deadline_us)(struct step_ctx *ctx, const json_t *params);
+    /*
+     * resumed: the step was begun by a worker that died. Failure of the deployed thing: ERR_FAILED and others, *err the
+     * reason. ERR_CANCELLED: asked to stop; the step stays `running` and is resumed.
+     * *ret_allowed: it failed, and the plan allows that.
+     */
+    int (*run)(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
+               struct error *err);
+};
+
+extern const struct step_kind *const step_kinds[]; /* NULL-terminated */
+const struct step_kind *step_kind_find(const char *name);
+
+/* Looked at in every wait. Sets err (ERR_CANCELLED) and returns -1 when the work has to stop. */
+int step_should_stop(struct step_ctx *ctx, struct error *err) MUST_CHECK;
+enum stop_reason step_stop_reason(struct step_ctx *ctx);
+/* Shows in `status` what is waited for; NULL clears. Failing to write it is not worth failing for. */
+void step_waiting(struct step_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sleeps up to us, in pieces, until a stop is requested. */
+void step_pause(struct step_ctx *ctx, int64_t us);
+/* The relay with at least the manifest's networks, made when there is none yet. */
+int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err) MUST_CHECK;
+
+/* After a crash: takes up the watch over a service that was rolled before it, for the soak. */
+int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err) MUST_CHECK;
+
+/*
+ * Removes finished jobs of earlier deployments: the last failure is kept until the next deployment. Those that still run
+ * stay; the step of their name refuses to start beside them.
+ */
+void step_sweep_jobs(struct step_ctx *ctx);
+
+/* A socket whose connections end at this task's port, by its own address. Owned by the relay. */
+int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret, struct error *err) MUST_CHECK;
+
+/*
+ * Putting one service of this deployment back to the spec recorded before it: update back, or remove
+ * what the deployment created (its last log lines go to the step's output). Repeatable. *ret_touched
+ * false: the step had no effect yet.
+ */
+int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched, struct error *err) MUST_CHECK;

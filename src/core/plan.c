@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/plan.h"
+
+#include <string.h>
+
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "core/plan_internal.h"
+
+/* ---- images ---- */
+
+static void plan_images(struct plan_builder *b)
+{
+    const struct plan_input *input = b->input;
+    struct image_record *rows = arena_array(b->arena, input->n_images, sizeof *rows);
+    for (size_t i = 0; i < input->n_images; i++)
+        rows[i] = (struct image_record){arena_strdup(b->arena, input->images[i].service),
+                                        arena_strdup(b->arena, input->images[i].reference),
+                                        arena_strdup(b->arena, input->images[i].digest)};
+    b->plan->rows.images = rows;
+    b->plan->rows.n_images = input->n_images;
+}
+
+static void pull(struct plan_builder *b, json_t *seen, const json_t *spec)
+{
+    const char *image = json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
+    if (!image || json_object_get(seen, image))
+        return;
+    json_object_set_new(seen, image, json_true());
+    builder_step(b, STEP_PULL, image, json_pack("{s:s}", "image", image));
+}
+
+/* What is about to be started: of services that stay as they are nothing is needed. */
+static void add_pulls(struct plan_builder *b, const struct planned_service *services,
+                      const struct planned_run *runs)
+{
+    const struct manifest *m = b->input->manifest;
+    cleanup_json json_t *seen = json_object();
+    for (size_t i = 0; i < m->stack->n_services; i++)
+        if (strcmp(services[i].action, "none") != 0)
+            pull(b, seen, services[i].spec);
+    for (size_t i = 0; i < m->release.n_steps; i++)
+        if (!runs[i].skip)
+            pull(b, seen, json_object_get(b->specs, m->release.steps[i].service));
+}
+
+/* ---- relay and database ---- */
+
+/* Services that the relay has to reach: those with a check, and the database. */
+static json_t *relay_services(const struct manifest *m)
+{
+    json_t *keys = json_object();
+    for (size_t i = 0; i < m->release.n_checks; i++)
+        json_object_set_new(keys, m->release.checks[i].service, json_true());
+    if (m->release.database_url_from && m->release.database_service)
+        json_object_set_new(keys, m->release.database_service, json_true());
+    return keys;
+}
+
+static void add_relay(struct plan_builder *b)
+{
+    const struct manifest *m = b->input->manifest;
+    cleanup_json json_t *services = relay_services(m), *names = json_object(), *list = json_array();
+    const char *key;
+    json_t *value;
+    json_object_foreach(services, key, value)
+    {
+        const json_t *attachment, *spec = json_object_get(b->specs, key);
+        size_t i;
+        json_array_foreach(json_path(spec, "TaskTemplate", "Networks", NULL), i, attachment)
+        {
+            const char *target = json_path_string(attachment, "Target", NULL);
+            if (target && strcmp(target, "host") != 0 && strcmp(target, "bridge") != 0 &&
+                strcmp(target, "none") != 0)
+                json_object_set_new(names, target, json_true());
+        }
+    }
+    json_object_foreach(names, key, value)
+    {
+        json_array_append_new(list, json_string(key));
+    }
+    if (json_array_size(list))
+        builder_step(b, STEP_RELAY, m->stack->name, json_pack("{s:O}", "networks", list));
+}
+
+static void add_ready(struct plan_builder *b)
+{
+    const struct release *release = &b->input->manifest->release;
+    const char *key = release->database_service;
+    if (!release->database_url_from)
+        return;
+    const char *name = key ? stack_service(b->input->manifest->stack, key)->name : NULL;
+    builder_step(b, STEP_READY, key ? key : "server",
+                 json_pack("{s:s?, s:s, s:I}", "name", name, "url_from", release->database_url_from,
+                           "timeout_us", (json_int_t)release->database_ready_us));
+}
+
+/* ---- the whole ---- */
+
+static void roll(struct plan_builder *b, const char *kind, const struct planned_service *s)
+{
+    if (strcmp(s->action, "none") != 0)
+        builder_roll(b, kind, s->service->key, s->action, s->spec, s->live);
+}
+
+/* In the order of steps/kinds.c. */
+static void add_steps(struct plan_builder *b, const struct planned_service *services,
+                      const struct planned_run *runs, json_t *removed)
+{
+    const struct manifest *m = b->input->manifest;
+    bool rolled = false;
+    add_pulls(b, services, runs);
+    for (size_t i = 0; i < b->n_objects; i++)
+        builder_step(b, b->objects[i].kind, b->objects[i].name, json_incref(b->objects[i].params));
+    for (size_t i = 0; i < m->n_before; i++)
+        roll(b, STEP_BEFORE, &services[i]);
+    add_relay(b);
+    add_ready(b);
+    for (size_t i = 0; i < m->release.n_steps; i++)
+        plan_run_step(b, i, &runs[i]);
+    for (size_t i = m->n_before; i < m->stack->n_services; i++) {
+        roll(b, STEP_ROLL, &services[i]);
+        rolled |= strcmp(services[i].action, "none") != 0;
+    }
+    if (rolled && m->release.gate.soak_us > 0)
+        builder_step(b, STEP_SOAK, m->stack->name, json_object());
+    plan_prune(b, removed);
+}
+
+static void add_warnings(struct plan_builder *b)
+{
+    const struct plan_input *input = b->input;
+    for (size_t i = 0; i < input->manifest->stack->n_warnings; i++)
+        builder_warn(b, "%s", input->manifest->stack->warnings[i]);
+    for (size_t i = 0; input->extra_warnings && input->extra_warnings[i]; i++)
+        builder_warn(b, "%s", input->extra_warnings[i]);
+}
+
+static int make(struct plan_builder *b, struct error *err)
+{
+    const struct manifest *m = b->input->manifest;
+    struct planned_service *services = arena_array(b->arena, m->stack->n_services, sizeof *services);
+    struct planned_run *runs = arena_array(b->arena, m->release.n_steps, sizeof *runs);
+    add_warnings(b);
+    plan_images(b);
+    if (plan_objects(b, err) < 0 || plan_services(b, services, err) < 0)
+        return -1;
+    bool differs = b->n_objects > 0;
+    for (size_t i = 0; i < m->stack->n_services; i++)
+        differs |= strcmp(services[i].action, "none") != 0;
+    for (size_t i = 0; i < m->release.n_steps; i++) {
+        plan_run(b, i, &runs[i]);
+        differs |= runs[i].changed;
+    }
+    json_t *removed = plan_removals(b);
+    differs |= json_array_size(removed) > 0;
+    if (differs) {
+        add_steps(b, services, runs, removed);
+    } else {
+        json_decref(removed);
+        for (size_t i = 0; i < m->release.n_steps; i++)
+            plan_run_remember(b, i, &runs[i]);
+    }
+    b->plan->empty = !differs;
+    builder_finish(b, m->stack->name, b->input->commit);
+    return 0;
+}
+
+int plan_make(const struct plan_input *input, struct plan *ret, struct error *err)
+{
+    struct plan_builder b;
+    builder_init(&b, input->observed, ret);
+    b.input = input;
+    if (make(&b, err) < 0) {
+        plan_release(ret);
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <string.h>
+
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "core/plan_internal.h"
+
+/* Rows of a plan as they are added, and the JSON of them. */
+
+const struct reference_kind plan_references[] = {
+    {"Secrets", "SecretName", STEP_SECRET}, {"Configs", "ConfigName", STEP_CONFIG}, {NULL, NULL, NULL}};
+
+json_t *builder_keep(struct plan_builder *b, json_t *value)
+{
+    json_array_append_new(b->plan->owned, value);
+    return value;
+}
+
+/* Looked up once for each service: lists of a thousand are not searched a thousand times. */
+static void index_observed(struct plan_builder *b)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach(b->observed->services, i, item)
+    {
+        const char *name = json_path_string(item, "Spec", "Name", NULL);
+        if (name)
+            json_object_set(b->live, name, item);
+    }
+    json_array_foreach(b->observed->networks, i, item)
+    {
+        const char *id = json_path_string(item, "Id", NULL);
+        if (id)
+            json_object_set(b->network_names, id, json_object_get(item, "Name"));
+    }
+}
+
+void builder_init(struct plan_builder *b, const struct observed *observed, struct plan *plan)
+{
+    *plan = (struct plan){.owned = json_array()};
+    *b = (struct plan_builder){.observed = observed, .plan = plan, .arena = &plan->arena};
+    b->json_services = builder_keep(b, json_array());
+    b->json_objects = builder_keep(b, json_array());
+    b->json_migrations = builder_keep(b, json_array());
+    b->live = builder_keep(b, json_object());
+    b->network_names = builder_keep(b, json_object());
+    b->renamed = builder_keep(b, json_object());
+    b->specs = builder_keep(b, json_object());
+    index_observed(b);
+}
+
+static const char *keep_text(struct plan_builder *b, const json_t *value)
+{
+    cleanup_free char *text = spec_text(value);
+    return arena_strdup(b->arena, text);
+}
+
+/* ---- rows ---- */
+
+struct step *builder_step(struct plan_builder *b, const char *kind, const char *name, json_t *params)
+{
+    b->steps = arena_grow(b->arena, b->steps, b->n_steps, sizeof *b->steps);
+    b->steps[b->n_steps] = (struct step){
+        .seq = (unsigned)b->n_steps + 1,
+        .kind = kind,
+        .name = arena_strdup(b->arena, name),
+        .state = STEP_PENDING,
+        .params = keep_text(b, params),
+    };
+    json_decref(params);
+    return &b->steps[b->n_steps++];
+}
+
+void builder_warn(struct plan_builder *b, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    const char *text = arena_vprintf(b->arena, format, ap);
+    va_end(ap);
+    b->warnings = arena_grow(b->arena, b->warnings, b->n_warnings, sizeof *b->warnings);
+    b->warnings[b->n_warnings++] = text;
+}
+
+static json_t *string_array(const char *const *items)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; items && items[i]; i++)
+        json_array_append_new(array, json_string(items[i]));
+    return array;
+}
+
+void builder_service(struct plan_builder *b, const char *key, const char *name, const char *action,
+                     const char **changes, bool restarts, const json_t *before)
+{
+    b->services = arena_grow(b->arena, b->services, b->n_services, sizeof *b->services);
+    b->services[b->n_services++] = (struct service_record){
+        .service = arena_strdup(b->arena, key),
+        .name = arena_strdup(b->arena, name),
+        .action = action,
+        .state = strcmp(action, "none") == 0 ? "unchanged" : "pending",
+        .before = before ? keep_text(b, before) : NULL,
+    };
+    json_array_append_new(b->json_services,
+                          json_pack("{s:s, s:s, s:s, s:o, s:b}", "service", key, "name", name, "action",
+                                    action, "changes", string_array(changes), "restarts", restarts));
+}
+
+void builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
+                     const json_t *live, const char **ret_action)
+{
+    const json_t *live_spec = json_object_get(live, "Spec"), *networks = b->network_names;
+    const char **changes = NULL;
+    bool restarts = false;
+    *ret_action = "create";
+    if (live && spec_same(spec, live_spec, networks)) {
+        *ret_action = "none";
+    } else if (live) {
+        *ret_action = "update";
+        changes = spec_differences(b->arena, spec, live_spec, networks);
+        restarts = spec_restarts_tasks(spec, live_spec, networks);
+    }
+    builder_service(b, key, name, *ret_action, changes, restarts, live_spec);
+}
+
+void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,
+                  const json_t *live)
+{
+    builder_step(b, kind, key,
+                 json_pack("{s:s, s:s, s:s, s:O, s:s?, s:I}", "service", key, "name",
+                           json_path_string(spec, "Name", NULL), "action", action, "spec", spec, "id",
+                           json_path_string(live, "ID", NULL), "version",
+                           json_path_integer(live, 0, "Version", "Index", NULL)));
+}
+
+void builder_remove(struct plan_builder *b, const char *stack, const json_t *live, json_t *list)
+{
+    const json_t *spec = json_object_get(live, "Spec");
+    const char *name = json_path_string(spec, "Name", NULL), *key = name;
+    size_t prefix = strlen(stack);
+    if (strncmp(name, stack, prefix) == 0 && name[prefix] == '_' && name[prefix + 1])
+        key = name + prefix + 1;
+    builder_service(b, key, name, "remove", NULL, false, spec);
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "service", key, "name", name, "id",
+                                          json_path_string(live, "ID", NULL)));
+}
+
+/* ---- the end ---- */
+
+static json_t *steps_json(const struct plan_builder *b)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; i < b->n_steps && !b->plan->empty; i++)
+        json_array_append_new(steps, json_pack("{s:i, s:s, s:s}", "seq", (int)b->steps[i].seq, "kind",
+                                               b->steps[i].kind, "name", b->steps[i].name));
+    return steps;
+}
+
+static json_t *images_json(const struct plan_rows *rows)
+{
+    json_t *images = json_array();
+    for (size_t i = 0; i < rows->n_images; i++)
+        json_array_append_new(images,
+                              json_pack("{s:s, s:s, s:s?}", "service", rows->images[i].service, "reference",
+                                        rows->images[i].reference, "digest", rows->images[i].digest));
+    return images;
+}
+
+static json_t *warnings_json(const struct plan_builder *b)
+{
+    json_t *warnings = json_array();
+    for (size_t i = 0; i < b->n_warnings; i++)
+        json_array_append_new(warnings, json_string(b->warnings[i]));
+    return warnings;
+}
+
+void builder_finish(struct plan_builder *b, const char *stack, const char *commit)
+{
+    struct plan *plan = b->plan;
+    json_t *warnings = builder_keep(b, warnings_json(b));
+    plan->json = json_pack("{s:s, s:s, s:b, s:O, s:O, s:O, s:o, s:o, s:O}", "stack", stack, "commit", commit,
+                           "empty", plan->empty, "services", b->json_services, "objects", b->json_objects,
+                           "migrations", b->json_migrations, "images", images_json(&plan->rows), "steps",
+                           steps_json(b), "warnings", warnings);
+    plan->rows.plan = keep_text(b, plan->json);
+    plan->rows.warnings = keep_text(b, warnings);
+    plan->rows.steps = b->steps;
+    plan->rows.n_steps = b->n_steps;
+    plan->rows.services = b->services;
+    plan->rows.n_services = b->n_services;
+    plan->rows.migrations = b->migrations;
+    plan->rows.n_migrations = b->n_migrations;
+}
+
+void observed_release(struct observed *observed)
+{
+    json_decref(observed->services);
+    json_decref(observed->networks);
+    json_decref(observed->secrets);
+    json_decref(observed->configs);
+    *observed = (struct observed){0};
+}
+
+void plan_release(struct plan *plan)
+{
+    json_decref(plan->json);
+    json_decref(plan->owned);
+    arena_release(&plan->arena);
+    *plan = (struct plan){0};
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "core/plan_internal.h"
+
+/* Migrations: run steps as jobs, and whether they are a reason to deploy. */
+
+static const char *command_text(struct arena *arena, const char *const *command)
+{
+    cleanup_str struct str text = {0};
+    for (size_t i = 0; command[i]; i++)
+        str_printf(&text, "%s%s", i ? " " : "", command[i]);
+    return str_clean(arena, str_text(&text), text.len, true, 200);
+}
+
+static const char *last_fingerprint(const struct plan_input *input, const char *step)
+{
+    for (size_t i = 0; i < input->n_fingerprints; i++)
+        if (strcmp(input->fingerprints[i].step, step) == 0)
+            return input->fingerprints[i].fingerprint;
+    return NULL;
+}
+
+/* Names hold the commit, which must not make every commit look like a changed step; platforms are the
+ * digest's. */
+static void forget_details(json_t *job)
+{
+    json_object_del(job, "Name");
+    json_object_del(json_object_get(json_object_get(job, "TaskTemplate"), "Placement"), "Platforms");
+}
+
+/* Definition, image, environment, secrets: of what is equal in them, nothing new can come. */
+static const char *fingerprint(struct arena *arena, const struct run_step *step, const json_t *params)
+{
+    static const char *const when[] = {
+        [RUN_ALWAYS] = "always", [RUN_FIRST_DEPLOY] = "first_deploy", [RUN_CHANGED] = "changed"};
+    char hex[SHA256_HEX_SIZE];
+    cleanup_json json_t *same = json_deep_copy(params);
+    json_object_set_new(same, "when", json_string(when[step->when]));
+    forget_details(json_object_get(same, "job"));
+    forget_details(json_object_get(same, "check"));
+    cleanup_free char *text = spec_text(same);
+    sha256_hex(text, strlen(text), hex);
+    return arena_strdup(arena, hex);
+}
+
+void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret)
+{
+    const struct plan_input *input = b->input;
+    const struct run_step *step = &input->manifest->release.steps[index];
+    const char *stack = input->manifest->stack->name, *commit = input->commit;
+    const json_t *service = json_object_get(b->specs, step->service);
+    bool paths_changed = step->when == RUN_CHANGED && input->paths_changed[index];
+    json_t *job = job_spec(service, job_name(b->arena, stack, step->name, commit, false), step->command);
+    json_t *check = json_null();
+    if (step->check)
+        check = job_spec(service, job_name(b->arena, stack, step->name, commit, true), step->check);
+    *ret = (struct planned_run){0};
+    ret->params =
+        builder_keep(b, json_pack("{s:s, s:s, s:o, s:o, s:I, s:b}", "step", step->name, "service",
+                                  step->service, "job", job, "check", check, "timeout_us",
+                                  (json_int_t)step->timeout_us, "allow_failure", step->allow_failure));
+    ret->fingerprint = fingerprint(b->arena, step, ret->params);
+    if (step->when == RUN_FIRST_DEPLOY && !input->first_deploy)
+        ret->skip = "only on the first deployment";
+    if (step->when == RUN_CHANGED && !input->first_deploy && !paths_changed)
+        ret->skip = "none of its paths changed";
+    /* A step that would not run is no reason to deploy. Changed paths are one: after an empty plan they would
+       count as deployed, and the step would never run for them. */
+    ret->changed =
+        !ret->skip && (paths_changed || !str_eq(last_fingerprint(input, step->name), ret->fingerprint));
+}
+
+static struct step *add_row(struct plan_builder *b, size_t index, const struct planned_run *run, bool skipped)
+{
+    const struct run_step *step = &b->input->manifest->release.steps[index];
+    struct step *row = builder_step(b, STEP_RUN, step->name, json_incref(run->params));
+    row->fingerprint = run->fingerprint;
+    if (skipped)
+        row->state = STEP_SKIPPED;
+    return row;
+}
+
+void plan_run_step(struct plan_builder *b, size_t index, const struct planned_run *run)
+{
+    const struct run_step *step = &b->input->manifest->release.steps[index];
+    const char *command = command_text(b->arena, step->command);
+    b->migrations = arena_grow(b->arena, b->migrations, b->n_migrations, sizeof *b->migrations);
+    b->migrations[b->n_migrations++] = (struct migration_record){
+        .step = arena_strdup(b->arena, step->name),
+        .version = arena_printf(b->arena, "%.12s", b->input->commit),
+        .name = command,
+        .state = run->skip ? "skipped" : "pending",
+    };
+    json_array_append_new(b->json_migrations,
+                          json_pack("{s:s, s:s, s:s, s:s?}", "step", step->name, "service", step->service,
+                                    "command", command, "skipped", run->skip));
+    add_row(b, index, run, run->skip);
+}
+
+void plan_run_remember(struct plan_builder *b, size_t index, const struct planned_run *run)
+{
+    add_row(b, index, run, true);
+}

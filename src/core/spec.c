@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/spec.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+/* ---- reading ---- */
+
+static const json_t *follow(const json_t *object, va_list ap)
+{
+    for (const char *key; object && (key = va_arg(ap, const char *));)
+        object = json_object_get(object, key);
+    return object;
+}
+
+const json_t *json_path(const json_t *object, ...)
+{
+    va_list ap;
+    va_start(ap, object);
+    object = follow(object, ap);
+    va_end(ap);
+    return object;
+}
+
+const char *json_path_string(const json_t *object, ...)
+{
+    va_list ap;
+    va_start(ap, object);
+    object = follow(object, ap);
+    va_end(ap);
+    return json_string_value(object);
+}
+
+json_int_t json_path_integer(const json_t *object, json_int_t fallback, const char *key, const char *key2,
+                             const char *key3)
+{
+    object = json_object_get(object, key);
+    if (key2)
+        object = json_object_get(object, key2);
+    if (key3)
+        object = json_object_get(object, key3);
+    return json_is_integer(object) ? json_integer_value(object) : fallback;
+}
+
+const char *spec_label(const json_t *spec, const char *label)
+{
+    return json_path_string(spec, "Labels", label, NULL);
+}
+
+/* ---- writing ---- */
+
+char *spec_text(const json_t *spec)
+{
+    char *text = json_dumps(spec, JSON_SORT_KEYS | JSON_COMPACT);
+    if (!text)
+        abort(); /* a string that is not UTF-8: the stack file and the engine's answers cannot hold one */
+    return text;
+}
+
+void spec_hash(const json_t *spec, char ret[SHA256_HEX_SIZE])
+{
+    cleanup_free char *text = spec_text(spec);
+    sha256_hex(text, strlen(text), ret);
+}
+
+json_t *spec_redacted(const json_t *spec)
+{
+    json_t *copy = json_deep_copy(spec);
+    json_t *container = json_object_get(json_object_get(copy, "TaskTemplate"), "ContainerSpec");
+    json_t *env = json_object_get(container, "Env"), *item;
+    size_t i;
+    json_array_foreach(env, i, item)
+    {
+        const char *text = json_string_value(item);
+        const char *equals = text ? strchr(text, '=') : NULL;
+        if (!equals)
+            continue;
+        cleanup_str struct str shown = {0};
+        str_append_n(&shown, text, (size_t)(equals - text));
+        str_append(&shown, "=***");
+        json_array_set_new(env, i, json_string_nocheck(str_text(&shown)));
+    }
+    return copy;
+}

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "core_fixture.h"
+
+/* Four services in two lines; what a case adds begins in line 3. */
+#define SERVICES                                                                                             \
+    "services: {web: {image: web, depends_on: [worker, cache]}, worker: {image: worker, depends_on: [db]}, " \
+    "cache: {image: cache}, db: {image: db}}\n"                                                              \
+    "x-release:\n"
+
+/* ---- what is decoded, as text ---- */
+
+static void dump_list(struct str *out, const char *word, const char *const *items)
+{
+    if (!items)
+        return;
+    str_printf(out, " %s=[", word);
+    for (size_t i = 0; items[i]; i++)
+        str_printf(out, "%s%s", i ? "|" : "", items[i]);
+    str_append(out, "]");
+}
+
+static void dump_steps(struct str *out, const struct release *r)
+{
+    static const char *const when[] = {
+        [RUN_ALWAYS] = "always", [RUN_FIRST_DEPLOY] = "first", [RUN_CHANGED] = "changed"};
+    for (size_t i = 0; i < r->n_steps; i++) {
+        const struct run_step *s = &r->steps[i];
+        str_printf(out, "run %s in %s", s->name, s->service);
+        dump_list(out, "command", s->command);
+        dump_list(out, "check", s->check);
+        str_printf(out, " timeout=%lldms when=%s", (long long)(s->timeout_us / 1000), when[s->when]);
+        dump_list(out, "paths", s->paths);
+        str_printf(out, "%s\n", s->allow_failure ? " allowed" : "");
+    }
+}
+
+static void dump_checks(struct str *out, const struct release *r)
+{
+    for (size_t i = 0; i < r->n_checks; i++) {
+        const struct health_check *c = &r->checks[i];
+        str_printf(out, "check %s: %s:%u %s label='%s' status=%u body=%s host=%s", c->service, c->host,
+                   c->port, c->path, c->label, c->status, c->body ? c->body : "-", c->host_header);
+        dump_list(out, "headers", c->headers);
+        str_printf(out, " timeout=%lldms\n", (long long)(c->timeout_us / 1000));
+    }
+}
+
+/* Only what is not the default. */
+static void dump_gate(struct str *out, const struct gate_settings *g)
+{
+    static const struct gate_settings defaults = {
+        2 * US_PER_S, 10 * US_PER_S, 300 * US_PER_S, 1800 * US_PER_S, 60 * US_PER_S, 3, 3};
+    if (memcmp(g, &defaults, sizeof defaults) == 0)
+        return;
+    str_printf(out, "gate probe=%lldms min=%lldms healthy=%lldms total=%lldms soak=%lldms pass=%u fail=%u\n",
+               (long long)g->probe_interval_us / 1000, (long long)g->min_healthy_us / 1000,
+               (long long)g->healthy_deadline_us / 1000, (long long)g->total_deadline_us / 1000,
+               (long long)g->soak_us / 1000, g->success_threshold, g->failure_threshold);
+}
+
+static void dump(struct str *out, const struct manifest *m)
+{
+    const struct release *r = &m->release;
+    if (r->database_service || r->database_url_from)
+        str_printf(out, "database %s from %s\n", r->database_service ? r->database_service : "-",
+                   r->database_url_from ? r->database_url_from : "-");
+    if (r->database_ready_us != 120 * US_PER_S)
+        str_printf(out, "ready %lldms\n", (long long)r->database_ready_us / 1000);
+    dump_steps(out, r);
+    if (r->before[0])
+        dump_list(out, "before", r->before);
+    if (r->order[0])
+        dump_list(out, "order", r->order);
+    dump_checks(out, r);
+    dump_gate(out, &r->gate);
+}
+
+static void decoding(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"  {}\n", ""},
+        {"  database: {}\n", ""},
+        {"  database: {service: db}\n", "database db from -\n"},
+        {"  database: {url_from: DATABASE_URL, ready_timeout: 30s}\n",
+         "database - from DATABASE_URL\nready 30000ms\n"},
+        {"  database: {service: db, url_from: DATABASE_URL, ready_timeout: 1h30m}\n",
+         "database db from DATABASE_URL\nready 5400000ms\n"},
+        {"  steps: []\n", ""},
+        {"  steps:\n"
+         "    - run: {name: django, service: web, command: [uv, run, manage.py, migrate, --noinput]}\n",
+         "run django in web command=[uv|run|manage.py|migrate|--noinput] timeout=900000ms when=always\n"},
+        {"  steps:\n"
+         "    - run: {name: django, service: web, command: [a, '', 'b c'], check: [a, --check], timeout: "
+         "90s, when: always}\n"
+         "    - run: {name: seed_1, service: db, command: [x], when: first_deploy, allow_failure: true}\n"
+         "    - run: {name: x-2, service: cache, command: [x], when: {changed: [deploy/seed, ./a/, .]}, "
+         "allow_failure: false}\n",
+         "run django in web command=[a||b c] check=[a|--check] timeout=90000ms when=always\n"
+         "run seed_1 in db command=[x] timeout=900000ms when=first allowed\n"
+         "run x-2 in cache command=[x] timeout=900000ms when=changed paths=[deploy/seed|./a/|.]\n"},
+        {"  rollout: {}\n", ""},
+        {"  rollout: {before: [cache], order: [worker, web], together: 1}\n",
+         " before=[cache] order=[worker|web]"},
+        {"  health: {}\n", ""},
+        {"  health: {web: []}\n", ""},
+        {"  health: {web: [{http: 'http://web:8000/health'}]}\n",
+         "check web: web:8000 /health label='web /health' status=200 body=- host=web headers=[] "
+         "timeout=5000ms\n"},
+        {"  health:\n"
+         "    web:\n"
+         "      - {http: 'http://web', status: 301, body: '^(ok|fine)$$', host: example.org, header: {X-A: "
+         "b, Accept: '*/*'}, timeout: 1s}\n"
+         "      - {http: 'http://web:1/a?b=c&d=%20'}\n"
+         "      - {http: 'http://web:65535?x'}\n"
+         "    worker: [{http: 'http://10.0.0.7:9000/'}, {http: 'http://tasks.worker_a.example:80/'}]\n",
+         "check web: web:80 / label='web /' status=301 body=^(ok|fine)$ host=example.org headers=[X-A: "
+         "b|Accept: */*] timeout=1000ms\n"
+         "check web: web:1 /a?b=c&d=%20 label='web /a?b=c&d=%20' status=200 body=- host=web headers=[] "
+         "timeout=5000ms\n"
+         "check web: web:65535 /?x label='web /?x' status=200 body=- host=web headers=[] timeout=5000ms\n"
+         "check worker: 10.0.0.7:9000 / label='10.0.0.7 /' status=200 body=- host=10.0.0.7 headers=[] "
+         "timeout=5000ms\n"
+         "check worker: tasks.worker_a.example:80 / label='tasks.worker_a.example /' status=200 body=- "
+         "host=tasks.worker_a.example headers=[] timeout=5000ms\n"},
+        {"  gate: {}\n", ""},
+        {"  gate: {probe_interval: 250ms, success_threshold: 1, failure_threshold: 2, min_healthy_time: 0s, "
+         "healthy_deadline: 1s, "
+         "total_deadline: 0, soak: 0}\n",
+         "gate probe=250ms min=0ms healthy=1000ms total=0ms soak=0ms pass=1 fail=2\n"},
+        {"  gate: {soak: 30d}\n",
+         "gate probe=2000ms min=10000ms healthy=300000ms total=1800000ms soak=2592000000ms pass=3 fail=3\n"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_str struct str have = {0};
+        struct manifest m = {0};
+        struct error err = {0};
+        int r = fixture_load(arena_printf(&arena, "%s%s", SERVICES, cases[i].text), NULL, NULL, 0, &m, &err);
+        if (r < 0)
+            fail_msg("%s: %s", cases[i].text, err.text);
+        dump(&have, &m);
+        expect_text(cases[i].text, str_text(&have), cases[i].want);
+        manifest_release(&m);
+    }
+}
+
+static void no_section(void **state)
+{
+    (void)state;
+    cleanup_str struct str have = {0};
+    struct manifest m = {0};
+    struct error err = {0};
+    assert_int_equal(fixture_load("services: {web: {image: web}}\n", NULL, NULL, 0, &m, &err), 0);
+    dump(&have, &m);
+    assert_string_equal(str_text(&have), "");
+    assert_false(manifest_has_check(&m, "web"));
+    manifest_release(&m);
+    manifest_release(&m);
+}
+
+/* ---- refusals ---- */
+
+#define RUN(rest)   "  steps:\n    - run: {name: a, service: web, command: [x], " rest "}\n"
+#define HTTP(url)   "  health:\n    web:\n      - {http: '" url "'}\n"
+#define CHECK(rest) "  health:\n    web:\n      - {http: 'http://web:8000/', " rest "}\n"
+
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want; /* the whole message behind "stack.yml:" */
+    } cases[] = {
+        {"  []\n", "3:3: x-release: must be a mapping"},
+        {"  7\n", "3:3: x-release: must be a mapping"},
+        {"\n", "2:11: x-release: must be a mapping"},
+        {"  deploy: {}\n",
+         "3:3: x-release: unknown key 'deploy' (known: database, steps, rollout, health, gate)"},
+        {"  steps: []\n  Gate: {}\n",
+         "4:3: x-release: unknown key 'Gate' (known: database, steps, rollout, health, gate)"},
+        /* database */
+        {"  database: db\n", "3:13: x-release.database: must be a mapping"},
+        {"  database: {servic: db}\n",
+         "3:14: x-release.database: unknown key 'servic' (known: service, url_from, ready_timeout)"},
+        {"  database: {service: postgres}\n",
+         "3:23: x-release.database.service: no service 'postgres' in this stack"},
+        {"  database: {service: [db]}\n", "3:23: x-release.database.service: must be a string"},
+        {"  database: {service: ''}\n", "3:23: x-release.database.service: must be a non-empty string"},
+        {"  database:\n    service: db\n    ready_timeout: 30\n",
+         "5:20: x-release.database.ready_timeout: must be a duration such as 30s, 5m or 1h30m"},
+        {"  database: {ready_timeout: 0}\n", "3:29: x-release.database: ready_timeout must be more than 0"},
+        {"  database: {ready_timeout: 30x}\n",
+         "3:29: x-release.database.ready_timeout: '30x' is not a duration: units are ms, s, m, h, d, w"},
+        {"  database: {ready_timeout: -1s}\n",
+         "3:29: x-release.database.ready_timeout: '-1s' is not a duration (30s, 5m, 1h30m)"},
+        {"  database: {ready_timeout: 31d}\n", "3:29: x-release.database.ready_timeout: must be at most 30d"},
+        {"  database: {url_from: 7}\n", "3:24: x-release.database.url_from: must be a string"},
+        {"  database: {migrate_url_from: X}\n",
+         "3:14: x-release.database.migrate_url_from: not supported by this version yet; remove it"},
+        {"  database: {admin_url_from: X}\n",
+         "3:14: x-release.database.admin_url_from: not supported by this version yet; remove it"},
+        {"  database: {backup: {when: pending}}\n",
+         "3:14: x-release.database.backup: not supported by this version yet; remove it"},
+        /* steps */
+        {"  steps: {}\n", "3:10: x-release.steps: must be a list of steps"},
+        {"  steps: [run]\n",
+         "3:11: x-release.steps.0: must be a mapping with one key, the kind of step: run"},
+        {"  steps:\n    - run: {name: a, service: web, command: [x]}\n      sql: {}\n",
+         "4:7: x-release.steps.0: must be a mapping with one key, the kind of step: run"},
+        {"  steps:\n    - sql: {name: schema, dir: x}\n",
+         "4:7: x-release.steps.0.sql: not supported by this version yet; use a run step"},
+        {"  steps:\n    - expect: {tables: [x]}\n",
+         "4:7: x-release.steps.0.expect: not supported by this version yet; use a run step"},
+        {"  steps:\n    - shell: x\n", "4:7: x-release.steps.0: no step kind 'shell' (known: run)"},
+        {"  steps:\n    - run: x\n", "4:12: x-release.steps.0.run: must be a mapping"},
+        {"  steps:\n    - run: {}\n", "4:12: x-release.steps.0.run: needs name, service and command"},
+        {"  steps:\n    - run: {name: a, service: web}\n",
+         "4:12: x-release.steps.0.run: needs name, service and command"},
+        {"  steps:\n    - run: {name: a, service: web, command: []}\n",
+         "4:12: x-release.steps.0.run: needs name, service and command"},
+        {"  steps:\n    - run: {name: a, service: web, command: migrate}\n",
+         "4:45: x-release.steps.0.run.command: must be a list of strings"},
+        {"  steps:\n    - run: {name: a, service: web, command: [x, 1]}\n",
+         "4:49: x-release.steps.0.run.command: must be a list of strings: quote numbers and booleans"},
+        {"  steps:\n    - run: {name: a, service: web, command: [\"x\\0y\"]}\n",
+         "4:46: x-release.steps.0.run.command.0: text must not hold NUL"},
+        {"  steps:\n    - run: {name: a, service: wep, command: [x]}\n",
+         "4:31: x-release.steps.0.run.service: no service 'wep' in this stack"},
+        {"  steps:\n    - run: {name: A, service: web, command: [x]}\n",
+         "4:19: x-release.steps.0.run: the name 'A' must be 1 to 32 of a-z, 0-9, _ and -: it becomes part of "
+         "a Swarm service's name"},
+        {"  steps:\n    - run: {name: -a, service: web, command: [x]}\n",
+         "4:19: x-release.steps.0.run: the name '-a' must be 1 to 32 of a-z, 0-9, _ and -: it becomes part "
+         "of a Swarm service's name"},
+        {"  steps:\n    - run: {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, service: web, command: [x]}\n",
+         "4:19: x-release.steps.0.run: the name 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' must be 1 to 32 of a-z, "
+         "0-9, _ and -: it becomes part of a Swarm service's name"},
+        {"  steps:\n    - run: {name: a, service: web, command: [x]}\n    - run: {name: a, service: web, "
+         "command: [y]}\n",
+         "5:19: x-release.steps.1.run: two steps are called 'a'"},
+        {RUN("check: []"), "4:57: x-release.steps.0.run: check must not be empty; leave it out for none"},
+        {RUN("check: x"), "4:57: x-release.steps.0.run.check: must be a list of strings"},
+        {RUN("timeout: 0"), "4:59: x-release.steps.0.run: timeout must be more than 0"},
+        {RUN("timeout: soon"),
+         "4:59: x-release.steps.0.run.timeout: 'soon' is not a duration (30s, 5m, 1h30m)"},
+        {RUN("when: never"),
+         "4:56: x-release.steps.0.run.when: must be always, first_deploy, or changed: [paths]"},
+        {RUN("when: {changed: []}"), "4:66: x-release.steps.0.run.when.changed: must name at least one path"},
+        {RUN("when: {changed: deploy}"),
+         "4:66: x-release.steps.0.run.when.changed: must be a list of strings"},
+        {RUN("when: {changed: [a], always: true}"),
+         "4:56: x-release.steps.0.run.when: must be always, first_deploy, or changed: [paths]"},
+        {RUN("when: {changed: [/etc]}"), "4:67: x-release.steps.0.run.when.changed: '/etc' is no path from "
+                                         "the repository's root (deploy/seed, without ..)"},
+        {RUN("when: {changed: [a, a/../b]}"), "4:70: x-release.steps.0.run.when.changed: 'a/../b' is no path "
+                                              "from the repository's root (deploy/seed, without ..)"},
+        {RUN("when: {changed: [..]}"), "4:67: x-release.steps.0.run.when.changed: '..' is no path from the "
+                                       "repository's root (deploy/seed, without ..)"},
+        {RUN("when: {changed: ['']}"), "4:67: x-release.steps.0.run.when.changed: '' is no path from the "
+                                       "repository's root (deploy/seed, without ..)"},
+        {RUN("when: [always]"),
+         "4:56: x-release.steps.0.run.when: must be always, first_deploy, or changed: [paths]"},
+        {RUN("allow_failure: 1"), "4:65: x-release.steps.0.run.allow_failure: must be true or false"},
+        {RUN("retries: 3"), "4:50: x-release.steps.0.run: unknown key 'retries' (known: name, service, "
+                            "command, check, timeout, when, allow_failure)"},
+        /* rollout */
+        {"  rollout: [web]\n", "3:12: x-release.rollout: must be a mapping"},
+        {"  rollout: {after: []}\n",
+         "3:13: x-release.rollout: unknown key 'after' (known: before, order, together)"},
+        {"  rollout: {before: web}\n", "3:21: x-release.rollout.before: must be a list of strings"},
+        {"  rollout: {before: [wep]}\n", "3:22: x-release.rollout.before: no service 'wep' in this stack"},
+        {"  rollout: {before: [web, '']}\n", "3:27: x-release.rollout.before: must be a non-empty string"},
+        {"  rollout:\n    order:\n      - web\n      - worker\n      - web\n",
+         "7:9: x-release.rollout.order: service 'web' is named twice"},
+        {"  rollout: {together: 2}\n",
+         "3:23: x-release.rollout: this version rolls one service at a time: together must be 1"},
+        {"  rollout: {together: 0}\n",
+         "3:23: x-release.rollout: this version rolls one service at a time: together must be 1"},
+        {"  rollout: {together: one}\n",
+         "3:23: x-release.rollout.together: must be a whole number from 0 to 2147483647"},
+        /* health */
+        {"  health: []\n", "3:11: x-release.health: must be a mapping of services to lists of checks"},
+        {"  health: {wep: []}\n", "3:12: x-release.health: no service 'wep' in this stack"},
+        {"  health: {web: {http: x}}\n", "3:17: x-release.health.web: must be a list of checks"},
+        {"  health: {web: [x]}\n", "3:18: x-release.health.web.0: must be a mapping"},
+        {"  health: {web: [{}]}\n", "3:18: x-release.health.web.0: needs http: the URL to ask"},
+        {"  health: {web: [{status: 200}]}\n", "3:18: x-release.health.web.0: needs http: the URL to ask"},
+        {"  health: {web: [{tcp: 'web:8000'}]}\n",
+         "3:19: x-release.health.web.0.tcp: not supported by this version yet; remove it"},
+        {"  health: {web: [{sql: 'SELECT 1'}]}\n",
+         "3:19: x-release.health.web.0.sql: not supported by this version yet; remove it"},
+        {"  health: {web: [{command: [x]}]}\n",
+         "3:19: x-release.health.web.0.command: not supported by this version yet; remove it"},
+        {"  health: {web: [{url: x}]}\n", "3:19: x-release.health.web.0: unknown key 'url' (known: http, "
+                                          "status, body, host, header, timeout)"},
+        {HTTP("https://web/"),
+         "5:16: x-release.health.web.0: must be an http:// URL: inside the overlay the task itself is asked"},
+        {HTTP("web:8000/health"),
+         "5:16: x-release.health.web.0: must be an http:// URL: inside the overlay the task itself is asked"},
+        {HTTP("http://"), "5:16: x-release.health.web.0: '' is no host:port (a service name or host name, a "
+                          "port from 1 to 65535)"},
+        {HTTP("http:///health"), "5:16: x-release.health.web.0: '' is no host:port (a service name or host "
+                                 "name, a port from 1 to 65535)"},
+        {HTTP("http://:80/"), "5:16: x-release.health.web.0: ':80' is no host:port (a service name or host "
+                              "name, a port from 1 to 65535)"},
+        {HTTP("http://web:/"), "5:16: x-release.health.web.0: 'web:' is no host:port (a service name or host "
+                               "name, a port from 1 to 65535)"},
+        {HTTP("http://web:0/"), "5:16: x-release.health.web.0: 'web:0' is no host:port (a service name or "
+                                "host name, a port from 1 to 65535)"},
+        {HTTP("http://web:65536/"), "5:16: x-release.health.web.0: 'web:65536' is no host:port (a service "
+                                    "name or host name, a port from 1 to 65535)"},
+        {HTTP("http://web:+80/"), "5:16: x-release.health.web.0: 'web:+80' is no host:port (a service name "
+                                  "or host name, a port from 1 to 65535)"},
+        {HTTP("http://web:8o/"), "5:16: x-release.health.web.0: 'web:8o' is no host:port (a service name or "
+                                 "host name, a port from 1 to 65535)"},
+        {HTTP("http://web:1:2/"), "5:16: x-release.health.web.0: 'web:1:2' is no host:port (a service name "
+                                  "or host name, a port from 1 to 65535)"},
+        {HTTP("http://[::1]:80/"), "5:16: x-release.health.web.0: '[::1]:80' is no host:port (a service name "
+                                   "or host name, a port from 1 to 65535)"},
+        {HTTP("http://we b/"), "5:16: x-release.health.web.0: 'we b' is no host:port (a service name or host "
+                               "name, a port from 1 to 65535)"},
+        {HTTP("http://me:pw@web/"), "5:16: x-release.health.web.0: must not hold a user name; use header"},
+        {HTTP("http://web/#top"), "5:16: x-release.health.web.0: '/#top' is no path of an HTTP request"},
+        {HTTP("http://web/a b"), "5:16: x-release.health.web.0: '/a b' is no path of an HTTP request"},
+        {"  health: {web: [{http: \"http://web/a\\r\\nX: y\"}]}\n",
+         "3:25: x-release.health.web.0: '/a X: y' is no path of an HTTP request"},
+        {CHECK("status: 99"), "5:44: x-release.health.web.0: status must be from 100 to 599"},
+        {CHECK("status: 600"), "5:44: x-release.health.web.0: status must be from 100 to 599"},
+        {CHECK("status: -200"),
+         "5:44: x-release.health.web.0.status: must be a whole number from 0 to 2147483647"},
+        {CHECK("status: '200'"),
+         "5:44: x-release.health.web.0.status: must be a whole number from 0 to 2147483647"},
+        {CHECK("status: 200.0"),
+         "5:44: x-release.health.web.0.status: must be a whole number from 0 to 2147483647"},
+        {CHECK("body: '('"),
+         "5:42: x-release.health.web.0: '(' is no extended regular expression: Unmatched ( or \\("},
+        {CHECK("body: ok, timeout: 0s"), "5:55: x-release.health.web.0: timeout must be more than 0"},
+        {CHECK("host: \"a\\r\\nX: y\""), "5:42: x-release.health.web.0: 'a X: y' is no host name"},
+        {CHECK("host: 'a b'"), "5:42: x-release.health.web.0: 'a b' is no host name"},
+        {CHECK("header: [a]"),
+         "5:44: x-release.health.web.0.header: must be a mapping of header names to values"},
+        {CHECK("header: {'a b': c}"),
+         "5:52: x-release.health.web.0.header.a b: holds characters that a header cannot"},
+        {CHECK("header: {'': c}"),
+         "5:49: x-release.health.web.0.header.: holds characters that a header cannot"},
+        {CHECK("header: {a: \"b\\nc: d\"}"),
+         "5:48: x-release.health.web.0.header.a: holds characters that a header cannot"},
+        {CHECK("header: {a: 1}"), "5:48: x-release.health.web.0.header.a: must be a string"},
+        {CHECK("header: {host: web}"),
+         "5:51: x-release.health.web.0.header.host: is set with host, beside header"},
+        /* gate */
+        {"  gate: x\n", "3:9: x-release.gate: must be a mapping"},
+        {"  gate: {probe: 1s}\n",
+         "3:10: x-release.gate: unknown key 'probe' (known: probe_interval, success_threshold, "
+         "failure_threshold, min_healthy_time, healthy_deadline, total_deadline, soak)"},
+        {"  gate: {probe_interval: 0}\n", "3:26: x-release.gate: probe_interval must be more than 0"},
+        {"  gate: {probe_interval: 2}\n",
+         "3:26: x-release.gate.probe_interval: must be a duration such as 30s, 5m or 1h30m"},
+        {"  gate: {success_threshold: 0}\n",
+         "3:9: x-release.gate: success_threshold and failure_threshold must be at least 1"},
+        {"  gate: {failure_threshold: 0}\n",
+         "3:9: x-release.gate: success_threshold and failure_threshold must be at least 1"},
+        {"  gate: {failure_threshold: -1}\n",
+         "3:29: x-release.gate.failure_threshold: must be a whole number from 0 to 2147483647"},
+        {"  gate: {failure_threshold: 3000000000}\n",
+         "3:29: x-release.gate.failure_threshold: must be a whole number from 0 to 2147483647"},
+        {"  gate: {healthy_deadline: 10s}\n",
+         "3:9: x-release.gate: healthy_deadline must be longer than min_healthy_time"},
+        {"  gate: {min_healthy_time: 5m}\n",
+         "3:9: x-release.gate: healthy_deadline must be longer than min_healthy_time"},
+        {"  gate: {soak: 10000000000000000000s}\n",
+         "3:16: x-release.gate.soak: '10000000000000000000s' is too long a duration"},
+        {"  gate: {baseline_samples: 5}\n",
+         "3:10: x-release.gate.baseline_samples: not supported by this version yet; remove it"},
+        {"  gate: {baseline_failing: allow}\n",
+         "3:10: x-release.gate.baseline_failing: not supported by this version yet; remove it"},
+    };
+    unsigned failures = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct manifest m = {0};
+        struct error err = {0};
+        int r = fixture_load(arena_printf(&arena, "%s%s", SERVICES, cases[i].text), NULL, NULL, 0, &m, &err);
+        const char *want = arena_printf(&arena, "stack.yml:%s", cases[i].want);
+        if (r < 0 && err.kind == ERR_INVALID && strcmp(err.text, want) == 0)
+            continue;
+        print_error("%s%s\n", cases[i].text, r < 0 ? err.text : "accepted");
+        manifest_release(&m);
+        failures++;
+    }
+    assert_int_equal(failures, 0);
+}
+
+/* ---- order ---- */
+
+static void order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text,
+            *want; /* want: keys, "|" after those that roll before the steps; NULL: refused */
+    } cases[] = {
+        {"file order", "services: {c: {image: x}, a: {image: x}, b: {image: x}}\n", "| c a b"},
+        {"dependencies first", SERVICES "  {}\n", "| db worker cache web"},
+        {"database before the steps", SERVICES "  {database: {service: db}}\n", "db | worker cache web"},
+        {"before, after the database",
+         SERVICES "  {database: {service: db}, rollout: {before: [cache, db]}}\n", "db cache | worker web"},
+        {"before does not bring its dependencies", SERVICES "  {rollout: {before: [web]}}\n",
+         "web | db worker cache"},
+        {"order wins over dependencies", SERVICES "  {rollout: {order: [web, cache]}}\n",
+         "| web cache db worker"},
+        {"order and before name the same",
+         SERVICES "  {rollout: {before: [cache], order: [web, cache, worker]}}\n", "cache | web worker db"},
+        {"everything at once",
+         SERVICES "  {database: {service: db}, rollout: {before: [cache], order: [web]}}\n",
+         "db cache | web worker"},
+        {"cycle",
+         "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [c]}, c: {image: x, "
+         "depends_on: [a]}}\n",
+         NULL},
+        {"itself", "services: {a: {image: x, depends_on: [a]}}\n", NULL},
+        {"cycle that order resolves",
+         "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}\nx-release: {rollout: "
+         "{order: [b]}}\n",
+         "| b a"},
+        {"diamond",
+         "services: {a: {image: x, depends_on: [c, b]}, b: {image: x, depends_on: [d]}, c: {image: x, "
+         "depends_on: [d]}, d: {image: x}}\n",
+         "| d c b a"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_str struct str have = {0};
+        struct manifest m = {0};
+        struct error err = {0};
+        int r = fixture_load(cases[i].text, NULL, NULL, 0, &m, &err);
+        if (!cases[i].want) {
+            assert_int_equal(r, -1);
+            assert_int_equal(err.kind, ERR_INVALID);
+            expect_text(cases[i].name, err.text,
+                        "stack.yml:1:15: depends_on: service 'a' depends on itself in a circle");
+            continue;
+        }
+        if (r < 0)
+            fail_msg("%s: %s", cases[i].name, err.text);
+        for (size_t k = 0; k < m.stack->n_services; k++)
+            str_printf(&have, "%s%s%s", k ? " " : "", k == m.n_before ? "| " : "", m.order[k]);
+        expect_text(cases[i].name, str_text(&have), cases[i].want);
+        assert_null(m.order[m.stack->n_services]);
+        manifest_release(&m);
+    }
+}
+
+/* Each service depends on the one behind it: the deepest that a file can ask for. */
+static void long_chain(void **state)
+{
+    (void)state;
+    enum { N = 2000 };
+    cleanup_str struct str text = {0};
+    struct manifest m = {0};
+    struct error err = {0};
+    str_append(&text, "services:\n");
+    for (int i = 0; i < N - 1; i++)
+        str_printf(&text, "  s%d: {image: x, depends_on: [s%d]}\n", i, i + 1);
+    str_printf(&text, "  s%d: {image: x}\n", N - 1);
+    if (fixture_load(str_text(&text), NULL, NULL, 0, &m, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(m.order[0], "s1999");
+    assert_string_equal(m.order[N - 1], "s0");
+    manifest_release(&m);
+}
+
+/* Names that nobody has checked are refused, too. */
+static void unchecked_names(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    const char *none[] = {NULL}, *strange[] = {"strange", NULL}, **keys;
+    struct manifest m = {0};
+    struct error err = {0};
+    size_t n_before;
+    assert_int_equal(fixture_load("services: {web: {image: web}}\n", NULL, NULL, 0, &m, &err), 0);
+    const struct release cases[] = {{.before = strange, .order = none},
+                                    {.before = none, .order = strange},
+                                    {.database_service = "strange", .before = none, .order = none}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(release_rollout_order(&arena, &cases[i], m.stack, &keys, &n_before, &err), -1);
+    manifest_release(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decoding), cmocka_unit_test(no_section), cmocka_unit_test(refusals),
+        cmocka_unit_test(order),    cmocka_unit_test(long_chain), cmocka_unit_test(unchecked_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a deployment did with services, images and migrations. */
+
+#include "journal/db.h"
+#include "journal/spec.h"
+
+static int collect_services(struct journal *j, struct arena *arena, sqlite3_stmt *q,
+                            struct service_record **ret, size_t *ret_count, struct error *err)
+{
+    struct service_record *rows = NULL;
+    size_t n = 0;
+    int r;
+    while ((r = db_next(j, q, err)) > 0) {
+        rows = arena_grow(arena, rows, n, sizeof *rows);
+        rows[n++] = (struct service_record){
+            col_text(arena, q, 0), col_text(arena, q, 1), col_text(arena, q, 2), col_text(arena, q, 3),
+            col_text(arena, q, 4), col_text(arena, q, 5), col_text(arena, q, 6)};
+    }
+    if (r < 0)
+        return -1;
+    *ret = rows;
+    *ret_count = n;
+    return 0;
+}
+
+int journal_services(struct journal *journal, struct arena *arena, int64_t id, struct service_record **ret,
+                     size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT service, name, action, state, note, b.body, a.body FROM service"
+                 " LEFT JOIN spec b ON b.hash = before_hash LEFT JOIN spec a ON a.hash = after_hash"
+                 " WHERE deployment = ? ORDER BY position",
+                 V_INT(id));
+    return collect_services(journal, arena, q, ret, ret_count, err);
+}
+
+int journal_service_states(struct journal *journal, struct arena *arena, int64_t id,
+                           struct service_record **ret, size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT service, name, action, state, note, NULL, NULL FROM service"
+                 " WHERE deployment = ? ORDER BY position",
+                 V_INT(id));
+    return collect_services(journal, arena, q, ret, ret_count, err);
+}
+
+static int update_service(struct journal *j, int64_t id, const char *service, const char *state,
+                          const char *note, const char *before, const char *after, struct error *err)
+{
+    char before_hash[SHA256_HEX_SIZE], after_hash[SHA256_HEX_SIZE];
+    if ((before && spec_store(j, before, before_hash, err) < 0) ||
+        (after && spec_store(j, after, after_hash, err) < 0))
+        return -1;
+    if (db_run(j, err,
+               "UPDATE service SET state = coalesce(?3, state), note = coalesce(?4, note),"
+               " before_hash = coalesce(?5, before_hash), after_hash = coalesce(?6, after_hash)"
+               " WHERE deployment = ?1 AND service = ?2",
+               V_INT(id), V_TEXT(service), V_TEXT(state), V_TEXT(note), V_TEXT(before ? before_hash : NULL),
+               V_TEXT(after ? after_hash : NULL)) < 0)
+        return -1;
+    if (db_changes(j) == 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "the journal has no service %s of deployment %lld", service,
+                         (long long)id);
+    return 0;
+}
+
+int journal_set_service(struct journal *journal, int64_t id, const char *service, const char *state,
+                        const char *note, const char *before, const char *after, struct error *err)
+{
+    struct arena arena = {0};
+    const char *clean = text_line(&arena, note, TEXT_LINE_MAX);
+    int r = db_begin(journal, err);
+    if (r == 0)
+        r = update_service(journal, id, service, state, clean, before, after, err) < 0
+                ? db_rollback(journal)
+                : db_commit(journal, err);
+    arena_release(&arena);
+    return r;
+}
+
+int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
+                   size_t *ret_count, struct error *err)
+{
+    struct image_record *rows = NULL;
+    size_t n = 0;
+    int r;
+    cleanup_query sqlite3_stmt *q = db_query(
+        journal, err, "SELECT service, reference, digest FROM image WHERE deployment = ? ORDER BY position",
+        V_INT(id));
+    while ((r = db_next(journal, q, err)) > 0) {
+        rows = arena_grow(arena, rows, n, sizeof *rows);
+        rows[n++] =
+            (struct image_record){col_text(arena, q, 0), col_text(arena, q, 1), col_text(arena, q, 2)};
+    }
+    if (r < 0)
+        return -1;
+    *ret = rows;
+    *ret_count = n;
+    return 0;
+}
+
+int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
+                       struct migration_record **ret, size_t *ret_count, struct error *err)
+{
+    struct migration_record *rows = NULL;
+    size_t n = 0;
+    int r;
+    cleanup_query sqlite3_stmt *q = db_query(
+        journal, err,
+        "SELECT step, version, name, state FROM migration WHERE deployment = ? ORDER BY position", V_INT(id));
+    while ((r = db_next(journal, q, err)) > 0) {
+        rows = arena_grow(arena, rows, n, sizeof *rows);
+        rows[n++] = (struct migration_record){col_text(arena, q, 0), col_text(arena, q, 1),
+                                              col_text(arena, q, 2), col_text(arena, q, 3)};
+    }
+    if (r < 0)
+        return -1;
+    *ret = rows;
+    *ret_count = n;
+    return 0;
+}
+
+int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
+                          const char *state, struct error *err)
+{
+    return db_write_one(
+        journal, err, "such migration",
+        "UPDATE migration SET state = ?4 WHERE deployment = ?1 AND step = ?2 AND version = ?3", V_INT(id),
+        V_TEXT(step), V_TEXT(version), V_TEXT(state));
+}

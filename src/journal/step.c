@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "journal/db.h"
+
+int journal_steps(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
+                  size_t *ret_count, struct error *err)
+{
+    struct step *steps = NULL;
+    size_t n = 0;
+    int r;
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT seq, kind, name, state, params, progress, fingerprint, error, started_us,"
+                 " finished_us FROM step WHERE deployment = ? ORDER BY seq",
+                 V_INT(id));
+    while ((r = db_next(journal, q, err)) > 0) {
+        steps = arena_grow(arena, steps, n, sizeof *steps);
+        struct step *s = &steps[n++];
+        *s = (struct step){
+            .deployment = id,
+            .seq = (unsigned)col_int(q, 0),
+            .kind = col_text(arena, q, 1),
+            .name = col_text(arena, q, 2),
+            .params = col_text(arena, q, 4),
+            .progress = col_text(arena, q, 5),
+            .fingerprint = col_text(arena, q, 6),
+            .error = col_text(arena, q, 7),
+            .started_us = col_int(q, 8),
+            .finished_us = col_int(q, 9),
+        };
+        if (step_state_parse((const char *)sqlite3_column_text(q, 3), &s->state) < 0)
+            return error_set(err, ERR_INTERNAL, 0, "step %u of deployment %lld has an unknown state", s->seq,
+                             (long long)id);
+    }
+    if (r < 0)
+        return -1;
+    *ret = steps;
+    *ret_count = n;
+    return 0;
+}
+
+int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,
+                       struct error *err)
+{
+    return db_write_one(journal, err, "such step that is pending or running",
+                        "UPDATE step SET state = 'running', started_us = coalesce(started_us, ?3),"
+                        " progress = coalesce(?4, progress)"
+                        " WHERE deployment = ?1 AND seq = ?2 AND state IN ('pending', 'running')",
+                        V_INT(id), V_INT(seq), V_INT(wall_us()), V_TEXT(progress));
+}
+
+int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, const char *progress,
+                          struct error *err)
+{
+    return db_write_one(journal, err, "such step",
+                        "UPDATE step SET progress = ?3 WHERE deployment = ?1 AND seq = ?2", V_INT(id),
+                        V_INT(seq), V_TEXT(progress));
+}
+
+static int end_step(struct journal *j, int64_t id, unsigned seq, enum step_state state, const char *error,
+                    struct error *err)
+{
+    if (db_run(j, err,
+               "UPDATE step SET state = ?3, error = coalesce(?4, error), finished_us = ?5 WHERE deployment = "
+               "?1 AND seq = ?2",
+               V_INT(id), V_INT(seq), V_TEXT(step_state_name(state)), V_TEXT(error), V_INT(wall_us())) < 0)
+        return -1;
+    if (db_changes(j) == 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "the journal has no step %u of deployment %lld", seq,
+                         (long long)id);
+    return db_run(j, err, "UPDATE deployment SET resumes = 0 WHERE id = ? AND resumes <> 0", V_INT(id));
+}
+
+int journal_step_end(struct journal *journal, int64_t id, unsigned seq, enum step_state state,
+                     const char *error, struct error *err)
+{
+    struct arena arena = {0};
+    const char *clean = text_block(&arena, error);
+    int r = db_begin(journal, err);
+    if (r == 0)
+        r = end_step(journal, id, seq, state, clean, err) < 0 ? db_rollback(journal)
+                                                              : db_commit(journal, err);
+    arena_release(&arena);
+    return r;
+}

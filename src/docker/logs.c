@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Output of a service's tasks: https://docs.docker.com/engine/api/v1.41/#operation/ServiceLogs */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "docker/client.h"
+#include "docker/log_reader.h"
+
+#define STALL_US (60 * US_PER_S)
+
+static int on_data(void *userdata, const char *data, size_t len)
+{
+    return log_reader_feed(userdata, data, len) ? 0 : -1;
+}
+
+static int finish(struct log_reader *reader, const char *id, struct error *err)
+{
+    log_reader_end(reader);
+    if (reader->ended_by == DEMUX_BROKEN)
+        return error_set(err, ERR_UNAVAILABLE, 0, "reading the log of service %s: cut off", id);
+    const struct str *system = &reader->streams[STREAM_SYSTEM].line;
+    if (reader->ended_by != 0 || system->len == 0)
+        return 0;
+    /* a node does not answer, a task has no node yet */
+    cleanup_arena struct arena arena = {0};
+    return error_set(err, ERR_UNAVAILABLE, 0, "reading the log of service %s: %s", id,
+                     str_clean(&arena, system->data, system->len, true, 1024));
+}
+
+static int read_log(struct docker *docker, struct log_reader *reader, const char *id, unsigned tail,
+                    struct error *err)
+{
+    struct call call = {.endpoint = EP_SERVICE_LOGS,
+                        .object = id,
+                        .stall_us = STALL_US,
+                        .on_data = on_data,
+                        .userdata = reader};
+    char number[40];
+    call_query(&call, "stdout", "1");
+    call_query(&call, "stderr", "1");
+    call_query(&call, "timestamps", "1");
+    if (reader->since_ns > 0) {
+        snprintf(number, sizeof number, "%lld.%09lld", (long long)(reader->since_ns / 1000000000),
+                 (long long)(reader->since_ns % 1000000000));
+        call_query(&call, "since", number);
+    }
+    if (tail > 0) {
+        snprintf(number, sizeof number, "%u", tail);
+        call_query(&call, "tail", number);
+    }
+    if (docker_send(docker, &call, NULL, err) < 0 && reader->ended_by == 0)
+        return -1;
+    return finish(reader, id, err); /* on_data() ended it otherwise */
+}
+
+int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns, unsigned tail,
+                        docker_log_fn fn, void *userdata, struct error *err)
+{
+    struct log_reader reader = {.since_ns = since_ns, .fn = fn, .userdata = userdata};
+    log_reader_init(&reader);
+    int r = read_log(docker, &reader, id, tail, err);
+    log_reader_release(&reader);
+    return r;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/pg.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+
+static const char *const schemes[] = {"postgres", "postgresql", "postgis", "pgsql"};
+
+static bool known_scheme(const char *text, size_t len)
+{
+    /* SQLAlchemy: dialect+driver */
+    const char *plus = memchr(text, '+', len);
+    size_t n = plus ? (size_t)(plus - text) : len;
+    for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+        if (strlen(schemes[i]) == n && strncmp(schemes[i], text, n) == 0)
+            return true;
+    return false;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static const char *decode(struct arena *arena, const char *text, size_t len)
+{
+    char *out = arena_alloc(arena, len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
+            out[n++] = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+            i += 2;
+        } else {
+            out[n++] = text[i];
+        }
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static int parse_host(struct arena *arena, const char *text, size_t len, struct pg_url *url, struct error *err)
+{
+    const char *colon = memrchr(text, ':', len);
+    size_t host_len = colon ? (size_t)(colon - text) : len;
+    url->port = 5432;
+    if (colon && colon + 1 < text + len) {
+        char *end;
+        unsigned long port = strtoul(colon + 1, &end, 10);
+        if (end != text + len || port == 0 || port > 65535)
+            return error_set(err, ERR_INVALID, 0, "the database URL's port is no number from 1 to 65535");
+        url->port = (unsigned)port;
+    }
+    if (host_len == 0)
+        return error_set(err, ERR_INVALID, 0, "the database URL has no host");
+    url->host = decode(arena, text, host_len);
+    return 0;
+}
+
+/* Connection options of other libraries mean nothing to libpq; ours are set by us. */
+static void note_parameters(struct arena *arena, const char *query, struct pg_url *url)
+{
+    size_t n = 0;
+    const char **names = NULL;
+    for (const char *p = query; *p;) {
+        size_t len = strcspn(p, "&"), name = strcspn(p, "=&");
+        names = arena_grow(arena, names, n, sizeof *names);
+        names[n++] = arena_strndup(arena, p, name);
+        p += len + (p[len] == '&');
+    }
+    names = arena_grow(arena, names, n, sizeof *names);
+    names[n] = NULL;
+    url->dropped = names;
+}
+
+int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, struct error *err)
+{
+    struct pg_url url = {0};
+    const char *colon = strstr(text, "://");
+    if (!colon || !known_scheme(text, (size_t)(colon - text)))
+        return error_set(err, ERR_INVALID, 0, "the database URL does not begin with postgresql:// (or postgres, postgis, pgsql, postgresql+DRIVER)");
+    const char *authority = colon + 3;
+    size_t len = strcspn(authority, "/?");
+    const char *at = memrchr(authority, '@', len), *host = at ? at + 1 : authority;
+    if (at) {
+        const char *password = memchr(authority, ':', (size_t)(at - authority));
+        url.user = decode(arena, authority, (size_t)((password ? password : at) - authority));
+        if (password)
+            url.password = decode(arena, password + 1, (size_t)(at - password - 1));
+    }
+    if (parse_host(arena, host, (size_t)(authority + len - host), &url, err) < 0)
+        return -1;
+    const char *path = authority + len;
+    if (*path == '/') {
+        size_t name = strcspn(path + 1, "?");
+        url.dbname = decode(arena, path + 1, name);
+        path += 1 + name;
+    }
+    if (!url.dbname || !*url.dbname)
+        return error_set(err, ERR_INVALID, 0, "the database URL names no database");
+    note_parameters(arena, *path == '?' ? path + 1 : "", &url);
+    *ret = url;
+    return 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "agent/log.h"
+#include "agent/spec.h"
+#include "agent/step.h"
+#include "agent/tasks.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "steps/hint.h"
+
+static const int64_t relay_timeout_us = 60 * US_PER_S;
+/* The journal is asked for a cancel request this often; agentd's signal makes it sooner. */
+static const int64_t cancel_interval_us = US_PER_S;
+
+static bool cancel_requested(struct step_ctx *ctx)
+{
+    static int64_t next_us;
+    static bool cancelled;
+    if (cancelled || mono_us() < next_us)
+        return cancelled;
+    next_us = mono_us() + cancel_interval_us;
+    cleanup_arena struct arena arena = {0};
+    struct deployment now = {0};
+    struct error ignored = {0};
+    bool found = false;
+    if (journal_deployment(ctx->journal, &arena, ctx->deployment->id, &now, &found, &ignored) == 0 && found)
+        cancelled = now.cancel_requested;
+    return cancelled;
+}
+
+enum stop_reason step_stop_reason(struct step_ctx *ctx)
+{
+    if (proc_stop_requested())
+        return STOP_SHUTDOWN;
+    return !ctx->putting_back && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
+}
+
+int step_should_stop(struct step_ctx *ctx, struct error *err)
+{
+    switch (step_stop_reason(ctx)) {
+    case STOP_SHUTDOWN:
+        return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
+    case STOP_CANCEL:
+        return error_set(err, ERR_CANCELLED, STOP_CANCEL, "cancelled on request");
+    case STOP_NONE:
+        break;
+    }
+    return 0;
+}
+
+void step_waiting(struct step_ctx *ctx, const char *format, ...)
+{
+    struct error ignored = {0};
+    const char *text = NULL;
+    cleanup_arena struct arena arena = {0};
+    if (format) {
+        va_list ap;
+        va_start(ap, format);
+        text = arena_vprintf(&arena, format, ap);
+        va_end(ap);
+    }
+    if (str_eq(text, ctx->waiting))
+        return;
+    ctx->waiting = arena_strdup(ctx->arena, text);
+    hint(json_pack("{s:s?}", "waiting", text));
+    if (journal_set_waiting(ctx->journal, ctx->stack->name, text, &ignored) < 0)
+        log_debug("%s", ignored.text);
+}
+
+void step_pause(struct step_ctx *ctx, int64_t us)
+{
+    int64_t until = mono_us() + us;
+    for (int64_t left; (left = until - mono_us()) > 0 && step_stop_reason(ctx) == STOP_NONE;)
+        sleep_us(left < 500000 ? left : 500000);
+}
+
+/* The networks that checks need, from the plan's relay step; without one, none are needed. */
+static const char **relay_networks(struct step_ctx *ctx)
+{
+    struct step *steps;
+    size_t n, j;
+    struct error ignored = {0};
+    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(steps[i].kind, "relay") != 0)
+            continue;
+        cleanup_json json_t *params = json_loads(steps[i].params, 0, NULL);
+        const json_t *list = json_object_get(params, "networks"), *item;
+        const char **names = arena_array(ctx->arena, json_array_size(list) + 1, sizeof *names);
+        json_array_foreach(list, j, item)
+            names[j] = arena_strdup(ctx->arena, json_string_value(item));
+        return names;
+    }
+    return NULL;
+}
+
+int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err)
+{
+    if (!ctx->relay) {
+        const char **networks = relay_networks(ctx);
+        if (!networks || !networks[0])
+            return error_set(err, ERR_INTERNAL, 0, "the plan has no network for the relay");
+        if (relay_ensure(ctx->docker, ctx->stack->name, networks, relay_timeout_us, ctx->config->run_dir, &ctx->relay, err) < 0)
+            return error_wrap(err, "the relay into the stack's networks");
+    }
+    *ret = ctx->relay;
+    return 0;
+}
+
+int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret, struct error *err)
+{
+    struct relay *relay;
+    size_t i;
+    const json_t *attachment;
+    if (step_relay(ctx, &relay, err) < 0)
+        return -1;
+    json_array_foreach(json_object_get(task, "NetworksAttachments"), i, attachment)
+    {
+        const char *network = json_path_string(attachment, "Network", "ID", NULL);
+        const char *address = network ? task_address(ctx->arena, task, network) : NULL;
+        if (address && relay_on_network(relay, network))
+            return relay_target(relay, address, port, ret, err);
+    }
+    return error_set(err, ERR_FAILED, 0, "task %.12s has no address on a network of the relay", json_path_string(task, "ID", NULL));
+}

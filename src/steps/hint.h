@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+
+/*
+ * One line of JSON on stdout for agentd: what the worker is at. Hints, never the record.
+ *     {"step": "roll web", "deadline_s": 900}   {"waiting": "image … is not in the registry yet"|null}
+ *     {"end": "failed", "reason": "…"}           poll: {"result": …}
+ * Steals `message`.
+ */
+void hint(json_t *message);

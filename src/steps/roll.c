@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "agent/fault.h"
+#include "agent/log.h"
+#include "agent/spec.h"
+#include "agent/tasks.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "steps/gate.h"
+#include "steps/kinds.h"
+#include "steps/output.h"
+#include "steps/send.h"
+
+/*
+ * One service: its new spec is sent once, and the gate says whether it works. What putting it back needs
+ * (the exact spec before, the tasks that existed) is in the journal before the engine hears of anything.
+ *
+ * progress: {"id": service, "excused": [task IDs before], "baseline": "200 before"|null, "was_well": bool,
+ *            "sent": hash of the spec that our update left, once it is known}
+ */
+
+static int save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
+{
+    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
+    return journal_step_progress(ctx->journal, step->deployment, step->seq, text, err);
+}
+
+static int note_intent(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t **ret, struct error *err)
+{
+    const char *id = json_path_string(params, "id", NULL), *key = json_path_string(params, "service", NULL);
+    cleanup_json json_t *tasks = NULL;
+    const char *baseline = NULL;
+    bool was_well = false;
+    if (id && send_read_tasks(ctx, id, &tasks, err) < 0)
+        return -1;
+    if (id)
+        baseline = gate_baseline(ctx, key, id, &was_well);
+    json_t *progress = json_pack("{s:s?, s:o, s:s?, s:b}", "id", id, "excused", task_ids(tasks), "baseline", baseline,
+                                 "was_well", was_well);
+    if (save_progress(ctx, step, progress, err) < 0 ||
+        journal_set_service(ctx->journal, step->deployment, key, "updating", NULL, NULL, NULL, err) < 0) {
+        json_decref(progress);
+        return -1;
+    }
+    *ret = progress;
+    return 0;
+}
+
+static int find_before(struct step_ctx *ctx, const struct step *step, json_t **ret, struct error *err)
+{
+    struct service_record *records;
+    size_t n;
+    *ret = NULL;
+    if (journal_services(ctx->journal, ctx->arena, step->deployment, &records, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(records[i].service, step->name) == 0 && records[i].before)
+            *ret = json_loads(records[i].before, 0, NULL);
+    return 0;
+}
+
+/* From now on another spec is somebody else's. */
+static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *progress, struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    char hash[SHA256_HEX_SIZE];
+    if (json_object_get(progress, "sent"))
+        return 0;
+    if (send_read_service(ctx, json_path_string(progress, "id", NULL), &live, err) < 0)
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
+    spec_hash(json_object_get(live, "Spec"), hash);
+    json_object_set_new(progress, "sent", json_string(hash));
+    return save_progress(ctx, step, progress, err);
+}
+
+/* Is what runs what this deployment sent? */
+static bool is_ours(struct step_ctx *ctx, const json_t *progress, const json_t *spec)
+{
+    const char *sent = json_path_string(progress, "sent", NULL);
+    char hash[SHA256_HEX_SIZE];
+    spec_hash(spec, hash);
+    return str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx)) && (!sent || strcmp(sent, hash) == 0);
+}
+
+/* Sends the spec, once: when it is there already, nothing is sent. */
+static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+{
+    const json_t *spec = json_object_get(params, "spec");
+    const char *id = json_path_string(progress, "id", NULL);
+    fault_point("roll.intent");
+    if (strcmp(json_path_string(params, "action", NULL), "create") == 0) {
+        if (send_create(ctx, spec, &id, err) < 0)
+            return -1;
+        json_object_set_new(progress, "id", json_string(id));
+        if (save_progress(ctx, step, progress, err) < 0)
+            return -1;
+    } else {
+        cleanup_json json_t *before = NULL;
+        if (find_before(ctx, step, &before, err) < 0)
+            return -1;
+        struct send_update update = {.service = step->name, .id = id, .expected = before, .spec = spec, .labels = true};
+        if (send_update(ctx, &update, err) < 0)
+            return -1;
+    }
+    fault_point("roll.sent");
+    return note_sent(ctx, step, progress, err);
+}
+
+static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, struct gate **ret, struct error *err)
+{
+    struct gate_options options = {
+        .service = json_path_string(params, "service", NULL),
+        .name = json_path_string(params, "name", NULL),
+        .service_id = json_path_string(progress, "id", NULL),
+        .excused = json_object_get(progress, "excused"),
+        .sent = json_path_string(progress, "sent", NULL),
+        .with_checks = true,
+        .baseline = json_path_string(progress, "baseline", NULL),
+    };
+    return gate_open(ctx, &options, ret, err);
+}
+
+static void keep_gate(struct step_ctx *ctx, struct gate *gate)
+{
+    ctx->gates = arena_grow(ctx->arena, ctx->gates, ctx->n_gates, sizeof *ctx->gates);
+    ctx->gates[ctx->n_gates++] = gate;
+}
+
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
+               struct error *err)
+{
+    cleanup_json json_t *progress = resumed && step->progress ? json_loads(step->progress, 0, NULL) : NULL;
+    struct gate *gate;
+    (void)ret_allowed;
+    if (!progress && note_intent(ctx, step, params, &progress, err) < 0)
+        return -1;
+    if (send(ctx, step, params, progress, err) < 0 || open_gate(ctx, params, progress, &gate, err) < 0)
+        return -1;
+    if (gate_wait(gate, err) < 0) {
+        gate_close(gate);
+        if (err->kind != ERR_CANCELLED)
+            output_service_tail(ctx, step, json_path_string(progress, "id", NULL));
+        return -1;
+    }
+    bool verified = gate_verified(gate);
+    keep_gate(ctx, gate);
+    return journal_set_service(ctx->journal, step->deployment, step->name, verified ? "healthy" : "unverified",
+                               verified ? NULL : "seen to run; it has no healthcheck and no check", NULL, NULL, err);
+}
+
+int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)
+{
+    cleanup_json json_t *progress = step->progress ? json_loads(step->progress, 0, NULL) : NULL;
+    struct gate *gate;
+    if (open_gate(ctx, params, progress, &gate, err) < 0)
+        return -1;
+    keep_gate(ctx, gate);
+    return 0;
+}
+
+/* ---- the way back ---- */
+
+static int wait_until_gone(struct step_ctx *ctx, const char *id, struct error *err)
+{
+    for (;;) {
+        cleanup_json json_t *live = NULL;
+        if (send_read_service(ctx, id, &live, err) < 0)
+            return err->kind == ERR_NOT_FOUND ? 0 : -1;
+        step_pause(ctx, 200000);
+        if (step_should_stop(ctx, err) < 0)
+            return -1;
+    }
+}
+
+static int remove_created(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress,
+                          bool *ret_touched, struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    const char *name = json_path_string(params, "name", NULL);
+    if (send_read_service(ctx, name, &live, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return error_wrap(err, "removing service %s", name);
+        /* never made, or removed before a crash of ours */
+        return journal_set_service(ctx->journal, step->deployment, step->name, "removed", NULL, NULL, NULL, err);
+    }
+    if (!is_ours(ctx, progress, json_object_get(live, "Spec")))
+        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; it was left alone", name);
+    *ret_touched = true;
+    const char *id = json_path_string(live, "ID", NULL);
+    if (step->state != STEP_FAILED) /* a failed one has its output already */
+        output_service_tail(ctx, step, id);
+    fault_point("putback.remove");
+    while (docker_service_remove(ctx->docker, id, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND)
+            break;
+        if (!send_is_transient(err))
+            return error_wrap(err, "removing service %s", name);
+        step_pause(ctx, US_PER_S);
+        if (step_should_stop(ctx, err) < 0)
+            return -1;
+    }
+    if (wait_until_gone(ctx, id, err) < 0)
+        return error_wrap(err, "removing service %s", name);
+    return journal_set_service(ctx->journal, step->deployment, step->name, "removed", NULL, NULL, NULL, err);
+}
+
+/* The same rules as on the way forward; checks only where they passed before. */
+static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress,
+                           const json_t *excused, struct error *err)
+{
+    struct gate_options options = {
+        .service = step->name,
+        .name = json_path_string(params, "name", NULL),
+        .service_id = json_path_string(progress, "id", NULL),
+        .excused = excused,
+        .with_checks = json_is_true(json_object_get(progress, "was_well")),
+    };
+    struct gate *gate;
+    if (gate_open(ctx, &options, &gate, err) < 0)
+        return -1;
+    int r = gate_wait(gate, err);
+    gate_close(gate);
+    return r;
+}
+
+static int restore(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress, bool *ret_touched,
+                   struct error *err)
+{
+    cleanup_json json_t *before = NULL, *live = NULL, *tasks = NULL, *excused = NULL;
+    const char *id = json_path_string(progress, "id", NULL);
+    if (find_before(ctx, step, &before, err) < 0)
+        return -1;
+    if (!before || !id)
+        return error_set(err, ERR_INTERNAL, 0, "the record has no spec of service %s to put back", step->name);
+    if (send_read_service(ctx, id, &live, err) < 0 || send_read_tasks(ctx, id, &tasks, err) < 0)
+        return error_wrap(err, "putting service %s back", step->name);
+    const json_t *spec = json_object_get(live, "Spec");
+    bool ours = is_ours(ctx, progress, spec);
+    bool back = json_equal(spec, before);
+    if (!ours && !back)
+        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; that change was left alone", step->name);
+    if (!ours && !update_trouble(ctx->arena, live) && step->state == STEP_RUNNING)
+        return journal_set_service(ctx->journal, step->deployment, step->name, "untouched", NULL, NULL, NULL, err);
+    *ret_touched = true;
+    excused = task_ids(tasks);
+    if (!back) {
+        struct send_update update = {.service = step->name, .id = id, .expected = spec, .spec = before, .labels = false};
+        fault_point("putback.intent");
+        if (send_update(ctx, &update, err) < 0)
+            return -1;
+        fault_point("putback.sent");
+    }
+    if (wait_until_back(ctx, step, params, progress, excused, err) < 0)
+        return error_wrap(err, "after putting it back");
+    return journal_set_service(ctx->journal, step->deployment, step->name, "rolled_back", NULL, NULL, NULL, err);
+}
+
+int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched, struct error *err)
+{
+    *ret_touched = false;
+    if (!step->progress) /* no intent was noted: nothing was sent */
+        return journal_set_service(ctx->journal, step->deployment, step->name, "untouched", NULL, NULL, NULL, err);
+    cleanup_json json_t *progress = json_loads(step->progress, 0, NULL);
+    if (strcmp(json_path_string(params, "action", NULL), "create") == 0)
+        return remove_created(ctx, step, params, progress, ret_touched, err);
+    return restore(ctx, step, params, progress, ret_touched, err);
+}
+
+static int64_t deadline(struct step_ctx *ctx, const json_t *params)
+{
+    (void)params;
+    return ctx->manifest ? ctx->manifest->release.gate.healthy_deadline_us + 2 * send_patience_us : 0;
+}
+
+const struct step_kind step_kind_before = {
+    .name = "before",
+    .sentence = "rolling service %s, before the migrations",
+    .on_resume = RESUME_PROBE,
+    .touches_service = true,
+    .deadline_us = deadline,
+    .run = run,
+};
+
+const struct step_kind step_kind_roll = {
+    .name = "roll",
+    .sentence = "rolling service %s",
+    .on_resume = RESUME_PROBE,
+    .touches_service = true,
+    .deadline_us = deadline,
+    .run = run,
+};

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "steps/send.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "agent/fault.h"
+#include "agent/log.h"
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+/* An engine that is away longer than this fails the step. */
+const int64_t send_patience_us = 600 * US_PER_S;
+static const int64_t retry_us = US_PER_S;
+
+const char *send_label(struct step_ctx *ctx)
+{
+    return arena_printf(ctx->arena, "%s/%" PRId64, ctx->host_id, ctx->deployment->id);
+}
+
+bool send_is_transient(const struct error *err)
+{
+    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT;
+}
+
+/* Returns 0 to try again, -1 to give up with err as it is (or ERR_CANCELLED). */
+static int wait_for_engine(struct step_ctx *ctx, int64_t started_us, struct error *err)
+{
+    if (!send_is_transient(err) || mono_us() - started_us > send_patience_us)
+        return -1;
+    step_waiting(ctx, "the engine does not answer: %s", err->text);
+    step_pause(ctx, retry_us);
+    if (step_should_stop(ctx, err) < 0)
+        return -1;
+    return 0;
+}
+
+int send_read_service(struct step_ctx *ctx, const char *id_or_name, json_t **ret, struct error *err)
+{
+    for (int64_t started = mono_us();;) {
+        if (docker_service(ctx->docker, id_or_name, ret, err) == 0) {
+            step_waiting(ctx, NULL);
+            return 0;
+        }
+        if (wait_for_engine(ctx, started, err) < 0)
+            return -1;
+    }
+}
+
+int send_read_tasks(struct step_ctx *ctx, const char *service_id, json_t **ret, struct error *err)
+{
+    for (int64_t started = mono_us();;) {
+        if (docker_tasks(ctx->docker, service_id, false, ret, err) == 0) {
+            step_waiting(ctx, NULL);
+            return 0;
+        }
+        if (wait_for_engine(ctx, started, err) < 0)
+            return -1;
+    }
+}
+
+/* ---- the body ---- */
+
+static int fill_ids(json_t *list, const char *name_member, const char *id_member, const char *word, struct docker *docker,
+                    int (*get)(struct docker *, const char *, json_t **, struct error *), struct error *err)
+{
+    size_t i;
+    json_t *reference;
+    json_array_foreach(list, i, reference)
+    {
+        cleanup_json json_t *object = NULL;
+        const char *name = json_path_string(reference, name_member, NULL);
+        if (!name)
+            return error_set(err, ERR_INTERNAL, 0, "a %s reference without a name", word);
+        if (get(docker, name, &object, err) < 0)
+            return error_wrap(err, "%s %s", word, name);
+        json_object_set(reference, id_member, json_object_get(object, "ID"));
+    }
+    return 0;
+}
+
+int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json_t **ret, struct error *err)
+{
+    cleanup_json json_t *body = json_deep_copy(spec);
+    json_t *labels = json_object_get(body, "Labels"), *task = json_object_get(body, "TaskTemplate");
+    json_t *container = json_object_get(task, "ContainerSpec");
+    if (!labels) {
+        labels = json_object();
+        json_object_set_new(body, "Labels", labels);
+    }
+    /* facts of this deployment stand on the service alone: on the container spec they would restart its tasks */
+    json_object_set_new(labels, LABEL_DEPLOYMENT, json_string(send_label(ctx)));
+    json_object_set_new(labels, LABEL_COMMIT, json_string(ctx->deployment->commit));
+    json_object_set_new(task, "ForceUpdate",
+                        json_integer(json_path_integer(json_path(live, "Spec", NULL), 0, "TaskTemplate", "ForceUpdate", NULL)));
+    if (fill_ids(json_object_get(container, "Secrets"), "SecretName", "SecretID", "secret", ctx->docker, docker_secret, err) < 0 ||
+        fill_ids(json_object_get(container, "Configs"), "ConfigName", "ConfigID", "config", ctx->docker, docker_config, err) < 0)
+        return -1;
+    *ret = TAKE(body);
+    return 0;
+}
+
+static const char *image_of(const json_t *spec)
+{
+    return json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
+}
+
+static void log_warnings(const char *service, const struct str *warnings)
+{
+    if (warnings->len)
+        log_warning("the engine says of service %s: %s", service, str_text(warnings));
+}
+
+/* ---- create ---- */
+
+int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, struct error *err)
+{
+    const char *name = json_path_string(spec, "Name", NULL);
+    for (int64_t started = mono_us();;) {
+        cleanup_json json_t *live = NULL, *body = NULL;
+        cleanup_free char *id = NULL;
+        cleanup_str struct str warnings = {0};
+        if (docker_service(ctx->docker, name, &live, err) == 0) {
+            if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)))
+                return error_set(err, ERR_CONFLICT, 0, "a service named %s was made by someone else meanwhile", name);
+            *ret_id = arena_strdup(ctx->arena, json_path_string(live, "ID", NULL));
+            return 0;
+        }
+        if (err->kind == ERR_NOT_FOUND) {
+            if (send_body(ctx, spec, NULL, &body, err) == 0 &&
+                docker_service_create(ctx->docker, body, image_of(body), &id, &warnings, err) == 0) {
+                fault_point("service.created");
+                log_warnings(name, &warnings);
+                *ret_id = arena_strdup(ctx->arena, id);
+                return 0;
+            }
+        }
+        /* cut off after sending: the next look tells whether it was made */
+        if (wait_for_engine(ctx, started, err) < 0)
+            return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "creating service %s", name);
+    }
+}
+
+/* ---- update ---- */
+
+/* Does the live service have what is to be sent? By our label; a body without our labels is compared whole. */
+static bool in_effect(struct step_ctx *ctx, const struct send_update *update, const json_t *live_spec)
+{
+    if (update->labels)
+        return str_eq(spec_label(live_spec, LABEL_DEPLOYMENT), send_label(ctx));
+    return json_equal(live_spec, update->spec);
+}
+
+static int send_once(struct step_ctx *ctx, const struct send_update *update, const json_t *live, struct error *err)
+{
+    cleanup_json json_t *body = NULL;
+    cleanup_str struct str warnings = {0};
+    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
+    if (update->labels) {
+        if (send_body(ctx, update->spec, live, &body, err) < 0)
+            return -1;
+    } else {
+        body = json_deep_copy(update->spec);
+    }
+    if (docker_service_update(ctx->docker, update->id, index, body, image_of(body), &warnings, err) < 0)
+        return -1;
+    log_warnings(update->service, &warnings);
+    return 0;
+}
+
+int send_update(struct step_ctx *ctx, const struct send_update *update, struct error *err)
+{
+    for (int64_t started = mono_us();;) {
+        cleanup_json json_t *live = NULL;
+        if (docker_service(ctx->docker, update->id, &live, err) == 0) {
+            const json_t *spec = json_object_get(live, "Spec");
+            if (in_effect(ctx, update, spec))
+                return 0;
+            if (update->expected && !json_equal(spec, update->expected))
+                return error_set(err, ERR_CONFLICT, 0,
+                                 "service %s was changed by someone else since the plan was made; that change was left alone",
+                                 update->service);
+            if (send_once(ctx, update, live, err) == 0) {
+                fault_point("service.updated");
+                return 0;
+            }
+            /* the index moves by itself, too: read again, and send only if the spec is still the same */
+            if (err->kind == ERR_CONFLICT)
+                continue;
+        }
+        if (wait_for_engine(ctx, started, err) < 0)
+            return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "updating service %s", update->service);
+    }
+}

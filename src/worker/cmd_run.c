@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/control.h"
+#include "agent/fault.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "worker/pipeline.h"
+#include "worker/prepare.h"
+#include "worker/verbs.h"
+
+/*
+ * One deployment from `requested` to its end. Read from the top: open, wait for our turn, prepare, save the plan,
+ * run the pipeline. A worker that dies is followed by one that takes up where the record says.
+ */
+
+enum { MAX_RESUMES = 3 };
+
+static const int64_t turn_retry_us = 2 * US_PER_S;
+/* An engine that was just started is no manager for a moment. */
+static const int64_t swarm_start_us = 20 * US_PER_S;
+
+struct run {
+    struct work work;
+    struct step_ctx ctx;
+    struct deployment deployment;
+    struct snapshot snapshot; /* when resumed, or rolling back */
+    int lock_fd;
+};
+
+/* ---- opening ---- */
+
+static int load_deployment(struct run *run, int64_t id, struct error *err)
+{
+    bool found;
+    if (journal_deployment(run->work.journal, &run->work.arena, id, &run->deployment, &found, err) < 0)
+        return -1;
+    if (!found)
+        return error_set(err, ERR_NOT_FOUND, 0, "no deployment #%" PRId64, id);
+    return 0;
+}
+
+static int open_run(struct run *run, const char *config_path, int64_t id, struct error *err)
+{
+    struct work *w = &run->work;
+    run->lock_fd = -1;
+    if (work_open(w, config_path, err) < 0 || work_open_journal(w, JOURNAL_WRITE, err) < 0 || load_deployment(run, id, err) < 0 ||
+        work_select_stack(w, run->deployment.stack, err) < 0)
+        return -1;
+    if (fs_lock(config_lock_path(&w->arena, &w->config, w->stack->name), &run->lock_fd, err) < 0)
+        return -1;
+    /* it may have ended while we waited for the lock */
+    if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
+        return -1;
+    log_context(w->stack->name, id, run->deployment.commit);
+    run->ctx = (struct step_ctx){
+        .arena = &w->arena,
+        .config = &w->config,
+        .stack = w->stack,
+        .journal = w->journal,
+        .docker = w->docker,
+        .deployment = &run->deployment,
+        .host_id = w->host_id,
+        .salt = w->salt,
+        .waiting = "", /* what a dead worker left is cleared by the first that waits for nothing */
+    };
+    return 0;
+}
+
+static void close_run(struct run *run)
+{
+    relay_close(run->ctx.relay);
+    snapshot_release(&run->snapshot);
+    work_close(&run->work);
+    if (run->lock_fd >= 0)
+        close(run->lock_fd);
+}
+
+/* ---- before the first effect ---- */
+
+/* A newer commit takes the place of one that has not touched anything. */
+static int newer_requested(void *userdata, struct error *err)
+{
+    struct run *run = userdata;
+    cleanup_arena struct arena arena = {0};
+    struct deployment newer = {0};
+    if (journal_last(run->work.journal, &arena, run->work.stack->name, DEPLOYMENT_REQUESTED, &newer, err) < 0)
+        return -1;
+    if (newer.id > run->deployment.id)
+        return error_set(err, ERR_CONFLICT, 0, "by #%" PRId64 " (%.7s)", newer.id, newer.commit);
+    return 0;
+}
+
+/* May this node act: the engine answers, is a manager, and the leader where that is asked for? */
+static int look_for_turn(struct run *run, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct swarm_info swarm = {0};
+    if (docker_swarm(run->work.docker, &arena, &swarm, err) < 0)
+        return -1;
+    if (!swarm.active || !swarm.manager)
+        return error_set(err, ERR_REFUSED, 0,
+                         "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
+    if (run->work.config.act == ACT_LEADER && !swarm.leader)
+        return error_set(err, ERR_UNAVAILABLE, 0, "this node is not the leader of the swarm (act = leader)");
+    return 0;
+}
+
+/*
+ * One that has begun waits for as long as it takes: it has things to finish. One that has not gives up for good
+ * reasons, and makes way for a newer commit.
+ */
+static int wait_for_turn(struct run *run, bool begun, struct error *err)
+{
+    bool logged = false;
+    for (int64_t started = mono_us();;) {
+        struct error why = {0};
+        if (look_for_turn(run, &why) == 0) {
+            step_waiting(&run->ctx, NULL);
+            return 0;
+        }
+        bool may_pass = why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
+        if (!begun && !may_pass) {
+            *err = why;
+            return -1;
+        }
+        step_waiting(&run->ctx, "%s", why.text);
+        if (!logged)
+            log_warning("waiting: %s", why.text);
+        logged = true;
+        step_pause(&run->ctx, turn_retry_us);
+        enum stop_reason stop = step_stop_reason(&run->ctx);
+        if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) && step_should_stop(&run->ctx, err) < 0)
+            return -1;
+        if (!begun && newer_requested(run, err) < 0)
+            return -1;
+    }
+}
+
+static int save_plan(struct run *run, const struct plan *plan, struct error *err)
+{
+    fault_point("plan.save");
+    if (journal_save_plan(run->work.journal, run->deployment.id, &plan->rows, err) < 0)
+        return -1;
+    fault_point("plan.saved");
+    return load_deployment(run, run->deployment.id, err);
+}
+
+static void log_warnings(const json_t *plan)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(json_object_get(plan, "warnings"), i, item)
+        log_warning("%s", json_string_value(item));
+}
+
+static void use_snapshot(struct run *run)
+{
+    run->ctx.manifest = &run->snapshot.manifest;
+    run->ctx.database_url = run->snapshot.database_url;
+}
+
+static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
+{
+    struct prepared prepared;
+    struct prepare_request request = {
+        .work = &run->work, .commit = run->deployment.commit, .ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
+    if (work_open_repo(&run->work, err) < 0 || prepare(&request, &prepared, err) < 0)
+        return -1;
+    log_warnings(prepared.plan.json);
+    *ret_empty = prepared.plan.empty;
+    int r = save_plan(run, &prepared.plan, err);
+    /* the manifest lives on for checks and contents */
+    run->snapshot = TAKE(prepared.snapshot);
+    use_snapshot(run);
+    prepared_release(&prepared);
+    return r;
+}
+
+static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
+{
+    struct work *w = &run->work;
+    struct observed observed = {0};
+    struct rollback_input input = {
+        .stack = w->stack->name, .observed = &observed, .commit = run->deployment.commit, .target_id = run->deployment.target_id};
+    struct service_record *services;
+    struct image_record *images;
+    struct plan plan;
+    if (journal_services(w->journal, &w->arena, input.target_id, &services, &input.n_services, err) < 0 ||
+        journal_images(w->journal, &w->arena, input.target_id, &images, &input.n_images, err) < 0)
+        return -1;
+    input.services = services;
+    input.images = images;
+    if (input.n_services == 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "deployment #%" PRId64 " has no services on record to go back to", input.target_id);
+    if (observe(w->docker, w->stack->name, &observed, err) < 0)
+        return -1;
+    int r = plan_make_rollback(&input, &plan, err);
+    observed_release(&observed);
+    if (r < 0)
+        return -1;
+    *ret_empty = plan.empty;
+    r = save_plan(run, &plan, err);
+    plan_release(&plan);
+    return r;
+}
+
+/* Checks and contents come from the commit again. A rollback goes on without them when its commit is gone. */
+static int load_manifest(struct run *run, struct error *err)
+{
+    if (run->ctx.manifest)
+        return 0;
+    if ((!run->work.repo && work_open_repo(&run->work, err) < 0) ||
+        snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
+        if (run->deployment.trigger != TRIGGER_ROLLBACK)
+            return error_wrap(err, "reading commit %.12s again", run->deployment.commit);
+        log_warning("health is judged by tasks alone, without the checks of the stack file: %s", err->text);
+        return 0;
+    }
+    use_snapshot(run);
+    return 0;
+}
+
+/* ---- the run ---- */
+
+static enum deployment_state end_of(const struct error *err)
+{
+    if (err->kind == ERR_CANCELLED)
+        return DEPLOYMENT_CANCELLED;
+    return err->kind == ERR_CONFLICT && strncmp(err->text, "by #", 4) == 0 ? DEPLOYMENT_SUPERSEDED : DEPLOYMENT_FAILED;
+}
+
+/* Nothing was touched yet: whatever went wrong ends the deployment here. */
+static int end_early(struct run *run, struct error *err)
+{
+    if (err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
+        return -1;
+    enum deployment_state state = end_of(err);
+    const char *reason = state == DEPLOYMENT_SUPERSEDED ? arena_strdup(&run->work.arena, err->text)
+                                                        : arena_printf(&run->work.arena, "%s; no service was touched", err->text);
+    return pipeline_end(&run->ctx, state, reason, err);
+}
+
+/* Did workers die over it again and again? An orderly stop does not count. */
+static int count_resume(struct run *run, bool *ret_stuck, struct error *err)
+{
+    unsigned resumes;
+    *ret_stuck = false;
+    if (run->deployment.state == DEPLOYMENT_INTERRUPTED && str_eq(run->deployment.reason, REASON_STOPPED))
+        return 0;
+    if (journal_count_resume(run->work.journal, run->deployment.id, &resumes, err) < 0)
+        return -1;
+    *ret_stuck = resumes > MAX_RESUMES;
+    return 0;
+}
+
+/* requested → planned */
+static int start(struct run *run, bool *ret_empty, struct error *err)
+{
+    if (wait_for_turn(run, false, err) < 0)
+        return -1;
+    int r = run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err) : plan_commit(run, ret_empty, err);
+    return r < 0 ? -1 : load_manifest(run, err);
+}
+
+static bool plan_is_empty(const struct deployment *deployment)
+{
+    cleanup_json json_t *plan = json_loads(deployment->plan, 0, NULL);
+    return json_is_true(json_object_get(plan, "empty"));
+}
+
+static int resume(struct run *run, struct error *err)
+{
+    bool stuck;
+    if (count_resume(run, &stuck, err) < 0)
+        return -1;
+    if (stuck)
+        return pipeline_end(&run->ctx, DEPLOYMENT_STUCK,
+                            "its worker died again and again without progress; nothing more is done by itself. Look at: "
+                            "journalctl -u deploy-agent, agentctl show; then: agentctl retry",
+                            err);
+    log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
+    if (wait_for_turn(run, true, err) < 0)
+        return -1;
+    if (load_manifest(run, err) < 0)
+        return pipeline_give_up(&run->ctx, err);
+    return pipeline_run(&run->ctx, plan_is_empty(&run->deployment), err);
+}
+
+static int run_deployment(struct run *run, struct error *err)
+{
+    bool empty = false;
+    if (deployment_state_ended(run->deployment.state))
+        return 0;
+    if (run->deployment.plan)
+        return resume(run, err);
+    if (start(run, &empty, err) < 0)
+        return end_early(run, err);
+    return pipeline_run(&run->ctx, empty, err);
+}
+
+/* Tells the next worker, where the journal still can be written, that this was no crash. */
+static int stopped(struct run *run)
+{
+    struct error err = {0};
+    if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
+        log_warning("%s", err.text);
+    return WORKER_EXIT_STOPPED;
+}
+
+int cmd_run(const struct verb_context *context, int argc, char **argv)
+{
+    struct run run = {.lock_fd = -1};
+    struct error err = {0};
+    char *end = NULL;
+    int64_t id = argc == 2 ? strtoll(argv[1], &end, 10) : 0;
+    if (id <= 0 || *end) {
+        fprintf(stderr, "usage: agent-worker run ID\n");
+        return EXIT_BAD_USAGE;
+    }
+    proc_catch_stop();
+    int exit_code = EXIT_GOOD;
+    if (open_run(&run, context->config_path, id, &err) < 0) {
+        exit_code = err.kind == ERR_CONFLICT ? WORKER_EXIT_LOCKED : EXIT_FAILED;
+        log_error("deployment #%" PRId64 " cannot run: %s", id, err.text);
+    } else if (run_deployment(&run, &err) < 0) {
+        exit_code = err.kind == ERR_CANCELLED || proc_stop_requested() ? stopped(&run) : EXIT_FAILED;
+        if (exit_code == EXIT_FAILED)
+            log_error("deployment #%" PRId64 ": %s", id, err.text);
+    }
+    close_run(&run);
+    return exit_code;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/pipeline.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/fault.h"
+#include "agent/log.h"
+#include "agent/plan.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "steps/gate.h"
+#include "steps/hint.h"
+#include "worker/putback.h"
+#include "worker/work.h"
+
+/* A journal that cannot be written (disk full) stops everything: no effect without its intent on record. */
+static const int64_t journal_retry_us = 2 * US_PER_S;
+
+/* Repeats a journal write until it works; gives up only when a stop is requested. */
+#define PERSIST(ctx, call, err)                                                                                        \
+    ({                                                                                                                 \
+        int persist_;                                                                                                  \
+        bool told_ = false;                                                                                            \
+        while ((persist_ = (call)) < 0 && !journal_gone((ctx), &told_, (err)))                                         \
+            ;                                                                                                          \
+        persist_;                                                                                                      \
+    })
+
+static bool journal_gone(struct step_ctx *ctx, bool *told, struct error *err)
+{
+    if (err->kind != ERR_UNAVAILABLE)
+        return true;
+    if (!*told)
+        log_error("the journal cannot be written, so the deployment stands still: %s", err->text);
+    *told = true;
+    step_pause(ctx, journal_retry_us);
+    return step_stop_reason(ctx) == STOP_SHUTDOWN;
+}
+
+/* ---- ends ---- */
+
+int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *reason, struct error *err)
+{
+    step_waiting(ctx, NULL);
+    log_context_step(NULL);
+    if (PERSIST(ctx, journal_set_state(ctx->journal, ctx->deployment->id, state, reason, err), err) < 0)
+        return -1;
+    /* agentd logs it, once */
+    hint(json_pack("{s:s, s:s}", "end", deployment_state_name(state), "reason", reason));
+    return 0;
+}
+
+/* What ran at the end is what a later rollback goes back to. */
+static int record_services(struct step_ctx *ctx, struct error *err)
+{
+    struct service_record *records;
+    size_t n;
+    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        cleanup_json json_t *live = NULL;
+        if (strcmp(records[i].action, "remove") == 0)
+            continue;
+        if (docker_service(ctx->docker, records[i].name, &live, err) < 0)
+            return error_wrap(err, "recording service %s", records[i].service);
+        cleanup_free char *text = json_dumps(json_object_get(live, "Spec"), JSON_COMPACT | JSON_SORT_KEYS);
+        if (PERSIST(ctx, journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, records[i].state,
+                                             records[i].note, NULL, text, err), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static const char *success_reason(struct step_ctx *ctx)
+{
+    struct service_record *records;
+    size_t n, changed = 0, removed = 0;
+    struct error ignored = {0};
+    cleanup_str struct str unverified = {0}, text = {0};
+    bool soaked = ctx->manifest && ctx->manifest->release.gate.soak_us > 0;
+    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, &ignored) < 0)
+        return "done";
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(records[i].action, "remove") == 0)
+            removed++;
+        else if (strcmp(records[i].action, "none") != 0)
+            changed++;
+        if (strcmp(records[i].state, "unverified") == 0)
+            str_printf(&unverified, "%s%s", unverified.len ? ", " : "", records[i].service);
+    }
+    if (changed)
+        str_printf(&text, "%zu service%s rolled", changed, changed == 1 ? "" : "s");
+    else
+        str_append(&text, "no service had to change");
+    if (removed)
+        str_printf(&text, ", %zu removed", removed);
+    if (soaked && changed)
+        str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
+    if (unverified.len)
+        str_printf(&text, "; unverified: %s", str_text(&unverified));
+    return arena_strdup(ctx->arena, str_text(&text));
+}
+
+static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
+{
+    while (record_services(ctx, err) < 0) {
+        if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
+            return pipeline_end(ctx, DEPLOYMENT_HALTED,
+                                arena_printf(ctx->arena, "all steps are done, but what runs could not be read back: %s", err->text), err);
+        step_waiting(ctx, "reading back what runs: %s", err->text);
+        step_pause(ctx, US_PER_S);
+        if (step_should_stop(ctx, err) < 0 && err->code == STOP_SHUTDOWN)
+            return -1;
+    }
+    return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx), err);
+}
+
+/* ---- one step ---- */
+
+static void announce(struct step_ctx *ctx, const struct step_kind *kind, const struct step *step, const json_t *params)
+{
+    const char *mark = strstr(kind->sentence, "%s");
+    const char *sentence = mark ? arena_printf(ctx->arena, "%.*s%s%s", (int)(mark - kind->sentence), kind->sentence, step->name, mark + 2)
+                                : kind->sentence;
+    const char *title = arena_printf(ctx->arena, "%s %s", kind->name, step->name);
+    int64_t deadline_us = kind->deadline_us ? kind->deadline_us(ctx, params) : 0;
+    log_context_step(title);
+    log_info("%s", sentence);
+    hint(json_pack("{s:s, s:I}", "step", title, "deadline_s", (json_int_t)(deadline_us / US_PER_S)));
+}
+
+/* *ret_failed: the step failed, and the deployment with it; err says why. -1: stop working (see pipeline_run). */
+static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
+{
+    const struct step_kind *kind = step_kind_find(step->kind);
+    bool resumed = step->state == STEP_RUNNING, allowed = false;
+    cleanup_json json_t *params = step->params ? json_loads(step->params, 0, NULL) : NULL;
+    if (!kind || !params) {
+        *ret_failed = true;
+        (void)error_set(err, ERR_INTERNAL, 0, "this version does not know the step '%s' of the record", step->kind);
+        return 0;
+    }
+    announce(ctx, kind, step, params);
+    fault_point("step.begin");
+    if (PERSIST(ctx, journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
+        return -1;
+    step->state = STEP_RUNNING;
+    int r = kind->run(ctx, step, params, resumed, &allowed, err);
+    fault_point("step.ran");
+    if (r < 0 && err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
+        return -1;
+    enum step_state state = r == 0 ? STEP_DONE : allowed ? STEP_FAILED_ALLOWED : STEP_FAILED;
+    struct error outcome = *err, journal_err = {0};
+    if (allowed)
+        log_warning("%s (allowed to fail)", outcome.text);
+    if (PERSIST(ctx, journal_step_end(ctx->journal, step->deployment, step->seq, state, r < 0 ? outcome.text : NULL, &journal_err),
+                &journal_err) < 0) {
+        *err = journal_err;
+        return -1;
+    }
+    step->state = state;
+    *ret_failed = state == STEP_FAILED;
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+static bool is_roll(const struct step *step)
+{
+    return strcmp(step->kind, STEP_ROLL) == 0 || strcmp(step->kind, STEP_BEFORE) == 0;
+}
+
+/* Steps that ran before a crash: services rolled then are watched again. */
+static int take_up(struct step_ctx *ctx, const struct step *step, struct error *err)
+{
+    if (!is_roll(step))
+        return 0;
+    cleanup_json json_t *params = json_loads(step->params, 0, NULL);
+    return step_watch(ctx, step, params, err);
+}
+
+static void start_total_deadline(struct step_ctx *ctx, const struct step *step)
+{
+    if (ctx->deadline_us == 0 && ctx->manifest && strcmp(step->kind, STEP_ROLL) == 0)
+        ctx->deadline_us = mono_us() + ctx->manifest->release.gate.total_deadline_us;
+}
+
+/* 0: all done. 1: one failed, err is the reason. -1: stop. */
+static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool failed = false;
+        switch (steps[i].state) {
+        case STEP_DONE:
+            if (take_up(ctx, &steps[i], err) < 0)
+                return 1;
+            continue;
+        case STEP_SKIPPED:
+        case STEP_FAILED_ALLOWED:
+            continue;
+        case STEP_FAILED:
+        case STEP_UNDONE:
+            /* a crash came while services were put back */
+            error_set(err, ERR_FAILED, 0, "%s", steps[i].error ? steps[i].error : "failed");
+            return 1;
+        case STEP_PENDING:
+        case STEP_RUNNING:
+            break;
+        }
+        /* between two steps is a safe point for both kinds of stop */
+        if (steps[i].state == STEP_PENDING && step_should_stop(ctx, err) < 0)
+            return err->code == STOP_SHUTDOWN ? -1 : 1;
+        start_total_deadline(ctx, &steps[i]);
+        if (execute(ctx, &steps[i], &failed, err) < 0)
+            return -1;
+        if (failed)
+            return 1;
+    }
+    return 0;
+}
+
+static void close_gates(struct step_ctx *ctx)
+{
+    for (size_t i = 0; i < ctx->n_gates; i++)
+        gate_close(ctx->gates[i]);
+    ctx->n_gates = 0;
+    ctx->gates = NULL;
+}
+
+int pipeline_give_up(struct step_ctx *ctx, struct error *err)
+{
+    struct step *steps;
+    size_t n;
+    struct error reading = {0};
+    /* as they are now on record: what putting back needs was noted while they ran */
+    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &reading) < 0) {
+        *err = reading;
+        return -1;
+    }
+    return put_back_and_end(ctx, steps, n, err);
+}
+
+int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
+{
+    struct step *steps;
+    size_t n;
+    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err) < 0)
+        return -1;
+    if (ctx->deployment->state != DEPLOYMENT_RUNNING &&
+        PERSIST(ctx, journal_set_state(ctx->journal, ctx->deployment->id, DEPLOYMENT_RUNNING, NULL, err), err) < 0)
+        return -1;
+    if (!empty)
+        step_sweep_jobs(ctx);
+    int r = forward(ctx, steps, n, err);
+    if (r == 0)
+        r = succeed(ctx, empty, err);
+    else if (r > 0)
+        r = pipeline_give_up(ctx, err);
+    close_gates(ctx);
+    return r;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/prepare.h"
+
+#include <string.h>
+
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+
+int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *label = arena_printf(&arena, "%s=%s", LABEL_NAMESPACE, stack);
+    struct observed o = {0};
+    /* secrets and configs are looked up by name, whoever made them: without a label */
+    if (docker_services(docker, label, &o.services, err) < 0 || docker_networks(docker, NULL, &o.networks, err) < 0 ||
+        docker_secrets(docker, NULL, &o.secrets, err) < 0 || docker_configs(docker, NULL, &o.configs, err) < 0) {
+        observed_release(&o);
+        return error_wrap(err, "looking at what runs");
+    }
+    *ret = o;
+    return 0;
+}
+
+/* ---- the record of the last success ---- */
+
+static int last_fingerprints(struct work *work, struct prepared *p, struct plan_input *input, struct error *err)
+{
+    struct step *steps;
+    size_t n;
+    if (p->base.id == 0)
+        return 0;
+    if (journal_steps(work->journal, &p->arena, p->base.id, &steps, &n, err) < 0)
+        return -1;
+    struct plan_fingerprint *prints = arena_array(&p->arena, n + 1, sizeof *prints);
+    for (size_t i = 0; i < n; i++)
+        if (steps[i].fingerprint)
+            prints[input->n_fingerprints++] = (struct plan_fingerprint){steps[i].name, steps[i].fingerprint};
+    input->fingerprints = prints;
+    return 0;
+}
+
+/* Specs that a rollback to the last success would need: their configs and secrets stay. */
+static int retained_specs(struct work *work, struct prepared *p, json_t *ret, struct error *err)
+{
+    struct service_record *records;
+    size_t n;
+    if (p->base.id == 0)
+        return 0;
+    if (journal_services(work->journal, &p->arena, p->base.id, &records, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (records[i].after)
+            json_array_append_new(ret, json_loads(records[i].after, 0, NULL));
+    return 0;
+}
+
+static int changed_paths(struct work *work, struct prepared *p, bool **ret, struct error *err)
+{
+    const struct release *release = &p->snapshot.manifest.release;
+    bool *changed = arena_array(&p->arena, release->n_steps + 1, sizeof *changed);
+    for (size_t i = 0; i < release->n_steps; i++) {
+        changed[i] = true;
+        if (release->steps[i].when == RUN_CHANGED && p->base.id && repo_has_commit(work->repo, p->base.commit) &&
+            repo_changed(work->repo, p->base.commit, p->snapshot.commit.id, (const char *const *)release->steps[i].paths,
+                         &changed[i], err) < 0)
+            return -1;
+    }
+    *ret = changed;
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static int make_plan(struct work *work, struct prepared *p, struct error *err)
+{
+    cleanup_json json_t *retained = json_array();
+    bool *changed;
+    struct plan_input input = {
+        .manifest = &p->snapshot.manifest,
+        .observed = &p->observed,
+        .images = p->images.items,
+        .n_images = p->images.n,
+        .first_deploy = p->base.id == 0,
+        .retained = retained,
+        .commit = p->snapshot.commit.id,
+        .salt = work->salt,
+        .prune = work->stack->prune,
+        .extra_warnings = p->images.warnings,
+    };
+    if (last_fingerprints(work, p, &input, err) < 0 || retained_specs(work, p, retained, err) < 0 ||
+        changed_paths(work, p, &changed, err) < 0)
+        return -1;
+    input.paths_changed = changed;
+    if (plan_make(&input, &p->plan, err) < 0)
+        return -1;
+    p->plan.rows.env_hash = p->snapshot.env_hash;
+    p->plan.rows.base_id = p->base.id;
+    return 0;
+}
+
+int prepare(const struct prepare_request *request, struct prepared *ret, struct error *err)
+{
+    struct work *work = request->work;
+    struct prepared p = {0};
+    struct images_request images = {
+        .work = work, .snapshot = &p.snapshot, .observed = &p.observed, .ctx = request->ctx, .give_up = request->give_up,
+        .userdata = request->userdata};
+    if (snapshot_load(work, request->commit, &p.snapshot, err) < 0 ||
+        journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
+        observe(work->docker, work->stack->name, &p.observed, err) < 0)
+        goto failed;
+    images.base_commit = p.base.id ? p.base.commit : NULL;
+    if (images_resolve(&images, &p.arena, &p.images, err) < 0)
+        goto failed;
+    if (request->ctx) {
+        /* resolving may have waited for long: look again */
+        observed_release(&p.observed);
+        if (observe(work->docker, work->stack->name, &p.observed, err) < 0)
+            goto failed;
+    }
+    if (make_plan(work, &p, err) < 0)
+        goto failed;
+    *ret = p;
+    return 0;
+failed:
+    prepared_release(&p);
+    return -1;
+}
+
+void prepared_release(struct prepared *prepared)
+{
+    plan_release(&prepared->plan);
+    images_release(&prepared->images);
+    observed_release(&prepared->observed);
+    snapshot_release(&prepared->snapshot);
+    arena_release(&prepared->arena);
+    *prepared = (struct prepared){0};
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* snapshot + engine + record → plan, without any effect. Used by `run` (which saves the plan) and `plan` (which shows it). */
+
+#include "agent/plan.h"
+#include "worker/images.h"
+
+struct prepared {
+    struct arena arena;
+    struct snapshot snapshot;
+    struct observed observed;
+    struct images images;
+    struct plan plan;
+    struct deployment base; /* last success; id 0: none */
+};
+
+struct prepare_request {
+    struct work *work;
+    const char *commit;
+    struct step_ctx *ctx; /* for waiting; NULL: do not wait */
+    int (*give_up)(void *userdata, struct error *err);
+    void *userdata;
+};
+
+int prepare(const struct prepare_request *request, struct prepared *ret, struct error *err) MUST_CHECK;
+void prepared_release(struct prepared *prepared);
+
+int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err) MUST_CHECK;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/putback.h"
+
+#include <string.h>
+
+#include "agent/fault.h"
+#include "agent/log.h"
+#include "agent/plan.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "worker/pipeline.h"
+
+/* The database and `before` services stay once their own gate passed: migrations may have relied on them. */
+static bool goes_back(const struct step *step)
+{
+    if (strcmp(step->kind, STEP_ROLL) == 0)
+        return step->state == STEP_DONE || step->state == STEP_FAILED || step->state == STEP_RUNNING || step->state == STEP_UNDONE;
+    return strcmp(step->kind, STEP_BEFORE) == 0 && (step->state == STEP_FAILED || step->state == STEP_RUNNING);
+}
+
+struct outcome {
+    unsigned touched;   /* services that had been changed */
+    struct str failures; /* "web: …", for those that could not be put back */
+};
+
+static int put_back_one(struct step_ctx *ctx, struct step *step, struct outcome *outcome, struct error *err)
+{
+    cleanup_json json_t *params = json_loads(step->params, 0, NULL);
+    bool touched = false;
+    log_info("putting service %s back", step->name);
+    int r = step_put_back(ctx, step, params, &touched, err);
+    outcome->touched += touched || step->state == STEP_UNDONE;
+    if (r < 0 && err->kind == ERR_CANCELLED)
+        return -1;
+    if (r < 0) {
+        struct error ignored = {0};
+        str_printf(&outcome->failures, "%s%s: %s", outcome->failures.len ? "; " : "", step->name, err->text);
+        if (journal_set_service(ctx->journal, step->deployment, step->name, "halted", err->text, NULL, NULL, &ignored) < 0)
+            log_warning("%s", ignored.text);
+        return 0;
+    }
+    /* the failed step keeps its outcome: it is the reason */
+    if (step->state == STEP_DONE || step->state == STEP_RUNNING)
+        return journal_step_end(ctx->journal, step->deployment, step->seq, STEP_UNDONE, NULL, err);
+    return 0;
+}
+
+/* Services that this deployment would have changed but never came to. */
+static void mark_untouched(struct step_ctx *ctx)
+{
+    struct service_record *records;
+    size_t n;
+    struct error ignored = {0};
+    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, &ignored) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(records[i].state, "pending") == 0 &&
+            journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, "untouched", NULL, NULL, NULL, &ignored) < 0)
+            log_debug("%s", ignored.text);
+}
+
+/* Migrations that the deployment never came to. */
+static void mark_not_run(struct step_ctx *ctx)
+{
+    struct migration_record *records;
+    size_t n;
+    struct error ignored = {0};
+    if (journal_migrations(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, &ignored) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(records[i].state, "pending") == 0 &&
+            journal_set_migration(ctx->journal, ctx->deployment->id, records[i].step, records[i].version, "not run", &ignored) < 0)
+            log_debug("%s", ignored.text);
+}
+
+static bool any_done(const struct step *steps, size_t n, const char *kind)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(steps[i].kind, kind) == 0 && steps[i].state == STEP_DONE)
+            return true;
+    return false;
+}
+
+static const char *untouched(const struct step *steps, size_t n)
+{
+    return any_done(steps, n, STEP_BEFORE) ? "no application service was touched" : "no service was touched";
+}
+
+static const char *reason_of(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why, const struct outcome *outcome)
+{
+    const char *database = any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    if (outcome->failures.len)
+        return arena_printf(ctx->arena, "%s; putting back failed: %s%s", why, outcome->failures.data, database);
+    if (outcome->touched == 0)
+        return arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), database);
+    if (ctx->deployment->base_id)
+        return arena_printf(ctx->arena, "%s; back on #%lld%s", why, (long long)ctx->deployment->base_id, database);
+    return arena_printf(ctx->arena, "%s; services were put back%s", why, database);
+}
+
+static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why, struct error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (goes_back(&steps[i]))
+            return pipeline_end(ctx, DEPLOYMENT_HALTED,
+                                arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
+    return pipeline_end(ctx, DEPLOYMENT_FAILED, arena_printf(ctx->arena, "%s; %s", why, untouched(steps, n)), err);
+}
+
+int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, struct error *err)
+{
+    bool cancelled = err->kind == ERR_CANCELLED || ctx->deployment->cancel_requested;
+    const char *why = arena_strdup(ctx->arena, err->text);
+    struct outcome outcome = {0};
+    int r = 0;
+    ctx->putting_back = true;
+    ctx->deadline_us = 0;
+    fault_point("putback.begin");
+    mark_not_run(ctx);
+    if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled) {
+        mark_untouched(ctx);
+        return halt(ctx, steps, n_steps, why, err);
+    }
+    for (size_t i = n_steps; i-- > 0 && r == 0;)
+        if (goes_back(&steps[i]))
+            r = put_back_one(ctx, &steps[i], &outcome, err);
+    if (r == 0) {
+        mark_untouched(ctx);
+        enum deployment_state state = outcome.failures.len      ? DEPLOYMENT_HALTED
+                                      : cancelled               ? DEPLOYMENT_CANCELLED
+                                      : outcome.touched         ? DEPLOYMENT_ROLLED_BACK
+                                                                : DEPLOYMENT_FAILED;
+        r = pipeline_end(ctx, state, reason_of(ctx, steps, n_steps, why, &outcome), err);
+    }
+    str_release(&outcome.failures);
+    return r;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "agent/events.h"
+#include "agent/log.h"
+#include "agentd/control.h"
+#include "agentd/manager.h"
+#include "agentd/workers.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+static const int64_t poll_timeout_us = 120 * US_PER_S;
+static const int64_t backoff_max_us = 600 * US_PER_S;
+static const int64_t crowded_us = US_PER_S;
+/* a poll is short; more of them at once only means that a remote hangs */
+static const unsigned max_polls = 16;
+
+/* ---- pure ---- */
+
+int64_t schedule_delay(int64_t interval_us, unsigned failures, uint64_t random)
+{
+    int64_t delay = interval_us, most = interval_us * 10;
+    if (most > backoff_max_us)
+        most = backoff_max_us;
+    if (most < interval_us)
+        most = interval_us;
+    for (; failures && delay < most; failures--)
+        delay = delay > most / 2 ? most : delay * 2;
+    return delay - (int64_t)(random % (uint64_t)(delay / 10 + 1));
+}
+
+static bool is_commit(const char *text)
+{
+    return strlen(text) == 40 && text[strspn(text, "0123456789abcdef")] == '\0';
+}
+
+int poll_result_parse(const json_t *hint, struct poll_result *ret, struct error *err)
+{
+    static const char *const verdicts[] = {"unchanged", "requested", "held", "alarm", "nothing", "error"};
+    const char *word = json_string_value(json_object_get(hint, "result"));
+    const char *tip = json_string_value(json_object_get(hint, "tip"));
+    const char *message = json_string_value(json_object_get(hint, "message"));
+    json_t *deployment = json_object_get(hint, "deployment");
+    for (size_t i = 0; word && i < ARRAY_SIZE(verdicts); i++)
+        if (str_eq(word, verdicts[i])) {
+            *ret = (struct poll_result){.verdict = (enum poll_verdict)i,
+                                        .tip = tip && is_commit(tip) ? tip : "",
+                                        .message = message ? message : "",
+                                        .deployment = json_integer_value(deployment)};
+            return 0;
+        }
+    return error_set(err, ERR_INTERNAL, 0, "agent-worker poll gave no result");
+}
+
+/* ---- when ---- */
+
+static uint64_t random_number(void)
+{
+    uint64_t n = 0;
+    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
+        n = (uint64_t)mono_us(); /* it only has to differ between hosts */
+    return n;
+}
+
+static void poll_start(struct watch *w, bool sync);
+
+static int on_poll_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    poll_start(userdata, false);
+    return 0;
+}
+
+void schedule_poll(struct watch *w, int64_t delay_us)
+{
+    if (!w->config || w->manager->stopping)
+        return;
+    w->next_poll_us = wall_us() + delay_us;
+    timer_set(w->manager->event, &w->poll_timer, delay_us, on_poll_timer, w);
+}
+
+void schedule_look_closely(struct watch *w)
+{
+    w->tip[0] = '\0';
+    if (w->poll)
+        w->again = true;
+    else
+        schedule_poll(w, 0);
+}
+
+void schedule_stop(struct watch *w)
+{
+    timer_stop(w->poll_timer);
+    w->next_poll_us = 0;
+    w->sync_wanted = false;
+    control_sync_done(w, NULL,
+                      w->manager->stopping ? "agentd is stopping" : "the stack's section was removed");
+}
+
+static void schedule_next(struct watch *w)
+{
+    if (w->config)
+        schedule_poll(w, schedule_delay(w->config->poll_interval_us, w->failures, random_number()));
+}
+
+/* ---- what a poll said ---- */
+
+static void poll_failed(struct watch *w, const char *reason)
+{
+    struct manager *manager = w->manager;
+    struct error err = {0};
+    bool first = !w->failing, same = str_eq(w->poll_error, reason);
+    w->failures++;
+    w->failing = true;
+    w->tip[0] = '\0';
+    set_text(&w->poll_error, reason);
+    if (same)
+        return;
+    /* "first" as the journal sees it: what failed before we were started was told then */
+    if (manager->journal && journal_set_poll_error(manager->journal, w->name, reason, &first, &err) < 0)
+        manager_journal_failed(manager, &err, "recording a failed poll");
+    if (first)
+        log_event(LOG_LEVEL_WARNING, MESSAGE_POLL_FAILING, "%s cannot be polled: %s", w->name, reason);
+}
+
+static void poll_succeeded(struct watch *w)
+{
+    struct manager *manager = w->manager;
+    struct error err = {0};
+    bool first;
+    w->failures = 0;
+    set_text(&w->poll_error, NULL);
+    if (!w->failing)
+        return;
+    if (manager->journal && journal_set_poll_error(manager->journal, w->name, NULL, &first, &err) < 0) {
+        manager_journal_failed(manager, &err, "recording that polls succeed again");
+        return;
+    }
+    w->failing = false;
+    log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again", w->name);
+}
+
+static void take_result(struct watch *w, const struct poll_result *result)
+{
+    if (result->verdict == POLL_ERROR) {
+        poll_failed(w, *result->message ? result->message : "agent-worker poll gave no reason");
+        return;
+    }
+    poll_succeeded(w);
+    memcpy(w->tip, result->tip, strlen(result->tip) + 1);
+    if (result->verdict == POLL_ALARM) {
+        if (!str_eq(w->alarm, result->message))
+            log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name,
+                      result->message);
+        set_text(&w->alarm, result->message);
+    } else if (result->verdict != POLL_UNCHANGED) {
+        set_text(&w->alarm, NULL);
+    }
+}
+
+static bool observe_start(struct watch *w);
+
+static void on_poll_ended(struct worker *worker)
+{
+    cleanup_arena struct arena arena = {0};
+    struct watch *w = worker->watch;
+    struct error err = {0};
+    struct poll_result result = {.verdict = POLL_ERROR};
+    bool was_sync = w->polling_for_sync, was_poll = worker->kind == WORKER_POLL;
+    w->poll = NULL;
+    w->polling_for_sync = false;
+    if (w->manager->stopping || !w->config)
+        return;
+    log_watch(w);
+    if (worker->timed_out || (worker->exit_code != 0 && !worker->hint))
+        result.message = arena_printf(&arena, "agent-worker %s", worker_end_text(&arena, worker));
+    else if (poll_result_parse(worker->hint, &result, &err) < 0)
+        result = (struct poll_result){.verdict = POLL_ERROR, .message = err.text};
+    w->last_poll_us = wall_us();
+    take_result(w, &result);
+    log_watch(NULL);
+    runs_refresh(w);
+    runs_dispatch(w->manager);
+    if (was_sync)
+        control_sync_done(w, &result, NULL);
+    if (w->sync_wanted)
+        poll_start(w, true);
+    else if (TAKE(w->again))
+        schedule_look_closely(w);
+    else if (!(was_poll && result.verdict == POLL_UNCHANGED && w->config->follow_tags && !w->run &&
+               observe_start(w)))
+        schedule_next(w);
+}
+
+/* ---- starting ---- */
+
+static bool start_worker(struct watch *w, enum worker_kind kind, const char *const *arguments)
+{
+    struct error err = {0};
+    struct worker_options options = {
+        .kind = kind,
+        .watch = w,
+        .arguments = arguments,
+        .timeout_us = poll_timeout_us,
+        .ended = on_poll_ended,
+    };
+    if (worker_start(w->manager, &options, &w->poll, &err) == 0)
+        return true;
+    log_watch(w);
+    poll_failed(w, err.text);
+    log_watch(NULL);
+    return false;
+}
+
+/* Did a tag move without a commit? Asked after a poll that brought nothing. */
+static bool observe_start(struct watch *w)
+{
+    return start_worker(w, WORKER_OBSERVE, (const char *const[]){"observe", w->name, NULL});
+}
+
+static void poll_start(struct watch *w, bool sync)
+{
+    struct manager *manager = w->manager;
+    if (!w->config || manager->stopping)
+        return;
+    if (w->poll) { /* its end looks at sync_wanted and plans the next one */
+        w->sync_wanted |= sync;
+        return;
+    }
+    if (!manager->journal) { /* nothing that it finds could be recorded */
+        control_sync_done(w, NULL, manager->journal_error.text);
+        w->sync_wanted = false;
+        schedule_next(w);
+        return;
+    }
+    if (!sync && workers_count(manager, WORKER_POLL) >= max_polls) {
+        schedule_poll(w, crowded_us);
+        return;
+    }
+    const char *arguments[6] = {"poll", w->name};
+    size_t n = 2;
+    if (sync) {
+        arguments[n++] = "--sync";
+    } else if (w->tip[0]) {
+        arguments[n++] = "--known";
+        arguments[n++] = w->tip;
+    }
+    w->sync_wanted = false;
+    w->polling_for_sync = sync;
+    w->syncs_started += sync;
+    timer_stop(w->poll_timer);
+    if (!start_worker(w, WORKER_POLL, arguments)) {
+        w->polling_for_sync = false;
+        if (sync)
+            control_sync_done(w, NULL, w->poll_error);
+        schedule_next(w);
+    }
+}
+
+void schedule_sync(struct watch *w)
+{
+    poll_start(w, true);
+}

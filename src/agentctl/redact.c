@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Plans and step parameters hold whole service specs, environment included: the journal needs them, readers
+ * must not see them. What is hidden: values in lists and maps called Env or Environment, the Data of configs
+ * and secrets, and everything secret_redact() knows (user information in URLs).
+ */
+
+#include <string.h>
+#include <strings.h>
+
+#include "agentctl/view.h"
+#include "base/secret.h"
+
+static const char hidden[] = "***";
+
+static json_t *hide_value(const json_t *variable)
+{
+    const char *text = json_string_value(variable), *equals = text ? strchr(text, '=') : NULL;
+    if (!text)
+        return json_string(hidden);
+    if (!equals)
+        return json_string(text); /* a name alone */
+    return json_sprintf("%.*s=%s", (int)(equals - text), text, hidden);
+}
+
+static void hide_environment(json_t *value)
+{
+    const char *name;
+    json_t *one;
+    void *next;
+    size_t i;
+    json_array_foreach(value, i, one)
+    {
+        json_array_set_new(value, i, hide_value(one));
+    }
+    json_object_foreach_safe(value, next, name, one)
+    {
+        json_object_set_new(value, name, json_string(hidden));
+    }
+}
+
+static json_t *redacted_string(const json_t *text)
+{
+    struct arena arena = {0};
+    json_t *value = json_string(secret_redact(&arena, json_string_value(text)));
+    arena_release(&arena);
+    return value;
+}
+
+static bool is_environment(const char *key)
+{
+    return strcasecmp(key, "env") == 0 || strcasecmp(key, "environment") == 0;
+}
+
+void json_redact(json_t *value)
+{
+    const char *key;
+    json_t *one;
+    void *next;
+    size_t i;
+    json_array_foreach(value, i, one)
+    {
+        if (json_is_string(one))
+            json_array_set_new(value, i, redacted_string(one));
+        else
+            json_redact(one);
+    }
+    json_object_foreach_safe(value, next, key, one)
+    {
+        if (is_environment(key) && (json_is_array(one) || json_is_object(one)))
+            hide_environment(one);
+        else if (strcmp(key, "Data") == 0 && json_is_string(one))
+            json_object_set_new(value, key, json_string(hidden));
+        else if (json_is_string(one))
+            json_object_set_new(value, key, redacted_string(one));
+        else
+            json_redact(one);
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* agentctl show: loading, and JSON. The page for people is show_text.c. */
+
+#include "agentctl/show.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agentctl/verbs.h"
+#include "base/cleanup.h"
+
+/* Newest bytes of each step's output in JSON without --logs. */
+static const size_t output_tail = 16 * 1024;
+
+static int load(struct ctl *ctl, const struct deployment *d, struct page *page, struct error *err)
+{
+    struct arena *arena = &ctl->arena;
+    if (view_load(ctl, arena, d, &page->view, err) < 0 ||
+        journal_steps(ctl->journal, arena, d->id, &page->steps, &page->n_steps, err) < 0 ||
+        journal_services(ctl->journal, arena, d->id, &page->services, &page->n_services, err) < 0)
+        return -1;
+    for (size_t i = 0; i < page->n_steps; i++)
+        if (journal_step_output(ctl->journal, arena, d->id, page->steps[i].seq, &page->steps[i].output, err) <
+            0)
+            return -1;
+    page->warnings = d->warnings ? json_loads(d->warnings, 0, NULL) : NULL;
+    return 0;
+}
+
+const char *spec_image_of(struct arena *arena, const char *spec)
+{
+    cleanup_json json_t *root = spec ? json_loads(spec, 0, NULL) : NULL;
+    const char *image = NULL;
+    if (root && json_unpack(root, "{s:{s:{s:s}}}", "TaskTemplate", "ContainerSpec", "Image", &image) == 0)
+        return text_safe(arena, image);
+    return NULL;
+}
+
+/* ---- JSON ---- */
+
+static json_t *hidden_json(const char *text)
+{
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    if (!value)
+        return json_null();
+    json_redact(value);
+    return value;
+}
+
+static json_t *output_json(const char *output, bool whole)
+{
+    size_t len = output ? strlen(output) : 0;
+    if (!output || whole || len <= output_tail)
+        return json_text(output);
+    const char *p = output + len - output_tail;
+    p += strcspn(p, "\n");
+    return json_text(*p ? p + 1 : output + len - output_tail);
+}
+
+static json_t *steps_json(const struct page *page, bool logs)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        json_t *o = json_pack("{s:I, s:o, s:o, s:s, s:o}", "seq", (json_int_t)s->seq, "kind",
+                              json_text(s->kind), "name", json_text(s->name), "state",
+                              step_state_name(s->state), "error", json_text(s->error));
+        json_object_set_new(o, "started_at", json_time(s->started_us));
+        json_object_set_new(o, "finished_at", json_time(s->finished_us));
+        json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
+        json_object_set_new(o, "params", hidden_json(s->params));
+        json_object_set_new(o, "output", output_json(s->output, logs));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *services_json(const struct page *page)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < page->n_services; i++) {
+        const struct service_record *s = &page->services[i];
+        json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", json_text(s->service), "swarm_name",
+                              json_text(s->name), "action", json_text(s->action), "state",
+                              json_text(s->state), "note", json_text(s->note));
+        json_object_set_new(o, "before", hidden_json(s->before));
+        json_object_set_new(o, "after", hidden_json(s->after));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *id_json(int64_t id)
+{
+    return id ? json_integer(id) : json_null();
+}
+
+static json_t *page_json(const struct page *page, bool logs)
+{
+    const struct deployment *d = &page->view.d;
+    json_t *o = view_json(&page->view);
+    json_object_set_new(o, "requested_by", json_text(d->requested_by));
+    json_object_set_new(o, "base", id_json(d->base_id));
+    json_object_set_new(o, "target", id_json(d->target_id));
+    json_object_set_new(o, "resumes", json_integer(d->resumes));
+    json_object_set_new(o, "cancel_requested", json_boolean(d->cancel_requested));
+    json_object_set_new(o, "warnings", page->warnings ? json_incref(page->warnings) : json_array());
+    json_object_set_new(o, "plan", hidden_json(d->plan));
+    json_object_set_new(o, "steps", steps_json(page, logs));
+    json_object_set_new(o, "services", services_json(page));
+    return o;
+}
+
+int verb_show(struct ctl *ctl, const struct args *args)
+{
+    struct error err = {0};
+    struct deployment d;
+    struct page page = {0};
+    bool logs = args_get(args, "--logs") != NULL;
+    if (ctl_deployment(ctl, args->words[0], &d, &err) < 0 || load(ctl, &d, &page, &err) < 0)
+        return ctl_fail(&err);
+    if (args_get(args, "--json")) {
+        cleanup_json json_t *o = page_json(&page, logs);
+        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+        fputs("\n", stdout);
+    } else {
+        show_text(&ctl->arena, &page, logs);
+    }
+    json_decref(page.warnings);
+    return EXIT_GOOD;
+}

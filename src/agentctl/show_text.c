@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The page that `agentctl show` prints for people. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agentctl/show.h"
+#include "base/clock.h"
+
+enum { OUTPUT_LINES = 20 };
+
+static void heading(const char *text)
+{
+    printf("\n%s%s%s\n", colour_on(COLOUR_BOLD), text, colour_off());
+}
+
+static void field(const char *name, const char *value)
+{
+    if (value && *value)
+        printf("  %-11s %s\n", name, value);
+}
+
+/* ---- head ---- */
+
+static const char *who_asked(struct arena *arena, const struct deployment *d)
+{
+    cleanup_str struct str text = {0};
+    str_append(&text, trigger_name(d->trigger));
+    if (d->target_id)
+        str_printf(&text, " of #%lld", (long long)d->target_id);
+    if (d->requested_by)
+        str_printf(&text, ", by %s", text_safe(arena, d->requested_by));
+    return arena_strdup(arena, str_text(&text));
+}
+
+static const char *end_of(struct arena *arena, const struct view *v)
+{
+    if (!v->d.started_us)
+        return v->d.finished_us ? time_local(arena, v->d.finished_us) : NULL;
+    if (!v->d.finished_us)
+        return arena_printf(arena, "not yet; running for %s", view_took(arena, v));
+    return arena_printf(arena, "%s, took %s", time_local(arena, v->d.finished_us), view_took(arena, v));
+}
+
+static void print_head(struct arena *arena, const struct page *page)
+{
+    const struct view *v = &page->view;
+    const struct deployment *d = &v->d;
+    printf("%sdeployment %lld of %s: %s%s%s\n", colour_on(COLOUR_BOLD), (long long)d->id,
+           text_safe(arena, d->stack), colour_on(view_colour(d->state)), view_verdict(arena, d->state),
+           colour_off());
+    field("commit", arena_printf(arena, "%s%s%s", text_safe(arena, d->commit), d->branch ? " on " : "",
+                                 text_safe(arena, d->branch)));
+    field("subject", text_safe(arena, d->subject));
+    field("author", text_safe(arena, d->author));
+    field("trigger", who_asked(arena, d));
+    field("requested", time_local(arena, d->requested_us));
+    field("started", d->started_us ? time_local(arena, d->started_us) : NULL);
+    field("finished", end_of(arena, v));
+    field("started on",
+          d->base_id ? arena_printf(arena, "#%lld, the last success", (long long)d->base_id) : NULL);
+    field("resumed", d->resumes ? arena_printf(arena, "%u times since its last progress", d->resumes) : NULL);
+    field("cancel", d->cancel_requested && !deployment_state_ended(d->state) ? "requested" : NULL);
+    field("waiting for", text_safe(arena, v->waiting));
+    field("why", text_safe(arena, d->reason));
+}
+
+static void print_warnings(struct arena *arena, const struct page *page)
+{
+    size_t i;
+    json_t *one;
+    if (json_array_size(page->warnings) > 0)
+        heading("warnings");
+    json_array_foreach(page->warnings, i, one)
+    {
+        if (json_is_string(one))
+            printf("  - %s\n", text_safe(arena, json_string_value(one)));
+    }
+}
+
+/* ---- steps ---- */
+
+static enum colour step_colour(enum step_state state)
+{
+    return state == STEP_FAILED                                   ? COLOUR_BAD
+           : state == STEP_FAILED_ALLOWED || state == STEP_UNDONE ? COLOUR_CAREFUL
+           : state == STEP_DONE                                   ? COLOUR_GOOD
+                                                                  : COLOUR_FAINT;
+}
+
+static const char *step_took(struct arena *arena, const struct step *s)
+{
+    if (!s->started_us)
+        return "";
+    int64_t end = s->finished_us ? s->finished_us : s->state == STEP_RUNNING ? wall_us() : s->started_us;
+    return duration_text(arena, end - s->started_us);
+}
+
+/* What has not begun when the deployment ends never will. */
+static const char *step_word(const struct page *page, const struct step *s)
+{
+    bool never = s->state == STEP_PENDING && deployment_state_ended(page->view.d.state);
+    return never ? "not run" : step_state_name(s->state);
+}
+
+static void print_steps(struct arena *arena, const struct page *page)
+{
+    int widest = 0;
+    if (page->n_steps > 0)
+        heading("plan");
+    for (size_t i = 0; i < page->n_steps; i++) {
+        int len = (int)strlen(step_word(page, &page->steps[i]));
+        widest = len > widest ? len : widest;
+    }
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        const char *when = s->started_us ? time_local(arena, s->started_us) + strlen("2026-08-23 ") : "";
+        printf("  %3u  %-8s  %6s  %s%-*s%s  %-8s %s\n", s->seq, when, step_took(arena, s),
+               colour_on(step_colour(s->state)), widest, step_word(page, s), colour_off(),
+               text_safe(arena, s->kind), text_safe(arena, s->name));
+        if (s->error)
+            printf("       %s\n", text_safe(arena, s->error));
+    }
+}
+
+static bool output_matters(const struct step *s, bool logs)
+{
+    return s->output && (logs || s->state == STEP_FAILED || s->state == STEP_FAILED_ALLOWED);
+}
+
+static void print_outputs(struct arena *arena, const struct page *page, bool logs)
+{
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        if (!output_matters(s, logs))
+            continue;
+        cleanup_str struct str text = {0};
+        text_tail(&text, str_clean(arena, s->output, strlen(s->output), false, 0),
+                  logs ? SIZE_MAX : OUTPUT_LINES, "  | ");
+        heading(arena_printf(arena, logs ? "output of step %u, %s %s" : "last output of step %u, %s %s",
+                             s->seq, text_safe(arena, s->kind), text_safe(arena, s->name)));
+        fputs(str_text(&text), stdout);
+    }
+}
+
+/* ---- what it was made of ---- */
+
+static void print_migrations(struct arena *arena, const struct view *v)
+{
+    if (v->n_migrations == 0)
+        return;
+    heading("migrations");
+    for (size_t i = 0; i < v->n_migrations; i++) {
+        const struct migration_record *m = &v->migrations[i];
+        bool failed = str_starts(m->state, "failed");
+        printf("  %s %s %s: %s%s%s%s%s\n", text_safe(arena, m->step), text_safe(arena, m->version),
+               text_safe(arena, m->name), colour_on(failed ? COLOUR_BAD : COLOUR_NONE),
+               text_safe(arena, m->state), failed && v->failed_with ? ", " : "",
+               failed && v->failed_with ? v->failed_with : "", failed ? colour_off() : "");
+    }
+}
+
+static void print_images(struct arena *arena, const struct view *v)
+{
+    if (v->n_images == 0)
+        return;
+    heading("images");
+    for (size_t i = 0; i < v->n_images; i++)
+        printf("  %s: %s %s\n", text_safe(arena, v->images[i].service),
+               text_safe(arena, v->images[i].reference), text_safe(arena, v->images[i].digest));
+}
+
+static const char *image_or(struct arena *arena, const char *spec, const char *otherwise)
+{
+    const char *image = spec_image_of(arena, spec);
+    return image ? image : otherwise;
+}
+
+static void print_service(struct arena *arena, const struct service_record *s)
+{
+    printf("  %s: %s, %s%s%s\n", text_safe(arena, s->service), text_safe(arena, s->action),
+           view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
+    if (!s->before && !s->after)
+        return;
+    const char *before = image_or(arena, s->before, "(none)"), *after = image_or(arena, s->after, NULL);
+    if (after && str_eq(before, after))
+        printf("      %s%s\n", before, str_eq(s->before, s->after) ? "" : ", other settings changed");
+    else if (after)
+        printf("      %s\n   →  %s\n", before, after);
+    else
+        printf("      before: %s\n", before);
+}
+
+static void print_services(struct arena *arena, const struct page *page)
+{
+    if (page->n_services > 0)
+        heading("services");
+    for (size_t i = 0; i < page->n_services; i++)
+        print_service(arena, &page->services[i]);
+}
+
+/* ---- what next ---- */
+
+/* Is production affected, and what now: for each end that is not good. */
+static const char *advice(struct arena *arena, const struct deployment *d)
+{
+    const char *untouched = d->base_id
+                                ? arena_printf(arena, "what runs is still #%lld", (long long)d->base_id)
+                                : "nothing of this stack was deployed before";
+    const char *back = d->base_id ? arena_printf(arena, "what runs is #%lld again", (long long)d->base_id)
+                                  : "services that are new were removed";
+    const char *stack = text_safe(arena, d->stack);
+    long long id = (long long)d->id;
+    switch (d->state) {
+    case DEPLOYMENT_FAILED:
+        return arena_printf(
+            arena,
+            "No application service was touched; %s.\n"
+            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
+            untouched, id);
+    case DEPLOYMENT_ROLLED_BACK:
+        return arena_printf(
+            arena,
+            "The services were put back: %s. What migrations changed in the database stays.\n"
+            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
+            back, id);
+    case DEPLOYMENT_HALTED:
+        return arena_printf(arena,
+                            "The rollout stopped half way: services listed as healthy run the new version, "
+                            "the others do not.\n"
+                            "  Put them back: agentctl rollback %s\n"
+                            "  Or go on with this commit: agentctl retry %lld",
+                            stack, id);
+    case DEPLOYMENT_STUCK:
+        return arena_printf(
+            arena,
+            "Its worker ended three times at the same step; services are as the list above says.\n"
+            "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
+            "  Then: agentctl retry %lld, or agentctl rollback %s",
+            id, id, stack);
+    case DEPLOYMENT_CANCELLED:
+        return arena_printf(
+            arena,
+            "Services that were touched were put back. To deploy this commit after all: agentctl retry %lld",
+            id);
+    case DEPLOYMENT_INTERRUPTED:
+        return "It resumes by itself as soon as agentd runs: systemctl status deploy-agent";
+    case DEPLOYMENT_REQUESTED:
+    case DEPLOYMENT_PLANNED:
+    case DEPLOYMENT_RUNNING:
+    case DEPLOYMENT_SUCCEEDED:
+    case DEPLOYMENT_SUPERSEDED:
+        break;
+    }
+    return NULL;
+}
+
+void show_text(struct arena *arena, const struct page *page, bool logs)
+{
+    print_head(arena, page);
+    print_warnings(arena, page);
+    print_steps(arena, page);
+    print_migrations(arena, &page->view);
+    print_images(arena, &page->view);
+    print_services(arena, page);
+    print_outputs(arena, page, logs);
+    const char *next = advice(arena, &page->view.d);
+    if (next) {
+        heading("what next");
+        printf("  %s\n", next);
+    }
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agentctl/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+/* ---- width ---- */
+
+static const struct {
+    uint32_t first, last;
+    size_t columns;
+} odd_widths[] = {
+    {0x0300, 0x036f, 0},   {0x200b, 0x200d, 0},   {0x20d0, 0x20ff, 0}, {0xfe00, 0xfe0f, 0},
+    {0x1100, 0x115f, 2},   {0x2e80, 0xa4cf, 2},   {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2},
+    {0xfe30, 0xfe6f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2}, {0x1f300, 0x1f64f, 2},
+    {0x1f680, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
+};
+
+/* Text is clean, so valid UTF-8. */
+static size_t next_character(const char *p, uint32_t *ret)
+{
+    unsigned char c = (unsigned char)*p;
+    size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    *ret = len == 1 ? c : c & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++)
+        *ret = *ret << 6 | ((unsigned char)p[i] & 0x3fU);
+    return len;
+}
+
+static size_t columns_of(uint32_t character)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(odd_widths); i++)
+        if (character >= odd_widths[i].first && character <= odd_widths[i].last)
+            return odd_widths[i].columns;
+    return 1;
+}
+
+size_t text_columns(const char *text)
+{
+    size_t columns = 0;
+    uint32_t c;
+    for (const char *p = text; *p;) {
+        p += next_character(p, &c);
+        columns += columns_of(c);
+    }
+    return columns;
+}
+
+char *text_cut(struct arena *arena, const char *text, size_t columns)
+{
+    if (text_columns(text) <= columns)
+        return arena_strdup(arena, text);
+    if (columns == 0)
+        return arena_strdup(arena, "");
+    const char *p = text;
+    uint32_t c;
+    for (size_t used = 0; *p;) {
+        size_t len = next_character(p, &c);
+        if (used + columns_of(c) > columns - 1)
+            break;
+        used += columns_of(c);
+        p += len;
+    }
+    return arena_printf(arena, "%.*s…", (int)(p - text), text);
+}
+
+const char *text_safe(struct arena *arena, const char *text)
+{
+    return text ? str_clean(arena, text, strlen(text), true, 0) : "";
+}
+
+void text_tail(struct str *to, const char *text, size_t lines, const char *indent)
+{
+    const char *end = text + strlen(text), *start = end;
+    if (start > text && start[-1] == '\n')
+        end = --start;
+    while (start > text && (start[-1] != '\n' || --lines > 0))
+        start--;
+    while (start < end) {
+        size_t len = strcspn(start, "\n");
+        str_printf(to, "%s%.*s\n", indent, (int)len, start);
+        start += len + (start[len] == '\n');
+    }
+}
+
+/* ---- colour and time ---- */
+
+static bool colours(void)
+{
+    static int known; /* 0: not asked yet */
+    if (!known) {
+        const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+        known = isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0 ? 1 : -1;
+    }
+    return known > 0;
+}
+
+const char *colour_on(enum colour colour)
+{
+    static const char *const codes[] = {
+        [COLOUR_NONE] = "",         [COLOUR_GOOD] = "\033[32m",
+        [COLOUR_BAD] = "\033[31m",  [COLOUR_CAREFUL] = "\033[33m",
+        [COLOUR_FAINT] = "\033[2m", [COLOUR_BOLD] = "\033[1m",
+    };
+    return colours() ? codes[colour] : "";
+}
+
+const char *colour_off(void)
+{
+    return colours() ? "\033[0m" : "";
+}
+
+char *time_local(struct arena *arena, int64_t us)
+{
+    struct tm tm;
+    time_t t = (time_t)(us / US_PER_S);
+    char text[32];
+    if (us == 0 || !localtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        return arena_strdup(arena, "-");
+    return arena_strdup(arena, text);
+}
+
+/* ---- tables ---- */
+
+enum { GAP = 2, LAST_MIN = 20, NARROWED_MIN = 16 };
+
+void table_add(struct table *table, const struct cell *cells)
+{
+    table->rows = arena_grow(table->arena, table->rows, table->n_rows, sizeof *table->rows);
+    struct cell *row = table->rows[table->n_rows++];
+    for (size_t i = 0; i < table->n_columns; i++) {
+        row[i] = cells[i];
+        if (table->caps[i])
+            row[i].text = text_cut(table->arena, cells[i].text, table->caps[i]);
+        size_t columns = text_columns(row[i].text);
+        if (columns > table->widths[i])
+            table->widths[i] = columns;
+    }
+}
+
+static size_t width_before_last(const struct table *table)
+{
+    size_t width = 0;
+    for (size_t i = 0; i + 1 < table->n_columns; i++)
+        width += table->widths[i] + GAP;
+    return width;
+}
+
+/* What is left for the last column, once the one that gives way has given what it can. */
+static size_t settle(struct table *table)
+{
+    for (size_t i = 0; i < table->n_columns; i++)
+        if (table->widths[i] < strlen(table->titles[i]))
+            table->widths[i] = strlen(table->titles[i]);
+    size_t *narrowed = &table->widths[table->gives_way];
+    while (width_before_last(table) + LAST_MIN > TABLE_WIDTH && *narrowed > NARROWED_MIN)
+        (*narrowed)--;
+    size_t before = width_before_last(table);
+    return before < TABLE_WIDTH ? TABLE_WIDTH - before : 1;
+}
+
+static void print_row(const struct table *table, const struct cell *cells, size_t last)
+{
+    cleanup_str struct str line = {0};
+    for (size_t i = 0; i < table->n_columns; i++) {
+        bool is_last = i + 1 == table->n_columns;
+        const char *text = cells[i].text;
+        if (!is_last)
+            text = text_cut(table->arena, text, table->widths[i]);
+        else if (!table->wide)
+            text = text_cut(table->arena, text, last);
+        str_printf(&line, "%s%s%s", colour_on(cells[i].colour), text, cells[i].colour ? colour_off() : "");
+        if (!is_last)
+            str_printf(&line, "%*s", (int)(table->widths[i] - text_columns(text) + GAP), "");
+    }
+    size_t len = line.len;
+    while (len > 0 && line.data[len - 1] == ' ') /* an empty last cell */
+        len--;
+    printf("%.*s\n", (int)len, line.data);
+}
+
+void table_print(struct table *table, bool titles)
+{
+    size_t last = settle(table);
+    struct cell title_row[TABLE_COLUMNS_MAX] = {{0}};
+    for (size_t i = 0; i < table->n_columns; i++)
+        title_row[i] = (struct cell){table->titles[i], COLOUR_BOLD};
+    if (titles)
+        print_row(table, title_row, last);
+    for (size_t i = 0; i < table->n_rows; i++)
+        print_row(table, table->rows[i], last);
+}

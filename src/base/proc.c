@@ -148,6 +148,12 @@ char *proc_sibling(struct arena *arena, const char *name)
 
 static volatile sig_atomic_t stop_requested;
 
+/* Only ends a wait early: what it is about is read from the journal. */
+static void on_nudge(int sig)
+{
+    (void)sig;
+}
+
 static void on_stop(int sig)
 {
     (void)sig;
@@ -160,6 +166,8 @@ void proc_catch_stop(void)
     struct sigaction sa = {.sa_handler = on_stop};
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
+    struct sigaction nudge = {.sa_handler = on_nudge};
+    sigaction(SIGUSR1, &nudge, NULL);
 }
 
 bool proc_stop_requested(void)

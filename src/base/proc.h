@@ -30,6 +30,6 @@ int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, str
 /* Path of a program of ours: beside the running executable, else PKGLIBEXECDIR. In the arena. */
 char *proc_sibling(struct arena *arena, const char *name);
 
-/* TERM and INT set this flag (and interrupt waits); worker code looks at it at each safe point. */
+/* USR1 only ends a wait early (agentd: "look at the journal"). TERM and INT set this flag (and interrupt waits); worker code looks at it at each safe point. */
 void proc_catch_stop(void);
 bool proc_stop_requested(void);

@@ -255,7 +255,10 @@ int docker_auth_header(struct docker *docker, const char *image, struct str *ret
     const char *domain;
     if (find_for_image(docker, &arena, image, &domain, &credentials, err) < 0)
         return -1;
-    credentials_encode(&credentials, domain, ret);
+    if (credentials.server) {
+        str_append(ret, "X-Registry-Auth: ");
+        credentials_encode(&credentials, domain, ret);
+    }
     return 0;
 }
 

@@ -34,7 +34,11 @@ int registry_auth_find(const struct registry_auth *auth, struct arena *arena, co
 /* The value of X-Registry-Auth: padded base64url of JSON; "e30=" when nothing is known. Appended. */
 void credentials_encode(const struct credentials *credentials, const char *domain, struct str *ret);
 
-/* The value for an image's registry; reads the file on first use. Appended to *ret. */
+/*
+ * Appends the header line for an image's registry; reads the file on first use. Nothing is appended when
+ * nothing is known: an empty header in a service update would wipe the credentials that somebody stored with
+ * the service.
+ */
 int docker_auth_header(struct docker *docker, const char *image, struct str *ret,
                        struct error *err) MUST_CHECK;
 

@@ -150,12 +150,10 @@ static int send_request(struct docker *docker, const struct call *call, struct h
     if (call->body)
         headers[n++] =
             call->body_is_tar ? "Content-Type: application/x-tar" : "Content-Type: application/json";
-    if (call->image) {
-        str_append(&auth, "X-Registry-Auth: ");
-        if (docker_auth_header(docker, call->image, &auth, err) < 0)
-            return -1;
+    if (call->image && docker_auth_header(docker, call->image, &auth, err) < 0)
+        return -1;
+    if (auth.len > 0)
         headers[n++] = auth.data;
-    }
     struct http_request request = {.method = info->method,
                                    .url = url.data,
                                    .unix_socket = docker->socket,

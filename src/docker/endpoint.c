@@ -25,6 +25,7 @@ const struct endpoint_info endpoints[EP_COUNT] = {
     [EP_SERVICE_UPDATE] = {"POST", "/services/{}/update", "updating service", WRITE, OBJECT, 0},
     [EP_SERVICE_REMOVE] = {"DELETE", "/services/{}", "removing service", WRITE, OBJECT, 0},
     [EP_SERVICE_LOGS] = {"GET", "/services/{}/logs", "reading the log of service", LOGS, STREAM, 0},
+    [EP_TASK_LOGS] = {"GET", "/tasks/{}/logs", "reading the log of task", LOGS, STREAM, 0},
     [EP_TASKS] = {"GET", "/tasks", "listing tasks", READ, LIST, 0},
 
     [EP_NETWORKS] = {"GET", "/networks", "listing networks", READ, LIST, 0},

@@ -17,6 +17,7 @@ enum endpoint {
     EP_SERVICE_UPDATE,
     EP_SERVICE_REMOVE,
     EP_SERVICE_LOGS,
+    EP_TASK_LOGS,
     EP_TASKS,
     EP_NETWORKS,
     EP_NETWORK,

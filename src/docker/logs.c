@@ -7,7 +7,7 @@
 #include "docker/client.h"
 #include "docker/log_reader.h"
 
-#define STALL_US (60 * US_PER_S)
+#define STALL_US (20 * US_PER_S) /* a node that stopped answering, but is not known to be down */
 
 static int on_data(void *userdata, const char *data, size_t len)
 {
@@ -28,14 +28,11 @@ static int finish(struct log_reader *reader, const char *id, struct error *err)
                      str_clean(&arena, system->data, system->len, true, 1024));
 }
 
-static int read_log(struct docker *docker, struct log_reader *reader, const char *id, unsigned tail,
-                    struct error *err)
+static int read_log(struct docker *docker, struct log_reader *reader, enum endpoint endpoint, const char *id,
+                    unsigned tail, struct error *err)
 {
-    struct call call = {.endpoint = EP_SERVICE_LOGS,
-                        .object = id,
-                        .stall_us = STALL_US,
-                        .on_data = on_data,
-                        .userdata = reader};
+    struct call call = {
+        .endpoint = endpoint, .object = id, .stall_us = STALL_US, .on_data = on_data, .userdata = reader};
     char number[40];
     call_query(&call, "stdout", "1");
     call_query(&call, "stderr", "1");
@@ -59,7 +56,17 @@ int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns,
 {
     struct log_reader reader = {.since_ns = since_ns, .fn = fn, .userdata = userdata};
     log_reader_init(&reader);
-    int r = read_log(docker, &reader, id, tail, err);
+    int r = read_log(docker, &reader, EP_SERVICE_LOGS, id, tail, err);
+    log_reader_release(&reader);
+    return r;
+}
+
+int docker_task_logs(struct docker *docker, const char *id, unsigned tail, docker_log_fn fn, void *userdata,
+                     struct error *err)
+{
+    struct log_reader reader = {.fn = fn, .userdata = userdata};
+    log_reader_init(&reader);
+    int r = read_log(docker, &reader, EP_TASK_LOGS, id, tail, err);
     log_reader_release(&reader);
     return r;
 }

@@ -214,7 +214,7 @@ static int listen_at(const char *path, struct error *err)
                          "%s: longer than a socket's path may be; choose a shorter run_dir", path);
     memcpy(address.sun_path, path, strlen(path));
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 64) < 0)
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0)
         return error_errno(err, "%s", path);
     return TAKE_FD(fd);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/log.h"
+#include "agent/plan.h"
 #include "agent/spec.h"
 #include "agent/step.h"
 #include "agent/tasks.h"
@@ -12,10 +13,12 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/hint.h"
+#include "steps/persist.h"
 
 static const int64_t relay_timeout_us = 60 * US_PER_S;
 /* The journal is asked for a cancel request this often; agentd's signal makes it sooner. */
 static const int64_t cancel_interval_us = US_PER_S;
+static const int64_t journal_retry_us = 2 * US_PER_S;
 
 static bool cancel_requested(struct step_ctx *ctx)
 {
@@ -37,7 +40,7 @@ enum stop_reason step_stop_reason(struct step_ctx *ctx)
 {
     if (proc_stop_requested())
         return STOP_SHUTDOWN;
-    return !ctx->putting_back && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
+    return !ctx->ignore_cancel && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
 }
 
 int step_should_stop(struct step_ctx *ctx, struct error *err)
@@ -68,8 +71,10 @@ void step_waiting(struct step_ctx *ctx, const char *format, ...)
         return;
     ctx->waiting = arena_strdup(ctx->arena, text);
     hint(json_pack("{s:s?}", "waiting", text));
-    if (journal_set_waiting(ctx->journal, ctx->stack->name, text, &ignored) < 0)
+    if (journal_set_waiting(ctx->journal, ctx->stack->name, text, &ignored) < 0) {
         log_debug("%s", ignored.text);
+        ctx->waiting = ""; /* what is on record is not known: the next call writes */
+    }
 }
 
 void step_pause(struct step_ctx *ctx, int64_t us)
@@ -79,33 +84,84 @@ void step_pause(struct step_ctx *ctx, int64_t us)
         sleep_us(left < 500000 ? left : 500000);
 }
 
-/* The networks that checks need, from the plan's relay step; without one, none are needed. */
-static const char **relay_networks(struct step_ctx *ctx)
+void step_sleep(int64_t us)
+{
+    int64_t until = mono_us() + us;
+    for (int64_t left; (left = until - mono_us()) > 0 && !proc_stop_requested();)
+        sleep_us(left < 500000 ? left : 500000);
+}
+
+bool persist_again(struct persist *state, struct error *err)
+{
+    if (err->kind != ERR_UNAVAILABLE)
+        return false;
+    if (!state->told)
+        log_error("the journal cannot be written, so the deployment stands still: %s", err->text);
+    state->told = true;
+    step_sleep(journal_retry_us);
+    if (!proc_stop_requested())
+        return true;
+    (void)error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal while the journal could not be written; to be resumed");
+    return false;
+}
+
+/* The networks that checks need: of the plan's relay step, else (a rollback has none) of the manifest's checked services. */
+static json_t *planned_networks(struct step_ctx *ctx)
 {
     struct step *steps;
-    size_t n, j;
+    size_t n;
     struct error ignored = {0};
     if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
         return NULL;
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(steps[i].kind, "relay") != 0)
-            continue;
-        cleanup_json json_t *params = json_loads(steps[i].params, 0, NULL);
-        const json_t *list = json_object_get(params, "networks"), *item;
-        const char **names = arena_array(ctx->arena, json_array_size(list) + 1, sizeof *names);
-        json_array_foreach(list, j, item)
-            names[j] = arena_strdup(ctx->arena, json_string_value(item));
-        return names;
+        cleanup_json json_t *params = strcmp(steps[i].kind, STEP_RELAY) == 0 ? json_loads(steps[i].params, 0, NULL) : NULL;
+        if (params)
+            return json_incref(json_object_get(params, "networks"));
     }
     return NULL;
+}
+
+static json_t *networks_of_checks(const struct manifest *manifest)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; manifest && i < manifest->release.n_checks; i++) {
+        const struct stack_service *service = stack_service(manifest->stack, manifest->release.checks[i].service);
+        size_t j;
+        const json_t *attachment;
+        json_array_foreach(json_path(service->spec, "TaskTemplate", "Networks", NULL), j, attachment)
+        {
+            if (json_path_string(attachment, "Target", NULL))
+                json_array_append(names, json_object_get(attachment, "Target"));
+        }
+    }
+    return names;
+}
+
+static const char **relay_networks(struct step_ctx *ctx)
+{
+    cleanup_json json_t *list = planned_networks(ctx);
+    if (!list)
+        list = networks_of_checks(ctx->manifest);
+    const char **names = arena_array(ctx->arena, json_array_size(list) + 1, sizeof *names);
+    size_t n = 0, i;
+    const json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        bool repeated = false;
+        for (size_t k = 0; k < n; k++)
+            repeated |= str_eq(names[k], json_string_value(item));
+        if (!repeated)
+            names[n++] = arena_strdup(ctx->arena, json_string_value(item));
+    }
+    return names;
 }
 
 int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err)
 {
     if (!ctx->relay) {
         const char **networks = relay_networks(ctx);
-        if (!networks || !networks[0])
-            return error_set(err, ERR_INTERNAL, 0, "the plan has no network for the relay");
+        if (!networks[0])
+            return error_set(err, ERR_INTERNAL, 0, "no network is known for the relay");
         if (relay_ensure(ctx->docker, ctx->stack->name, networks, relay_timeout_us, ctx->config->run_dir, &ctx->relay, err) < 0)
             return error_wrap(err, "the relay into the stack's networks");
     }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/log.h"
+#include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -59,17 +61,48 @@ int output_follow(struct step_ctx *ctx, const struct step *step, const char *ser
     return r;
 }
 
-void output_service_tail(struct step_ctx *ctx, const struct step *step, const char *service_id)
+static bool is_old(const json_t *before, const json_t *task)
 {
-    enum { TAIL_LINES = 50 };
+    size_t i;
+    const json_t *id;
+    json_array_foreach(before, i, id)
+    {
+        if (json_equal(id, json_object_get(task, "ID")))
+            return true;
+    }
+    return false;
+}
+
+static void task_tail(struct collector *c, const json_t *task)
+{
+    enum { TAIL_LINES = 20 };
+    const char *id = json_path_string(task, "ID", NULL), *state = json_path_string(task, "Status", "State", NULL);
+    str_printf(&c->piece, "task %.12s, %s:\n", id ? id : "", state ? state : "");
+    *c->position = (struct output_position){0};
+    if (id && docker_task_logs(c->ctx->docker, id, TAIL_LINES, collect, c, c->err) < 0)
+        str_printf(&c->piece, "(its log could not be read: %s)\n", c->err->text);
+}
+
+void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const char *service_id, const json_t *before)
+{
+    enum { MAX_TASKS = 3 };
+    cleanup_json json_t *tasks = NULL;
     struct error err = {0};
     struct output_position position = {0};
-    struct collector c = {.ctx = ctx, .step = step, .position = &position, .err = &err};
-    if (!service_id)
+    struct collector c = {.ctx = ctx, .step = step, .err = &err, .position = &position};
+    if (!service_id || docker_tasks(ctx->docker, service_id, false, &tasks, &err) < 0)
         return;
-    if (docker_service_logs(ctx->docker, service_id, 0, TAIL_LINES, collect, &c, &err) < 0)
-        str_printf(&c.piece, "(its log could not be read: %s)\n", err.text);
+    unsigned n = 0;
+    size_t i;
+    const json_t *task;
+    json_array_foreach(tasks, i, task)
+    {
+        if (n < MAX_TASKS && !is_old(before, task)) {
+            task_tail(&c, task);
+            n++;
+        }
+    }
     if (flush(&c) < 0)
-        fprintf(stderr, "%s\n", err.text);
+        log_warning("%s", err.text);
     str_release(&c.piece);
 }

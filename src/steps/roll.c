@@ -141,7 +141,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     if (gate_wait(gate, err) < 0) {
         gate_close(gate);
         if (err->kind != ERR_CANCELLED)
-            output_service_tail(ctx, step, json_path_string(progress, "id", NULL));
+            output_new_tasks_tail(ctx, step, json_path_string(progress, "id", NULL), json_object_get(progress, "excused"));
         return -1;
     }
     bool verified = gate_verified(gate);
@@ -190,7 +190,7 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
     *ret_touched = true;
     const char *id = json_path_string(live, "ID", NULL);
     if (step->state != STEP_FAILED) /* a failed one has its output already */
-        output_service_tail(ctx, step, id);
+        output_new_tasks_tail(ctx, step, id, NULL);
     fault_point("putback.remove");
     while (docker_service_remove(ctx->docker, id, err) < 0) {
         if (err->kind == ERR_NOT_FOUND)

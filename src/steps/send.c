@@ -11,9 +11,11 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-/* An engine that is away longer than this fails the step. */
-const int64_t send_patience_us = 600 * US_PER_S;
+/* An engine that answers, but with 500 to everything, for longer than this fails the step. */
+static const int64_t trouble_patience_us = 600 * US_PER_S;
 static const int64_t retry_us = US_PER_S;
+/* How often the engine may contradict itself ("name conflicts" beside "no such service") before it is believed. */
+enum { MAX_CONTRADICTIONS = 10 };
 
 const char *send_label(struct step_ctx *ctx)
 {
@@ -25,38 +27,41 @@ bool send_is_transient(const struct error *err)
     return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT;
 }
 
-/* Returns 0 to try again, -1 to give up with err as it is (or ERR_CANCELLED). */
-static int wait_for_engine(struct step_ctx *ctx, int64_t started_us, struct error *err)
+/* Without the engine nothing can be done, neither on nor back: an absence is waited out, however long. */
+int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err)
 {
-    if (!send_is_transient(err) || mono_us() - started_us > send_patience_us)
+    bool answered = err->code >= 500 && err->code != 503;
+    if (!send_is_transient(err))
+        return -1;
+    if (!answered || *since_us == 0)
+        *since_us = mono_us();
+    if (mono_us() - *since_us > trouble_patience_us)
         return -1;
     step_waiting(ctx, "the engine does not answer: %s", err->text);
     step_pause(ctx, retry_us);
-    if (step_should_stop(ctx, err) < 0)
-        return -1;
-    return 0;
+    return step_should_stop(ctx, err);
 }
 
 int send_read_service(struct step_ctx *ctx, const char *id_or_name, json_t **ret, struct error *err)
 {
-    for (int64_t started = mono_us();;) {
+    for (int64_t since = 0;;) {
         if (docker_service(ctx->docker, id_or_name, ret, err) == 0) {
             step_waiting(ctx, NULL);
             return 0;
         }
-        if (wait_for_engine(ctx, started, err) < 0)
+        if (send_wait(ctx, &since, err) < 0)
             return -1;
     }
 }
 
 int send_read_tasks(struct step_ctx *ctx, const char *service_id, json_t **ret, struct error *err)
 {
-    for (int64_t started = mono_us();;) {
+    for (int64_t since = 0;;) {
         if (docker_tasks(ctx->docker, service_id, false, ret, err) == 0) {
             step_waiting(ctx, NULL);
             return 0;
         }
-        if (wait_for_engine(ctx, started, err) < 0)
+        if (send_wait(ctx, &since, err) < 0)
             return -1;
     }
 }
@@ -118,7 +123,8 @@ static void log_warnings(const char *service, const struct str *warnings)
 int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, struct error *err)
 {
     const char *name = json_path_string(spec, "Name", NULL);
-    for (int64_t started = mono_us();;) {
+    unsigned contradictions = 0;
+    for (int64_t since = 0;;) {
         cleanup_json json_t *live = NULL, *body = NULL;
         cleanup_free char *id = NULL;
         cleanup_str struct str warnings = {0};
@@ -134,11 +140,17 @@ int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, s
                 fault_point("service.created");
                 log_warnings(name, &warnings);
                 *ret_id = arena_strdup(ctx->arena, id);
+                step_waiting(ctx, NULL);
                 return 0;
+            }
+            /* a request that was cut off, or a dead worker's last one, was carried out between our two questions */
+            if (err->kind == ERR_CONFLICT && contradictions++ < MAX_CONTRADICTIONS) {
+                step_sleep(retry_us / 5);
+                continue;
             }
         }
         /* cut off after sending: the next look tells whether it was made */
-        if (wait_for_engine(ctx, started, err) < 0)
+        if (send_wait(ctx, &since, err) < 0)
             return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "creating service %s", name);
     }
 }
@@ -153,11 +165,10 @@ static bool in_effect(struct step_ctx *ctx, const struct send_update *update, co
     return json_equal(live_spec, update->spec);
 }
 
-static int send_once(struct step_ctx *ctx, const struct send_update *update, const json_t *live, struct error *err)
+static int send_once(struct step_ctx *ctx, const struct send_update *update, const json_t *live, uint64_t index, struct error *err)
 {
     cleanup_json json_t *body = NULL;
     cleanup_str struct str warnings = {0};
-    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
     if (update->labels) {
         if (send_body(ctx, update->spec, live, &body, err) < 0)
             return -1;
@@ -172,25 +183,30 @@ static int send_once(struct step_ctx *ctx, const struct send_update *update, con
 
 int send_update(struct step_ctx *ctx, const struct send_update *update, struct error *err)
 {
-    for (int64_t started = mono_us();;) {
+    uint64_t refused = 0;
+    for (int64_t since = 0;;) {
         cleanup_json json_t *live = NULL;
         if (docker_service(ctx->docker, update->id, &live, err) == 0) {
             const json_t *spec = json_object_get(live, "Spec");
+            uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
+            step_waiting(ctx, NULL);
             if (in_effect(ctx, update, spec))
                 return 0;
             if (update->expected && !json_equal(spec, update->expected))
-                return error_set(err, ERR_CONFLICT, 0,
+                return error_set(err, ERR_CONFLICT, SEND_FOREIGN,
                                  "service %s was changed by someone else since the plan was made; that change was left alone",
                                  update->service);
-            if (send_once(ctx, update, live, err) == 0) {
+            if (send_once(ctx, update, live, index, err) == 0) {
                 fault_point("service.updated");
                 return 0;
             }
             /* the index moves by itself, too: read again, and send only if the spec is still the same */
-            if (err->kind == ERR_CONFLICT)
+            if (err->kind == ERR_CONFLICT && index != refused) {
+                refused = index;
                 continue;
+            }
         }
-        if (wait_for_engine(ctx, started, err) < 0)
+        if (send_wait(ctx, &since, err) < 0)
             return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "updating service %s", update->service);
     }
 }

@@ -23,6 +23,9 @@ int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json
  */
 int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, struct error *err) MUST_CHECK;
 
+/* Code of the ERR_CONFLICT that means: somebody else's change was found, nothing was sent. */
+enum { SEND_FOREIGN = 1 };
+
 /*
  * Makes `body` the spec of the service. `expected` is the exact spec it must have now: an index that moved by
  * itself is read again; a spec that somebody else changed is ERR_CONFLICT and stays. `done(live)` tells whether our write
@@ -40,3 +43,8 @@ int send_update(struct step_ctx *ctx, const struct send_update *update, struct e
 int send_read_service(struct step_ctx *ctx, const char *id_or_name, json_t **ret, struct error *err) MUST_CHECK;
 int send_read_tasks(struct step_ctx *ctx, const char *service_id, json_t **ret, struct error *err) MUST_CHECK;
 bool send_is_transient(const struct error *err);
+/*
+ * After a request that failed (err): 0 to try it again, a second later; -1 to give up, with err as it is or ERR_CANCELLED.
+ * *since_us: the caller's, 0 before the first.
+ */
+int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err) MUST_CHECK;

@@ -206,7 +206,11 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     if (r < 0)
         return -1;
     *ret_empty = plan.empty;
-    r = save_plan(run, &plan, err);
+    struct deployment base = {0};
+    r = journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &base, err);
+    plan.rows.base_id = base.id;
+    if (r == 0)
+        r = save_plan(run, &plan, err);
     plan_release(&plan);
     return r;
 }

@@ -90,6 +90,8 @@ static const char *success_reason(struct step_ctx *ctx)
         if (strcmp(records[i].state, "unverified") == 0)
             str_printf(&unverified, "%s%s", unverified.len ? ", " : "", records[i].service);
     }
+    if (ctx->deployment->trigger == TRIGGER_ROLLBACK)
+        str_printf(&text, "back to #%lld, the database stays as it is; ", (long long)ctx->deployment->target_id);
     if (changed)
         str_printf(&text, "%zu service%s rolled", changed, changed == 1 ? "" : "s");
     else

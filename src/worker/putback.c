@@ -113,7 +113,7 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
     const char *why = arena_strdup(ctx->arena, err->text);
     struct outcome outcome = {0};
     int r = 0;
-    ctx->putting_back = true;
+    ctx->ignore_cancel = true;
     ctx->deadline_us = 0;
     fault_point("putback.begin");
     mark_not_run(ctx);

@@ -22,6 +22,9 @@ enum resume_policy {
     RESUME_PROBE, /* run() finds out from the world what has happened and goes on from there */
 };
 
+/* How the error of a step ends that a cancel stopped; a worker that takes it up again knows it by this. */
+#define STEP_CANCELLED_TEXT "cancelled on request"
+
 enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL };
 
 struct step_ctx {
@@ -39,7 +42,7 @@ struct step_ctx {
     struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     const char *waiting; /* as last told; NULL: for nothing */
-    bool putting_back; /* cancel is not looked at while services are put back */
+    bool ignore_cancel; /* while services are put back, and while a migration may be running */
 };
 
 struct step_kind {
@@ -68,6 +71,8 @@ enum stop_reason step_stop_reason(struct step_ctx *ctx);
 void step_waiting(struct step_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Sleeps up to us, in pieces, until a stop is requested. */
 void step_pause(struct step_ctx *ctx, int64_t us);
+/* The same for waits that a cancel does not end: until a shutdown is requested. */
+void step_sleep(int64_t us);
 /* The relay with at least the manifest's networks, made when there is none yet. */
 int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err) MUST_CHECK;
 

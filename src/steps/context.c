@@ -49,7 +49,7 @@ int step_should_stop(struct step_ctx *ctx, struct error *err)
     case STOP_SHUTDOWN:
         return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
     case STOP_CANCEL:
-        return error_set(err, ERR_CANCELLED, STOP_CANCEL, "cancelled on request");
+        return error_set(err, ERR_CANCELLED, STOP_CANCEL, STEP_CANCELLED_TEXT);
     case STOP_NONE:
         break;
     }

@@ -16,6 +16,9 @@ static const int64_t look_interval_us = 250000;
 /* Tasks that end within this after the engine came back were ended by its absence, not by the new version. */
 static const int64_t outage_grace_us = 15 * US_PER_S;
 
+/* An engine that needs longer than this for an answer was away. */
+static const int64_t slow_answer_us = 3 * US_PER_S;
+
 /* A verdict against the new version is looked at twice: an engine that is being stopped ends tasks, and goes away. */
 static const int64_t confirm_us = 1500000;
 
@@ -84,7 +87,8 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
         gate_close(gate);
         return -1;
     }
-    gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
+    /* what a restart of engine or machine ended while nobody watched says nothing about the new version */
+    gate->excuse_until_us = options->resumed ? mono_us() + outage_grace_us : 0;
     *ret = gate;
     return 0;
 }
@@ -121,10 +125,15 @@ static void ask(struct step_ctx *ctx, struct checker *checker, const struct heal
     int r = task ? step_task_socket(ctx, task, check->port, &socket, &err) : step_relay(ctx, &relay, &err);
     if (r == 0 && !task)
         r = relay_target(relay, check->host, check->port, &socket, &err);
-    if (r == 0)
-        checker_ask(checker, check, socket, ret);
-    else
+    if (r < 0) {
         snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
+        return;
+    }
+    checker_ask(checker, check, socket, ret);
+    /* no answer: the relay knows better than the closed socket why */
+    const char *why = ret->passed || ret->status || !ctx->relay ? NULL : relay_failure(ctx->relay, socket);
+    if (why)
+        snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
 }
 
 static void note(struct check_state *state, const struct check_result *result)
@@ -199,10 +208,10 @@ static bool engine_trouble(const struct error *err)
 }
 
 /* The engine cannot be asked: no verdict either way, and the clock of healthy_deadline stands still. */
-static void unreachable(struct gate *gate, const struct error *err)
+static void unreachable(struct gate *gate, int64_t asked_us, const struct error *err)
 {
     if (!gate->unreachable_since_us)
-        gate->unreachable_since_us = mono_us();
+        gate->unreachable_since_us = asked_us;
     gate->bad_since_us = 0;
     forget_stability(gate);
     snprintf(gate->state, sizeof gate->state, "the engine does not answer: %.400s", err->text);
@@ -213,7 +222,10 @@ static void reachable_again(struct gate *gate)
 {
     if (!gate->unreachable_since_us)
         return;
-    gate->deadline_us += mono_us() - gate->unreachable_since_us;
+    int64_t away = mono_us() - gate->unreachable_since_us;
+    gate->deadline_us += away;
+    if (gate->ctx->deadline_us)
+        gate->ctx->deadline_us += away;
     gate->excuse_until_us = mono_us() + outage_grace_us;
     gate->unreachable_since_us = 0;
     step_waiting(gate->ctx, NULL);
@@ -271,17 +283,20 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     cleanup_arena struct arena arena = {0};
     cleanup_json json_t *service = NULL, *tasks = NULL;
     struct tasks_judgement t = {0};
+    int64_t asked_us = mono_us();
     *ret_well = false;
     if (docker_service(gate->ctx->docker, gate->id, &service, err) < 0 ||
         docker_tasks(gate->ctx->docker, gate->id, true, &tasks, err) < 0) {
         if (engine_trouble(err)) {
-            unreachable(gate, err);
+            unreachable(gate, asked_us, err);
             return 0;
         }
         if (err->kind == ERR_NOT_FOUND)
             return error_set(err, ERR_CONFLICT, 0, "%s: the service was removed by someone else during the rollout", gate->service);
         return error_wrap(err, "%s", gate->service);
     }
+    if (!gate->unreachable_since_us && mono_us() - asked_us > slow_answer_us)
+        gate->unreachable_since_us = asked_us;
     reachable_again(gate);
     if (mono_us() < gate->excuse_until_us)
         excuse_ended(gate, tasks);
@@ -308,6 +323,7 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
 
 int gate_wait(struct gate *gate, struct error *err)
 {
+    gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
     for (;;) {
         bool well;
         if (look(gate, &well, err) < 0)
@@ -316,8 +332,11 @@ int gate_wait(struct gate *gate, struct error *err)
             return 0;
         if (step_should_stop(gate->ctx, err) < 0)
             return -1;
+        step_pause(gate->ctx, look_interval_us);
         int64_t now = mono_us(), total = gate->ctx->deadline_us;
-        if (!gate->unreachable_since_us && now >= gate->deadline_us) {
+        if (gate->unreachable_since_us)
+            continue;
+        if (now >= gate->deadline_us) {
             const struct check_state *failing = failing_check(gate, 1);
             if (failing)
                 return check_failed(gate, failing, err);
@@ -327,7 +346,6 @@ int gate_wait(struct gate *gate, struct error *err)
         }
         if (total && now >= total)
             return error_set(err, ERR_FAILED, 0, "%s: the rollout took longer than total_deadline: %s", gate->service, gate->state);
-        step_pause(gate->ctx, look_interval_us);
     }
 }
 

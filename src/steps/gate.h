@@ -22,6 +22,7 @@ struct gate_options {
     const json_t *excused;      /* IDs of tasks that existed before the update */
     const char *sent;           /* spec_hash() of what our update left; other specs are somebody else's. NULL: it is put back */
     bool with_checks;
+    bool resumed;               /* the update was sent by a worker that died: nobody watched for a while */
     const char *baseline;       /* "200 before", from gate_baseline(); NULL: none */
 };
 

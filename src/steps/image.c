@@ -4,7 +4,8 @@
 #include "base/str.h"
 #include "steps/kinds.h"
 
-static const int64_t pull_stall_us = 900 * US_PER_S;
+/* In all; a pull without any progress is ended by docker_image_pull() much earlier. */
+static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
 /*
  * Pulls by digest before anything changes: an image that cannot be pulled must not be found out by a task
@@ -25,7 +26,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
             json_decref(present); /* this digest is here already */
             return 0;
         }
-        if (docker_image_pull(ctx->docker, image, pull_stall_us, err) == 0)
+        if (docker_image_pull(ctx->docker, image, pull_timeout_us, err) == 0)
             return 0;
         if ((err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT) || mono_us() >= deadline)
             return error_wrap(err, "pulling %s", image);

@@ -7,16 +7,17 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/kinds.h"
+#include "steps/send.h"
 
-/* Networks, secrets and configs: made when missing, recognised by their name when a crash came between. */
+/*
+ * Networks, secrets and configs: made when missing, recognised by their name when a crash, or a connection that broke,
+ * came between. Each try looks first.
+ */
 
-static int run_network(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-                       struct error *err)
+static int ensure_network(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     cleanup_free char *id = NULL;
-    (void)resumed;
-    (void)ret_allowed;
     if (docker_network(ctx->docker, step->name, &live, err) == 0) {
         const char *owner = json_path_string(live, "Labels", LABEL_NAMESPACE, NULL);
         if (str_eq(owner, ctx->stack->name))
@@ -28,6 +29,18 @@ static int run_network(struct step_ctx *ctx, const struct step *step, const json
     fault_point("network.create");
     if (docker_network_create(ctx->docker, json_object_get(params, "body"), &id, err) < 0)
         return error_wrap(err, "creating network %s", step->name);
+    return 0;
+}
+
+static int run_network(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
+                       struct error *err)
+{
+    (void)resumed;
+    (void)ret_allowed;
+    for (int64_t since = 0; ensure_network(ctx, step, params, err) < 0;)
+        if (send_wait(ctx, &since, err) < 0)
+            return -1;
+    step_waiting(ctx, NULL);
     return 0;
 }
 
@@ -77,7 +90,7 @@ static int adopt(struct step_ctx *ctx, const struct blob_calls *calls, const jso
     return error_wrap(err, "adopting %s %s", calls->word, name);
 }
 
-static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob, const struct step *step,
+static int ensure_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob, const struct step *step,
                     const json_t *params, struct error *err)
 {
     const char *content = json_path_string(params, "content", NULL);
@@ -96,6 +109,16 @@ static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const 
     fault_point("blob.create");
     if (calls->create(ctx->docker, body, &id, err) < 0)
         return error_wrap(err, "creating %s %s", calls->word, step->name);
+    return 0;
+}
+
+static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob, const struct step *step,
+                    const json_t *params, struct error *err)
+{
+    for (int64_t since = 0; ensure_blob(ctx, calls, blob, step, params, err) < 0;)
+        if (send_wait(ctx, &since, err) < 0)
+            return -1;
+    step_waiting(ctx, NULL);
     return 0;
 }
 

@@ -16,7 +16,8 @@ static const size_t piece_size = 128 * 1024;
 struct collector {
     struct step_ctx *ctx;
     const struct step *step;
-    struct output_position *position;
+    struct output_position *position; /* up to which all is in the journal */
+    int64_t seen_ns;
     struct str piece;
     struct error *err;
     char *last_line;
@@ -29,6 +30,8 @@ static int flush(struct collector *c)
         return 0;
     int r = journal_step_append_output(c->ctx->journal, c->step->deployment, c->step->seq, c->piece.data, c->piece.len, c->err);
     str_clear(&c->piece);
+    if (r == 0)
+        c->position->last_ns = c->seen_ns;
     return r;
 }
 
@@ -37,10 +40,10 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
     struct collector *c = userdata;
     (void)is_stderr;
     /* the engine's `since` includes the moment itself */
-    if (timestamp_ns && timestamp_ns <= c->position->last_ns)
+    if (timestamp_ns && timestamp_ns <= c->seen_ns)
         return 0;
     if (timestamp_ns)
-        c->position->last_ns = timestamp_ns;
+        c->seen_ns = timestamp_ns;
     cleanup_arena struct arena arena = {0};
     const char *text = secret_redact(&arena, str_clean(&arena, line, len, true, 16384));
     str_append(&c->piece, text);
@@ -53,7 +56,8 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
 int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id, struct output_position *position,
                   char *last_line, size_t size, struct error *err)
 {
-    struct collector c = {.ctx = ctx, .step = step, .position = position, .err = err, .last_line = last_line, .size = size};
+    struct collector c = {.ctx = ctx, .step = step, .position = position, .seen_ns = position->last_ns, .err = err,
+                          .last_line = last_line, .size = size};
     int r = docker_service_logs(ctx->docker, service_id, position->last_ns, 0, collect, &c, err);
     if (flush(&c) < 0)
         r = -1;
@@ -78,7 +82,7 @@ static void task_tail(struct collector *c, const json_t *task)
     enum { TAIL_LINES = 20 };
     const char *id = json_path_string(task, "ID", NULL), *state = json_path_string(task, "Status", "State", NULL);
     str_printf(&c->piece, "task %.12s, %s:\n", id ? id : "", state ? state : "");
-    *c->position = (struct output_position){0};
+    c->seen_ns = 0;
     if (id && docker_task_logs(c->ctx->docker, id, TAIL_LINES, collect, c, c->err) < 0)
         str_printf(&c->piece, "(its log could not be read: %s)\n", c->err->text);
 }

@@ -5,6 +5,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/kinds.h"
+#include "steps/persist.h"
+#include "steps/send.h"
 
 /* Last of all, when everything new is seen to work: what the stack file no longer has. */
 
@@ -12,20 +14,31 @@ static int remove_service(struct step_ctx *ctx, const json_t *item, struct error
 {
     cleanup_json json_t *live = NULL;
     const char *id = json_path_string(item, "id", NULL), *key = json_path_string(item, "service", NULL);
-    if (docker_service(ctx->docker, id, &live, err) == 0) {
-        if (!spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT))
-            return 0; /* no longer ours */
-        fault_point("prune.remove");
-        if (docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND)
-            return error_wrap(err, "removing service %s", key);
-    } else if (err->kind != ERR_NOT_FOUND) {
+    bool gone = send_read_service(ctx, id, &live, err) < 0 && err->kind == ERR_NOT_FOUND;
+    if (!gone && !live)
         return error_wrap(err, "removing service %s", key);
-    }
-    return journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err);
+    if (live && !spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT))
+        return 0; /* no longer ours */
+    if (live)
+        fault_point("prune.remove");
+    for (int64_t since = 0; live && docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
+        if (send_wait(ctx, &since, err) < 0)
+            return error_wrap(err, "removing service %s", key);
+    return PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err), err);
+}
+
+/* Both are recognised by a label of ours, and every stack of this host has that: only this one's are removed. */
+static bool is_of_stack(struct step_ctx *ctx, const json_t *item, int (*get)(struct docker *, const char *, json_t **, struct error *))
+{
+    cleanup_json json_t *live = NULL;
+    struct error ignored = {0};
+    return get(ctx->docker, json_path_string(item, "id", NULL), &live, &ignored) == 0 &&
+           str_eq(json_path_string(live, "Spec", "Labels", LABEL_NAMESPACE, NULL), ctx->stack->name);
 }
 
 /* A config or secret that is still referred to stays: the engine refuses, and that is right. */
 static void remove_blobs(struct step_ctx *ctx, const char *word, const json_t *list,
+                         int (*get)(struct docker *, const char *, json_t **, struct error *),
                          int (*remove)(struct docker *, const char *, struct error *))
 {
     size_t i;
@@ -33,6 +46,8 @@ static void remove_blobs(struct step_ctx *ctx, const char *word, const json_t *l
     json_array_foreach(list, i, item)
     {
         struct error err = {0};
+        if (!is_of_stack(ctx, item, get))
+            continue;
         if (remove(ctx->docker, json_path_string(item, "id", NULL), &err) < 0 && err.kind != ERR_NOT_FOUND)
             log_info("%s %s stays for now: %s", word, json_path_string(item, "name", NULL), err.text);
     }
@@ -52,8 +67,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
         if (remove_service(ctx, item, err) < 0)
             return -1;
     }
-    remove_blobs(ctx, "secret", json_object_get(params, "secrets"), docker_secret_remove);
-    remove_blobs(ctx, "config", json_object_get(params, "configs"), docker_config_remove);
+    remove_blobs(ctx, "secret", json_object_get(params, "secrets"), docker_secret, docker_secret_remove);
+    remove_blobs(ctx, "config", json_object_get(params, "configs"), docker_config, docker_config_remove);
     return 0;
 }
 

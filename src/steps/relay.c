@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "steps/kinds.h"
+#include "steps/send.h"
 
 /* Made before anything depends on it, so that a relay that cannot start stops the deployment early. */
 static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
@@ -10,7 +11,11 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)params;
     (void)resumed;
     (void)ret_allowed;
-    return step_relay(ctx, &relay, err);
+    for (int64_t since = 0; step_relay(ctx, &relay, err) < 0;)
+        if (err->kind != ERR_UNAVAILABLE || send_wait(ctx, &since, err) < 0)
+            return -1;
+    step_waiting(ctx, NULL);
+    return 0;
 }
 
 const struct step_kind step_kind_relay = {

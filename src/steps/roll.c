@@ -11,6 +11,7 @@
 #include "steps/gate.h"
 #include "steps/kinds.h"
 #include "steps/output.h"
+#include "steps/persist.h"
 #include "steps/send.h"
 
 /*
@@ -18,33 +19,37 @@
  * (the exact spec before, the tasks that existed) is in the journal before the engine hears of anything.
  *
  * progress: {"id": service, "excused": [task IDs before], "baseline": "200 before"|null, "was_well": bool,
- *            "sent": hash of the spec that our update left, once it is known}
+ *            "status": UpdateStatus before|null, "sent": hash of the spec that our update left, once it is known,
+ *            "foreign": true when somebody changed it before that was known}
  */
 
 static int save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
 {
     cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return journal_step_progress(ctx->journal, step->deployment, step->seq, text, err);
+    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+}
+
+static int save_state(struct step_ctx *ctx, const struct step *step, const char *state, const char *note, struct error *err)
+{
+    return PERSIST(journal_set_service(ctx->journal, step->deployment, step->name, state, note, NULL, NULL, err), err);
 }
 
 static int note_intent(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t **ret, struct error *err)
 {
     const char *id = json_path_string(params, "id", NULL), *key = json_path_string(params, "service", NULL);
-    cleanup_json json_t *tasks = NULL;
+    cleanup_json json_t *live = NULL, *tasks = NULL;
     const char *baseline = NULL;
     bool was_well = false;
-    if (id && send_read_tasks(ctx, id, &tasks, err) < 0)
-        return -1;
+    if (id && (send_read_service(ctx, id, &live, err) < 0 || send_read_tasks(ctx, id, &tasks, err) < 0))
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
     if (id)
         baseline = gate_baseline(ctx, key, id, &was_well);
-    json_t *progress = json_pack("{s:s?, s:o, s:s?, s:b}", "id", id, "excused", task_ids(tasks), "baseline", baseline,
-                                 "was_well", was_well);
-    if (save_progress(ctx, step, progress, err) < 0 ||
-        journal_set_service(ctx->journal, step->deployment, key, "updating", NULL, NULL, NULL, err) < 0) {
-        json_decref(progress);
+    cleanup_json json_t *progress =
+        json_pack("{s:s?, s:o, s:s?, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "baseline", baseline, "was_well",
+                  was_well, "status", json_object_get(live, "UpdateStatus"));
+    if (save_progress(ctx, step, progress, err) < 0 || save_state(ctx, step, "updating", NULL, err) < 0)
         return -1;
-    }
-    *ret = progress;
+    *ret = TAKE(progress);
     return 0;
 }
 
@@ -61,16 +66,34 @@ static int find_before(struct step_ctx *ctx, const struct step *step, json_t **r
     return 0;
 }
 
+/* After a crash: is what runs with our label what we sent, or did somebody put a change on top of it meanwhile? */
+static int check_unchanged(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
+                           const json_t *spec, struct error *err)
+{
+    cleanup_json json_t *networks = NULL;
+    for (int64_t since = 0; docker_networks(ctx->docker, NULL, &networks, err) < 0;)
+        if (send_wait(ctx, &since, err) < 0)
+            return -1;
+    if (spec_same(json_object_get(params, "spec"), spec, networks))
+        return 0;
+    json_object_set_new(progress, "foreign", json_true());
+    if (save_progress(ctx, step, progress, err) < 0)
+        return -1;
+    return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", step->name);
+}
+
 /* From now on another spec is somebody else's. */
-static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *progress, struct error *err)
+static int note_sent(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, json_t *progress,
+                     struct error *err)
 {
     cleanup_json json_t *live = NULL;
     char hash[SHA256_HEX_SIZE];
-    if (json_object_get(progress, "sent"))
-        return 0;
     if (send_read_service(ctx, json_path_string(progress, "id", NULL), &live, err) < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
-    spec_hash(json_object_get(live, "Spec"), hash);
+    const json_t *spec = json_object_get(live, "Spec");
+    if (resumed && check_unchanged(ctx, step, params, progress, spec, err) < 0)
+        return -1;
+    spec_hash(spec, hash);
     json_object_set_new(progress, "sent", json_string(hash));
     return save_progress(ctx, step, progress, err);
 }
@@ -81,34 +104,65 @@ static bool is_ours(struct step_ctx *ctx, const json_t *progress, const json_t *
     const char *sent = json_path_string(progress, "sent", NULL);
     char hash[SHA256_HEX_SIZE];
     spec_hash(spec, hash);
-    return str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx)) && (!sent || strcmp(sent, hash) == 0);
+    return str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx)) && (!sent || strcmp(sent, hash) == 0) &&
+           !json_object_get(progress, "foreign");
+}
+
+/*
+ * Swarm's verdict on an update of ours that no record knows of: it took the update back while the worker was dead. A
+ * verdict that stood there before the intent was noted is about an older update. NULL: none.
+ */
+static const char *unseen_trouble(struct step_ctx *ctx, const json_t *progress, const json_t *live)
+{
+    const json_t *now = json_object_get(live, "UpdateStatus"), *then = json_object_get(progress, "status");
+    if (!now || json_equal(now, then))
+        return NULL;
+    return update_trouble(ctx->arena, live);
+}
+
+static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *spec, const json_t *progress, struct error *err)
+{
+    const char *id = json_path_string(progress, "id", NULL);
+    cleanup_json json_t *before = NULL, *live = NULL;
+    if (find_before(ctx, step, &before, err) < 0)
+        return -1;
+    if (send_read_service(ctx, id, &live, err) < 0)
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "updating service %s", step->name);
+    const char *trouble = json_equal(json_object_get(live, "Spec"), before) ? unseen_trouble(ctx, progress, live) : NULL;
+    if (trouble)
+        return error_set(err, ERR_FAILED, 0, "%s: %s", step->name, trouble);
+    struct send_update update = {.service = step->name, .id = id, .expected = before, .spec = spec, .labels = true};
+    return send_update(ctx, &update, err);
 }
 
 /* Sends the spec, once: when it is there already, nothing is sent. */
-static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, json_t *progress,
+                struct error *err)
 {
     const json_t *spec = json_object_get(params, "spec");
-    const char *id = json_path_string(progress, "id", NULL);
+    const char *id = NULL;
+    if (json_object_get(progress, "sent"))
+        return 0; /* whatever became of it, the gate sees */
+    if (json_object_get(progress, "foreign"))
+        return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", step->name);
     fault_point("roll.intent");
+    if (step_should_stop(ctx, err) < 0)
+        return -1;
     if (strcmp(json_path_string(params, "action", NULL), "create") == 0) {
         if (send_create(ctx, spec, &id, err) < 0)
             return -1;
         json_object_set_new(progress, "id", json_string(id));
         if (save_progress(ctx, step, progress, err) < 0)
             return -1;
-    } else {
-        cleanup_json json_t *before = NULL;
-        if (find_before(ctx, step, &before, err) < 0)
-            return -1;
-        struct send_update update = {.service = step->name, .id = id, .expected = before, .spec = spec, .labels = true};
-        if (send_update(ctx, &update, err) < 0)
-            return -1;
+    } else if (send_spec(ctx, step, spec, progress, err) < 0) {
+        return -1;
     }
     fault_point("roll.sent");
-    return note_sent(ctx, step, progress, err);
+    return note_sent(ctx, step, params, resumed, progress, err);
 }
 
-static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, struct gate **ret, struct error *err)
+static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, bool resumed, struct gate **ret,
+                     struct error *err)
 {
     struct gate_options options = {
         .service = json_path_string(params, "service", NULL),
@@ -117,6 +171,7 @@ static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *p
         .excused = json_object_get(progress, "excused"),
         .sent = json_path_string(progress, "sent", NULL),
         .with_checks = true,
+        .resumed = resumed,
         .baseline = json_path_string(progress, "baseline", NULL),
     };
     return gate_open(ctx, &options, ret, err);
@@ -136,7 +191,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)ret_allowed;
     if (!progress && note_intent(ctx, step, params, &progress, err) < 0)
         return -1;
-    if (send(ctx, step, params, progress, err) < 0 || open_gate(ctx, params, progress, &gate, err) < 0)
+    if (send(ctx, step, params, resumed, progress, err) < 0 || open_gate(ctx, params, progress, resumed, &gate, err) < 0)
         return -1;
     if (gate_wait(gate, err) < 0) {
         gate_close(gate);
@@ -146,15 +201,15 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     }
     bool verified = gate_verified(gate);
     keep_gate(ctx, gate);
-    return journal_set_service(ctx->journal, step->deployment, step->name, verified ? "healthy" : "unverified",
-                               verified ? NULL : "seen to run; it has no healthcheck and no check", NULL, NULL, err);
+    return save_state(ctx, step, verified ? "healthy" : "unverified",
+                      verified ? NULL : "seen to run; it has no healthcheck and no check", err);
 }
 
 int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)
 {
     cleanup_json json_t *progress = step->progress ? json_loads(step->progress, 0, NULL) : NULL;
     struct gate *gate;
-    if (open_gate(ctx, params, progress, &gate, err) < 0)
+    if (open_gate(ctx, params, progress, true, &gate, err) < 0)
         return -1;
     keep_gate(ctx, gate);
     return 0;
@@ -182,8 +237,9 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
     if (send_read_service(ctx, name, &live, err) < 0) {
         if (err->kind != ERR_NOT_FOUND)
             return error_wrap(err, "removing service %s", name);
-        /* never made, or removed before a crash of ours */
-        return journal_set_service(ctx->journal, step->deployment, step->name, "removed", NULL, NULL, NULL, err);
+        /* never made; or it was, and was removed before a crash of ours */
+        *ret_touched = json_path_string(progress, "id", NULL) != NULL;
+        return save_state(ctx, step, *ret_touched ? "removed" : "untouched", NULL, err);
     }
     if (!is_ours(ctx, progress, json_object_get(live, "Spec")))
         return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; it was left alone", name);
@@ -192,18 +248,12 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
     if (step->state != STEP_FAILED) /* a failed one has its output already */
         output_new_tasks_tail(ctx, step, id, NULL);
     fault_point("putback.remove");
-    while (docker_service_remove(ctx->docker, id, err) < 0) {
-        if (err->kind == ERR_NOT_FOUND)
-            break;
-        if (!send_is_transient(err))
+    for (int64_t since = 0; docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
+        if (send_wait(ctx, &since, err) < 0)
             return error_wrap(err, "removing service %s", name);
-        step_pause(ctx, US_PER_S);
-        if (step_should_stop(ctx, err) < 0)
-            return -1;
-    }
     if (wait_until_gone(ctx, id, err) < 0)
         return error_wrap(err, "removing service %s", name);
-    return journal_set_service(ctx->journal, step->deployment, step->name, "removed", NULL, NULL, NULL, err);
+    return save_state(ctx, step, "removed", NULL, err);
 }
 
 /* The same rules as on the way forward; checks only where they passed before. */
@@ -225,6 +275,13 @@ static int wait_until_back(struct step_ctx *ctx, const struct step *step, const 
     return r;
 }
 
+/* Did an update of this deployment reach the service? */
+static bool was_sent(struct step_ctx *ctx, const json_t *progress, const json_t *live)
+{
+    return json_object_get(progress, "sent") || unseen_trouble(ctx, progress, live) ||
+           str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
+}
+
 static int restore(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress, bool *ret_touched,
                    struct error *err)
 {
@@ -234,16 +291,19 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
         return -1;
     if (!before || !id)
         return error_set(err, ERR_INTERNAL, 0, "the record has no spec of service %s to put back", step->name);
-    if (send_read_service(ctx, id, &live, err) < 0 || send_read_tasks(ctx, id, &tasks, err) < 0)
+    bool gone = send_read_service(ctx, id, &live, err) < 0 && err->kind == ERR_NOT_FOUND;
+    if (!gone && (!live || send_read_tasks(ctx, id, &tasks, err) < 0))
         return error_wrap(err, "putting service %s back", step->name);
     const json_t *spec = json_object_get(live, "Spec");
-    bool ours = is_ours(ctx, progress, spec);
-    bool back = json_equal(spec, before);
-    if (!ours && !back)
-        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; that change was left alone", step->name);
-    if (!ours && !update_trouble(ctx->arena, live) && step->state == STEP_RUNNING)
-        return journal_set_service(ctx->journal, step->deployment, step->name, "untouched", NULL, NULL, NULL, err);
+    /* whoever else changed or removed it: without an effect of ours there is nothing to put back */
+    if (!was_sent(ctx, progress, live))
+        return save_state(ctx, step, "untouched", NULL, err);
     *ret_touched = true;
+    bool back = json_equal(spec, before);
+    if (gone)
+        return error_set(err, ERR_CONFLICT, 0, "service %s was removed by someone else", step->name);
+    if (!back && !is_ours(ctx, progress, spec))
+        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; that change was left alone", step->name);
     excused = task_ids(tasks);
     if (!back) {
         struct send_update update = {.service = step->name, .id = id, .expected = spec, .spec = before, .labels = false};
@@ -254,14 +314,14 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
     }
     if (wait_until_back(ctx, step, params, progress, excused, err) < 0)
         return error_wrap(err, "after putting it back");
-    return journal_set_service(ctx->journal, step->deployment, step->name, "rolled_back", NULL, NULL, NULL, err);
+    return save_state(ctx, step, "rolled_back", NULL, err);
 }
 
 int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched, struct error *err)
 {
     *ret_touched = false;
     if (!step->progress) /* no intent was noted: nothing was sent */
-        return journal_set_service(ctx->journal, step->deployment, step->name, "untouched", NULL, NULL, NULL, err);
+        return save_state(ctx, step, "untouched", NULL, err);
     cleanup_json json_t *progress = json_loads(step->progress, 0, NULL);
     if (strcmp(json_path_string(params, "action", NULL), "create") == 0)
         return remove_created(ctx, step, params, progress, ret_touched, err);

@@ -6,91 +6,165 @@
 #include "agent/fault.h"
 #include "agent/log.h"
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "steps/kinds.h"
 #include "steps/output.h"
+#include "steps/persist.h"
 #include "steps/send.h"
 
 /*
  * A migration: a command in the service's new image, as a Swarm job. It is started once. After a crash it is
  * found by its name and our label, and waited for; one that is gone without a verdict is not started again.
  *
- * progress: {"phase": "command"|"check"|"done", "created": true once the engine has confirmed it}
+ * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the engine
+ * or its leader restarts: so it is removed, once its outcome and output are on record. And removing a job does not stop
+ * its task: so it is emptied first, by an update that asks for no completions.
+ *
+ * progress: {"phase": "command"|"check"|"done"|"failed", "created": true once the engine has confirmed the job,
+ *            "log_ns": position in its log, "last": its last line, "error": the reason, when it failed}
  */
 
 static const int64_t look_interval_us = 250000;
 static const int64_t log_interval_us = US_PER_S;
-/* After a removal the engine stops the task: TERM, the grace period, KILL. */
+/* The engine stops the task: TERM, the grace period, KILL. */
 static const int64_t removal_patience_us = 120 * US_PER_S;
 
 struct job {
     struct step_ctx *ctx;
     const struct step *step;
+    json_t *progress;
     const char *name, *id;
     int64_t timeout_us, deadline_us;
+    int64_t away_since_us; /* the engine does not answer; 0: it does */
     struct output_position position;
     char last_line[512];
 };
 
 enum job_end { JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED };
 
-static int save_phase(struct step_ctx *ctx, const struct step *step, const char *phase, bool created, struct error *err)
+static int save(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
 {
-    cleanup_json json_t *progress = json_pack("{s:s, s:b}", "phase", phase, "created", created);
     cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return journal_step_progress(ctx->journal, step->deployment, step->seq, text, err);
+    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+}
+
+static int save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase, struct error *err)
+{
+    json_object_clear(progress);
+    json_object_set_new(progress, "phase", json_string(phase));
+    return save(ctx, step, progress, err);
 }
 
 /* ---- the tasks of the job ---- */
 
+/* As long as one of them runs, or waits to, there is no end; then one success is enough. */
 static enum job_end job_state(const json_t *tasks, const json_t **ret_task)
 {
-    static const char *const ended[] = {"failed", "rejected", "shutdown", "orphaned", "remove"};
     size_t i;
-    const json_t *task;
-    *ret_task = json_array_get(tasks, 0);
+    const json_t *task, *newest = NULL;
+    bool succeeded = false;
     json_array_foreach(tasks, i, task)
     {
-        const char *state = json_path_string(task, "Status", "State", NULL);
-        *ret_task = task;
-        if (str_eq(state, "complete"))
-            return JOB_SUCCEEDED;
-        for (size_t e = 0; e < ARRAY_SIZE(ended); e++)
-            if (str_eq(state, ended[e]))
-                return JOB_FAILED;
+        const char *created = json_path_string(task, "CreatedAt", NULL), *best = json_path_string(newest, "CreatedAt", NULL);
+        if (!task_ended(task)) {
+            *ret_task = task;
+            return JOB_RUNNING;
+        }
+        succeeded |= str_eq(json_path_string(task, "Status", "State", NULL), "complete");
+        if (!newest || (created && best && strcmp(created, best) > 0))
+            newest = task;
     }
-    return JOB_RUNNING;
+    *ret_task = newest;
+    return !newest ? JOB_RUNNING : succeeded ? JOB_SUCCEEDED : JOB_FAILED;
 }
 
-/* Removes the job's service and waits until its task has stopped: nothing may run on behind a verdict. */
+static bool any_runs(const json_t *tasks)
+{
+    size_t i;
+    const json_t *task;
+    json_array_foreach(tasks, i, task)
+    {
+        if (!task_ended(task))
+            return true;
+    }
+    return false;
+}
+
+/* ---- removing ---- */
+
+static bool is_emptied(const json_t *spec)
+{
+    const json_t *total = json_path(spec, "Mode", "ReplicatedJob", "TotalCompletions", NULL);
+    return json_is_integer(total) && json_integer_value(total) == 0;
+}
+
+/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind. */
+static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
+{
+    cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
+    json_t *task = json_object_get(body, "TaskTemplate");
+    json_int_t force = json_path_integer(task, 0, "ForceUpdate", NULL, NULL);
+    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
+    json_object_set_new(task, "ForceUpdate", json_integer(force + 1));
+    json_object_set_new(body, "Mode", json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
+    return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
+}
+
+/* 1: it is gone; 0: not yet. */
+static int removal_step(struct step_ctx *ctx, const char *id, struct error *err)
+{
+    cleanup_json json_t *live = NULL, *tasks = NULL;
+    if (docker_service(ctx->docker, id, &live, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 1 : -1;
+    if (!is_emptied(json_object_get(live, "Spec")))
+        return empty_job(ctx, id, live, err);
+    if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 1 : -1;
+    if (any_runs(tasks))
+        return 0;
+    return docker_service_remove(ctx->docker, id, err) == 0 || err->kind == ERR_NOT_FOUND ? 1 : -1;
+}
+
+/* Stops what runs, waits until it has stopped, removes the job: nothing may run on behind a verdict. */
 static int remove_job(struct step_ctx *ctx, const char *id, struct error *err)
 {
-    int64_t until = mono_us() + removal_patience_us;
-    while (docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND) {
-        if (!send_is_transient(err) || mono_us() > until)
-            return -1;
-        step_pause(ctx, US_PER_S);
-    }
-    for (;;) {
-        cleanup_json json_t *tasks = NULL;
-        const json_t *task;
-        if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0) {
-            if (err->kind == ERR_NOT_FOUND || err->kind == ERR_INVALID)
-                return 0;
-        } else if (json_array_size(tasks) == 0 || job_state(tasks, &task) != JOB_RUNNING) {
+    for (int64_t until = mono_us() + removal_patience_us;;) {
+        int r = removal_step(ctx, id, err);
+        if (r > 0)
             return 0;
-        }
+        if (r < 0 && send_is_transient(err))
+            until = mono_us() + removal_patience_us;
+        else if (r < 0 && err->kind != ERR_CONFLICT)
+            return -1;
+        if (proc_stop_requested())
+            return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
         if (mono_us() > until)
-            return error_set(err, ERR_TIMEOUT, 0, "its task did not stop within two minutes of its removal");
-        sleep_us(look_interval_us);
+            return error_set(err, ERR_TIMEOUT, 0, "its task did not stop within two minutes");
+        step_sleep(look_interval_us);
     }
+}
+
+/* A job whose outcome is on record, and that a worker which died left behind. */
+static int remove_leftover(struct step_ctx *ctx, const json_t *spec, struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    const char *name = json_path_string(spec, "Name", NULL);
+    if (!name)
+        return 0; /* the step has no check */
+    if (send_read_service(ctx, name, &live, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)))
+        return 0;
+    return remove_job(ctx, json_path_string(live, "ID", NULL), err);
 }
 
 /* ---- starting ---- */
 
-/* A job of that name from an earlier deployment of the same commit: kept after its failure until now. */
+/* A job of that name from an earlier deployment of the same commit, which could not be removed then. */
 static int clear_earlier(struct job *job, const json_t *live, struct error *err)
 {
     cleanup_json json_t *tasks = NULL;
@@ -100,7 +174,7 @@ static int clear_earlier(struct job *job, const json_t *live, struct error *err)
         return error_set(err, ERR_CONFLICT, 0, "a service named %s exists and is not ours", job->name);
     if (send_read_tasks(job->ctx, id, &tasks, err) < 0)
         return -1;
-    if (job_state(tasks, &task) == JOB_RUNNING)
+    if (job_state(tasks, &task) == JOB_RUNNING && !is_emptied(spec))
         return error_set(err, ERR_CONFLICT, 0,
                          "the job %s of deployment %s still runs; a migration never runs twice at once. Wait for it, or remove "
                          "the service when you are sure",
@@ -123,7 +197,7 @@ static int create(struct job *job, const json_t *spec, struct error *err)
  * Finds our job, or makes it when it cannot have existed. created: the record says that the engine had
  * confirmed it, so a missing one was removed by somebody and its outcome is unknown.
  */
-static int start(struct job *job, const json_t *spec, bool created, struct error *err)
+static int start(struct job *job, const json_t *spec, bool created, bool may_cancel, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     if (send_read_service(job->ctx, job->name, &live, err) == 0) {
@@ -142,6 +216,13 @@ static int start(struct job *job, const json_t *spec, bool created, struct error
                          "the job %s was removed while the agent was away; whether it ended well is not known, so it was not run "
                          "again. Look at the database, then: agentctl retry %s",
                          job->name, job->ctx->stack->name);
+    if (may_cancel) {
+        job->ctx->ignore_cancel = false;
+        int r = step_should_stop(job->ctx, err);
+        job->ctx->ignore_cancel = true;
+        if (r < 0)
+            return -1;
+    }
     return create(job, spec, err);
 }
 
@@ -150,9 +231,18 @@ static int start(struct job *job, const json_t *spec, bool created, struct error
 static void follow_output(struct job *job)
 {
     struct error ignored = {0};
+    int64_t before_ns = job->position.last_ns;
     /* an engine that is away costs lines only for now: the position stays where it is */
     if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line, &ignored) < 0)
         log_debug("log of %s: %s", job->name, ignored.text);
+    if (job->position.last_ns == before_ns)
+        return;
+    /* so that the next worker does not write the same lines again */
+    json_object_set_new(job->progress, "log_ns", json_integer(job->position.last_ns));
+    json_object_set_new(job->progress, "last", json_string(job->last_line));
+    cleanup_free char *text = json_dumps(job->progress, JSON_COMPACT);
+    if (journal_step_progress(job->ctx->journal, job->step->deployment, job->step->seq, text, &ignored) < 0)
+        log_debug("position in the log of %s: %s", job->name, ignored.text);
 }
 
 static int describe_failure(const struct job *job, const json_t *task, struct error *err)
@@ -171,14 +261,28 @@ static int timed_out(struct job *job, const json_t *task, struct error *err)
     const char *state = json_path_string(task, "Status", "State", NULL), *why = json_path_string(task, "Status", "Err", NULL);
     cleanup_arena struct arena arena = {0};
     const char *took = duration_text(&arena, job->timeout_us);
-    struct error removal = {0};
-    bool ran = str_eq(state, "running");
-    if (remove_job(job->ctx, job->id, &removal) < 0)
-        return error_set(err, ERR_TIMEOUT, 0, "timed out after %s, and could not be stopped: %s", took, removal.text);
-    if (!ran)
+    if (!why || !*why)
+        why = json_path_string(task, "Status", "Message", NULL);
+    if (!str_eq(state, "running"))
         return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took, state ? state : "no task", why ? why : "");
     return error_set(err, ERR_TIMEOUT, 0, "timed out after %s and was stopped%s%s", took, *job->last_line ? "; last line: " : "",
                      job->last_line);
+}
+
+/* While the engine does not answer, the clock of the timeout stands still. */
+static void note_absence(struct job *job, const struct error *err)
+{
+    if (!job->away_since_us)
+        job->away_since_us = mono_us();
+    step_waiting(job->ctx, "migration %s: the engine does not answer: %s", job->step->name, err->text);
+}
+
+static void note_presence(struct job *job)
+{
+    if (job->away_since_us)
+        job->deadline_us += mono_us() - job->away_since_us;
+    job->away_since_us = 0;
+    step_waiting(job->ctx, NULL);
 }
 
 /* Only a shutdown interrupts the wait: a cancelled deployment stops after the migration, not in its middle. */
@@ -188,13 +292,17 @@ static int wait_for(struct job *job, struct error *err)
         cleanup_json json_t *tasks = NULL;
         const json_t *task = NULL;
         enum job_end end = JOB_RUNNING;
-        if (docker_tasks(job->ctx->docker, job->id, false, &tasks, err) == 0)
+        if (docker_tasks(job->ctx->docker, job->id, false, &tasks, err) == 0) {
+            note_presence(job);
             end = job_state(tasks, &task);
-        else if (err->kind == ERR_NOT_FOUND)
+        } else if (err->kind == ERR_NOT_FOUND) {
             return error_set(err, ERR_CONFLICT, 0, "the job %s was removed by someone else; its outcome is not known", job->name);
-        else if (!send_is_transient(err))
+        } else if (!send_is_transient(err)) {
             return -1;
-        if (end != JOB_RUNNING || mono_us() >= next_log) {
+        } else {
+            note_absence(job, err);
+        }
+        if (tasks && (end != JOB_RUNNING || mono_us() >= next_log)) {
             follow_output(job);
             next_log = mono_us() + log_interval_us;
         }
@@ -202,80 +310,134 @@ static int wait_for(struct job *job, struct error *err)
             return 0;
         if (end == JOB_FAILED)
             return describe_failure(job, task, err);
-        if (step_stop_reason(job->ctx) == STOP_SHUTDOWN)
+        if (proc_stop_requested())
             return step_should_stop(job->ctx, err);
-        if (mono_us() >= job->deadline_us)
+        if (tasks && mono_us() >= job->deadline_us)
             return timed_out(job, task, err);
-        sleep_us(look_interval_us);
+        step_sleep(look_interval_us);
     }
 }
 
 /* ---- the step ---- */
 
-static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *params, const char *phase, bool created,
-                   struct error *err)
+/* The failure is on record before its witness goes, too. */
+static int fail(struct job *job, struct error *err)
 {
-    bool check = strcmp(phase, "check") == 0;
+    struct error removal = {0}, saving = {0};
+    json_object_set_new(job->progress, "phase", json_string("failed"));
+    json_object_set_new(job->progress, "error", json_string(err->text));
+    if (save(job->ctx, job->step, job->progress, &saving) < 0) {
+        *err = saving;
+        return -1;
+    }
+    fault_point("job.failed");
+    if (remove_job(job->ctx, job->id, &removal) == 0)
+        return -1;
+    if (removal.kind == ERR_CANCELLED)
+        *err = removal;
+    else
+        error_set(err, err->kind, err->code, "%s; its job %s could not be removed: %s", json_path_string(job->progress, "error", NULL),
+                  job->name, removal.text);
+    return -1;
+}
+
+static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+{
+    bool check = str_eq(json_path_string(progress, "phase", NULL), "check");
+    bool created = json_is_true(json_object_get(progress, "created"));
     const json_t *spec = json_object_get(params, check ? "check" : "job");
+    const char *last = json_path_string(progress, "last", NULL);
     struct job job = {
         .ctx = ctx,
         .step = step,
+        .progress = progress,
         .name = json_path_string(spec, "Name", NULL),
         .timeout_us = (int64_t)json_path_integer(params, 900 * US_PER_S, "timeout_us", NULL, NULL),
+        .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
     };
-    if (start(&job, spec, created, err) < 0)
+    snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
+    if (start(&job, spec, created, !check, err) < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
-    if (!created && save_phase(ctx, step, phase, true, err) < 0)
+    json_object_set_new(progress, "created", json_true());
+    if (!created && save(ctx, step, progress, err) < 0)
         return -1;
     fault_point("job.created");
     job.deadline_us = mono_us() + job.timeout_us;
-    if (wait_for(&job, err) < 0)
-        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, check ? "check of %s" : "%s", step->name);
+    if (wait_for(&job, err) < 0) {
+        if (err->kind == ERR_CANCELLED)
+            return -1;
+        (void)error_wrap(err, check ? "check of %s" : "%s", step->name);
+        return fail(&job, err);
+    }
     fault_point("job.succeeded");
     /* the success is on record before its only other witness goes */
-    if (save_phase(ctx, step, check || json_is_null(json_object_get(params, "check")) ? "done" : "check", false, err) < 0)
+    if (save_phase(ctx, step, progress, check || json_is_null(json_object_get(params, "check")) ? "done" : "check", err) < 0)
         return -1;
-    if (remove_job(ctx, job.id, err) < 0)
-        log_warning("the finished job %s could not be removed: %s", job.name, err->text);
+    fault_point("job.recorded");
+    if (remove_job(ctx, job.id, err) == 0)
+        return 0;
+    if (err->kind == ERR_CANCELLED)
+        return -1;
+    log_warning("the finished job %s could not be removed: %s", job.name, err->text);
     return 0;
 }
 
-static int run_phases(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, struct error *err)
+/* What a worker that died has left after it had recorded an outcome. */
+static int tidy_up(struct step_ctx *ctx, const json_t *params, struct error *err)
 {
-    cleanup_json json_t *progress = resumed && step->progress ? json_loads(step->progress, 0, NULL) : NULL;
-    const char *phase = json_path_string(progress, "phase", NULL);
-    bool created = json_is_true(json_object_get(progress, "created"));
-    if (!phase || strcmp(phase, "command") == 0) {
-        if (!phase && save_phase(ctx, step, "command", false, err) < 0)
-            return -1;
-        if (run_job(ctx, step, params, "command", created, err) < 0)
-            return -1;
-        created = false;
-        phase = json_is_null(json_object_get(params, "check")) ? "done" : "check";
-    }
-    if (strcmp(phase, "check") == 0)
-        return run_job(ctx, step, params, "check", created, err);
+    if (remove_leftover(ctx, json_object_get(params, "job"), err) == 0 && remove_leftover(ctx, json_object_get(params, "check"), err) == 0)
+        return 0;
+    if (err->kind == ERR_CANCELLED)
+        return -1;
+    log_warning("a finished job could not be removed: %s", err->text);
     return 0;
+}
+
+static int run_phases(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+{
+    const char *phase = json_path_string(progress, "phase", NULL);
+    if (!phase && save_phase(ctx, step, progress, "command", err) < 0)
+        return -1;
+    if (str_eq(phase, "check") && remove_leftover(ctx, json_object_get(params, "job"), err) < 0 && err->kind == ERR_CANCELLED)
+        return -1;
+    if ((str_eq(phase, "done") || str_eq(phase, "failed")) && tidy_up(ctx, params, err) < 0)
+        return -1;
+    for (;;) {
+        phase = json_path_string(progress, "phase", NULL);
+        if (str_eq(phase, "done"))
+            return 0;
+        if (str_eq(phase, "failed"))
+            return error_set(err, ERR_FAILED, 0, "%s", json_path_string(progress, "error", NULL));
+        if (run_job(ctx, step, params, progress, err) < 0)
+            return -1;
+    }
 }
 
 static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
                struct error *err)
 {
     cleanup_arena struct arena arena = {0};
+    cleanup_json json_t *progress = resumed && step->progress ? json_loads(step->progress, 0, NULL) : NULL;
     const char *version = arena_printf(&arena, "%.12s", ctx->deployment->commit), *state = "applied";
     struct error journal_err = {0};
-    if (journal_set_migration(ctx->journal, step->deployment, step->name, version, "running", err) < 0)
+    if (!progress)
+        progress = json_object();
+    if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, "running", err), err) < 0)
         return -1;
-    int r = run_phases(ctx, step, params, resumed, err);
-    if (r < 0 && err->kind == ERR_CANCELLED)
+    /* from here on a cancel waits for the migration; it is looked at once more before the job is made */
+    ctx->ignore_cancel = true;
+    int r = run_phases(ctx, step, params, progress, err);
+    ctx->ignore_cancel = false;
+    if (r < 0 && err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
         return -1;
-    if (r < 0) {
+    if (r < 0 && err->kind == ERR_CANCELLED) {
+        state = "not run";
+    } else if (r < 0) {
         *ret_allowed = json_is_true(json_object_get(params, "allow_failure"));
         state = *ret_allowed ? "failed (allowed)" : "failed";
     }
-    if (journal_set_migration(ctx->journal, step->deployment, step->name, version, state, &journal_err) < 0) {
-        if (r == 0)
-            *err = journal_err;
+    if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, state, &journal_err), &journal_err) < 0) {
+        *err = journal_err;
         return -1;
     }
     return r;
@@ -293,12 +455,11 @@ void step_sweep_jobs(struct step_ctx *ctx)
     json_array_foreach(jobs, i, live)
     {
         cleanup_json json_t *tasks = NULL;
-        const json_t *task;
         const char *id = json_path_string(live, "ID", NULL);
         if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)) ||
-            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || job_state(tasks, &task) == JOB_RUNNING)
+            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || any_runs(tasks))
             continue;
-        if (docker_service_remove(ctx->docker, id, &err) < 0)
+        if (remove_job(ctx, id, &err) < 0)
             log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL), err.text);
     }
 }

@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-/* An engine that answers, but with 500 to everything, for longer than this fails the step. */
-static const int64_t trouble_patience_us = 600 * US_PER_S;
+/* For an engine that answers, but with nothing than 500. */
+const int64_t send_patience_us = 600 * US_PER_S;
 static const int64_t retry_us = US_PER_S;
 /* How often the engine may contradict itself ("name conflicts" beside "no such service") before it is believed. */
 enum { MAX_CONTRADICTIONS = 10 };
@@ -35,7 +35,7 @@ int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err)
         return -1;
     if (!answered || *since_us == 0)
         *since_us = mono_us();
-    if (mono_us() - *since_us > trouble_patience_us)
+    if (mono_us() - *since_us > send_patience_us)
         return -1;
     step_waiting(ctx, "the engine does not answer: %s", err->text);
     step_pause(ctx, retry_us);

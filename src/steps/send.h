@@ -5,7 +5,7 @@
 
 #include "agent/step.h"
 
-/* How long an engine may be away before a write or a look gives up. */
+/* How long an engine may refuse everything before a write or a look gives up; one that is away is waited for. */
 extern const int64_t send_patience_us;
 
 /* HOSTID/ID: what services and jobs of this deployment carry in the label deploy-agent.deployment. */
@@ -28,8 +28,8 @@ enum { SEND_FOREIGN = 1 };
 
 /*
  * Makes `body` the spec of the service. `expected` is the exact spec it must have now: an index that moved by
- * itself is read again; a spec that somebody else changed is ERR_CONFLICT and stays. `done(live)` tells whether our write
- * has taken effect already.
+ * itself is read again; a spec that somebody else changed is ERR_CONFLICT (SEND_FOREIGN) and stays. When it
+ * has taken effect already, nothing is sent.
  */
 struct send_update {
     const char *service, *id;

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
 #include "worker/verbs.h"
@@ -134,7 +135,10 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
         if (!logged)
             log_warning("waiting: %s", why.text);
         logged = true;
-        step_pause(&run->ctx, turn_retry_us);
+        if (begun)
+            step_sleep(turn_retry_us);
+        else
+            step_pause(&run->ctx, turn_retry_us);
         enum stop_reason stop = step_stop_reason(&run->ctx);
         if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) && step_should_stop(&run->ctx, err) < 0)
             return -1;
@@ -146,7 +150,7 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
 static int save_plan(struct run *run, const struct plan *plan, struct error *err)
 {
     fault_point("plan.save");
-    if (journal_save_plan(run->work.journal, run->deployment.id, &plan->rows, err) < 0)
+    if (PERSIST(journal_save_plan(run->work.journal, run->deployment.id, &plan->rows, err), err) < 0)
         return -1;
     fault_point("plan.saved");
     return load_deployment(run, run->deployment.id, err);
@@ -245,6 +249,12 @@ static int end_early(struct run *run, struct error *err)
 {
     if (err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
         return -1;
+    /* whoever requested the newer one, or cancelled this, may have said so in the record already */
+    struct error ignored = {0};
+    if (load_deployment(run, run->deployment.id, &ignored) == 0 && deployment_state_ended(run->deployment.state)) {
+        step_waiting(&run->ctx, NULL);
+        return 0;
+    }
     enum deployment_state state = end_of(err);
     const char *reason = state == DEPLOYMENT_SUPERSEDED ? arena_strdup(&run->work.arena, err->text)
                                                         : arena_printf(&run->work.arena, "%s; no service was touched", err->text);
@@ -256,9 +266,10 @@ static int count_resume(struct run *run, bool *ret_stuck, struct error *err)
 {
     unsigned resumes;
     *ret_stuck = false;
+    /* that it was orderly holds for one resume: from now on a death is a death again */
     if (run->deployment.state == DEPLOYMENT_INTERRUPTED && str_eq(run->deployment.reason, REASON_STOPPED))
-        return 0;
-    if (journal_count_resume(run->work.journal, run->deployment.id, &resumes, err) < 0)
+        return PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_RUNNING, REASON_TAKEN_UP, err), err);
+    if (PERSIST(journal_count_resume(run->work.journal, run->deployment.id, &resumes, err), err) < 0)
         return -1;
     *ret_stuck = resumes > MAX_RESUMES;
     return 0;

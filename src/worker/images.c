@@ -13,7 +13,7 @@
 #define REVISION_LABEL "org.opencontainers.image.revision"
 
 static const int64_t first_pause_us = 2 * US_PER_S, longest_pause_us = 15 * US_PER_S;
-static const int64_t pull_stall_us = 900 * US_PER_S;
+static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
 /* Tags that are meant to move: deploying what they point at now may be deploying the image of an older commit. */
 static bool tag_moves(const struct image_ref *ref)
@@ -68,7 +68,7 @@ static int names_commit(const struct wanted *w, const char *digest, bool *ret, c
     const char *name = arena_printf(w->arena, "%s@%s", w->reference, digest);
     struct docker *docker = w->request->work->docker;
     if (docker_image(docker, name, &image, err) < 0 &&
-        (docker_image_pull(docker, name, pull_stall_us, err) < 0 || docker_image(docker, name, &image, err) < 0))
+        (docker_image_pull(docker, name, pull_timeout_us, err) < 0 || docker_image(docker, name, &image, err) < 0))
         return error_wrap(err, "pulling %s to read its label", name);
     const char *revision = json_path_string(image, "Config", "Labels", REVISION_LABEL, NULL);
     *ret_revision = revision ? str_clean(w->arena, revision, strlen(revision), true, 64) : NULL;

@@ -12,32 +12,9 @@
 #include "base/str.h"
 #include "steps/gate.h"
 #include "steps/hint.h"
+#include "steps/persist.h"
 #include "worker/putback.h"
 #include "worker/work.h"
-
-/* A journal that cannot be written (disk full) stops everything: no effect without its intent on record. */
-static const int64_t journal_retry_us = 2 * US_PER_S;
-
-/* Repeats a journal write until it works; gives up only when a stop is requested. */
-#define PERSIST(ctx, call, err)                                                                                        \
-    ({                                                                                                                 \
-        int persist_;                                                                                                  \
-        bool told_ = false;                                                                                            \
-        while ((persist_ = (call)) < 0 && !journal_gone((ctx), &told_, (err)))                                         \
-            ;                                                                                                          \
-        persist_;                                                                                                      \
-    })
-
-static bool journal_gone(struct step_ctx *ctx, bool *told, struct error *err)
-{
-    if (err->kind != ERR_UNAVAILABLE)
-        return true;
-    if (!*told)
-        log_error("the journal cannot be written, so the deployment stands still: %s", err->text);
-    *told = true;
-    step_pause(ctx, journal_retry_us);
-    return step_stop_reason(ctx) == STOP_SHUTDOWN;
-}
 
 /* ---- ends ---- */
 
@@ -45,7 +22,7 @@ int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *
 {
     step_waiting(ctx, NULL);
     log_context_step(NULL);
-    if (PERSIST(ctx, journal_set_state(ctx->journal, ctx->deployment->id, state, reason, err), err) < 0)
+    if (PERSIST(journal_set_state(ctx->journal, ctx->deployment->id, state, reason, err), err) < 0)
         return -1;
     /* agentd logs it, once */
     hint(json_pack("{s:s, s:s}", "end", deployment_state_name(state), "reason", reason));
@@ -66,7 +43,7 @@ static int record_services(struct step_ctx *ctx, struct error *err)
         if (docker_service(ctx->docker, records[i].name, &live, err) < 0)
             return error_wrap(err, "recording service %s", records[i].service);
         cleanup_free char *text = json_dumps(json_object_get(live, "Spec"), JSON_COMPACT | JSON_SORT_KEYS);
-        if (PERSIST(ctx, journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, records[i].state,
+        if (PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, records[i].state,
                                              records[i].note, NULL, text, err), err) < 0)
             return -1;
     }
@@ -112,9 +89,10 @@ static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
             return pipeline_end(ctx, DEPLOYMENT_HALTED,
                                 arena_printf(ctx->arena, "all steps are done, but what runs could not be read back: %s", err->text), err);
         step_waiting(ctx, "reading back what runs: %s", err->text);
-        step_pause(ctx, US_PER_S);
-        if (step_should_stop(ctx, err) < 0 && err->code == STOP_SHUTDOWN)
-            return -1;
+        step_sleep(US_PER_S);
+        /* all is done: a cancel comes too late */
+        if (step_stop_reason(ctx) == STOP_SHUTDOWN)
+            return step_should_stop(ctx, err);
     }
     return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx), err);
 }
@@ -146,7 +124,7 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     }
     announce(ctx, kind, step, params);
     fault_point("step.begin");
-    if (PERSIST(ctx, journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
+    if (PERSIST(journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
         return -1;
     step->state = STEP_RUNNING;
     int r = kind->run(ctx, step, params, resumed, &allowed, err);
@@ -155,9 +133,9 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
         return -1;
     enum step_state state = r == 0 ? STEP_DONE : allowed ? STEP_FAILED_ALLOWED : STEP_FAILED;
     struct error outcome = *err, journal_err = {0};
-    if (allowed)
+    if (state == STEP_FAILED_ALLOWED)
         log_warning("%s (allowed to fail)", outcome.text);
-    if (PERSIST(ctx, journal_step_end(ctx->journal, step->deployment, step->seq, state, r < 0 ? outcome.text : NULL, &journal_err),
+    if (PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, state, r < 0 ? outcome.text : NULL, &journal_err),
                 &journal_err) < 0) {
         *err = journal_err;
         return -1;
@@ -189,9 +167,36 @@ static void start_total_deadline(struct step_ctx *ctx, const struct step *step)
         ctx->deadline_us = mono_us() + ctx->manifest->release.gate.total_deadline_us;
 }
 
+/*
+ * Did an earlier worker die while services were put back? Then that goes on, for the same reason: of the step that
+ * failed. What was put back already is `undone`.
+ */
+static bool was_failing(const struct step_ctx *ctx, const struct step *steps, size_t n, struct error *err)
+{
+    bool undone = false;
+    for (size_t i = 0; i < n; i++) {
+        const char *why = steps[i].error ? steps[i].error : "failed";
+        undone |= steps[i].state == STEP_UNDONE;
+        if (steps[i].state != STEP_FAILED)
+            continue;
+        if (str_ends(why, STEP_CANCELLED_TEXT))
+            (void)error_set(err, ERR_CANCELLED, STOP_CANCEL, "%s", why);
+        else
+            (void)error_set(err, ERR_FAILED, 0, "%s", why);
+        return true;
+    }
+    if (undone && ctx->deployment->cancel_requested)
+        (void)error_set(err, ERR_CANCELLED, STOP_CANCEL, STEP_CANCELLED_TEXT);
+    else if (undone)
+        (void)error_set(err, ERR_FAILED, 0, "services were being put back");
+    return undone;
+}
+
 /* 0: all done. 1: one failed, err is the reason. -1: stop. */
 static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct error *err)
 {
+    if (was_failing(ctx, steps, n, err))
+        return 1;
     for (size_t i = 0; i < n; i++) {
         bool failed = false;
         switch (steps[i].state) {
@@ -201,12 +206,9 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
             continue;
         case STEP_SKIPPED:
         case STEP_FAILED_ALLOWED:
-            continue;
         case STEP_FAILED:
         case STEP_UNDONE:
-            /* a crash came while services were put back */
-            error_set(err, ERR_FAILED, 0, "%s", steps[i].error ? steps[i].error : "failed");
-            return 1;
+            continue;
         case STEP_PENDING:
         case STEP_RUNNING:
             break;
@@ -251,7 +253,7 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
     if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err) < 0)
         return -1;
     if (ctx->deployment->state != DEPLOYMENT_RUNNING &&
-        PERSIST(ctx, journal_set_state(ctx->journal, ctx->deployment->id, DEPLOYMENT_RUNNING, NULL, err), err) < 0)
+        PERSIST(journal_set_state(ctx->journal, ctx->deployment->id, DEPLOYMENT_RUNNING, NULL, err), err) < 0)
         return -1;
     if (!empty)
         step_sweep_jobs(ctx);

@@ -7,6 +7,7 @@
 
 /* Written as the reason of an orderly stop, which does not count as a crash. */
 #define REASON_STOPPED "stopped by the service manager; goes on at the next start"
+#define REASON_TAKEN_UP "taken up again after a stop"
 
 /*
  * empty: the plan changes nothing; only the record is written. 0: the deployment ended, whatever the verdict. -1 with ERR_CANCELLED: asked to stop at a step boundary; to

@@ -5,6 +5,7 @@
 
 #include "agent/spec.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err)
@@ -70,6 +71,23 @@ static int changed_paths(struct work *work, struct prepared *p, bool **ret, stru
     return 0;
 }
 
+/* The same for a deployment: an engine that went away is waited for. */
+static int observe_for(const struct prepare_request *request, struct observed *ret, struct error *err)
+{
+    struct work *work = request->work;
+    while (observe(work->docker, work->stack->name, ret, err) < 0) {
+        if (!request->ctx || (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT))
+            return -1;
+        step_waiting(request->ctx, "%s", err->text);
+        step_pause(request->ctx, US_PER_S);
+        if (step_should_stop(request->ctx, err) < 0 || request->give_up(request->userdata, err) < 0)
+            return -1;
+    }
+    if (request->ctx)
+        step_waiting(request->ctx, NULL);
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 static int make_plan(struct work *work, struct prepared *p, struct error *err)
@@ -108,7 +126,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
         .userdata = request->userdata};
     if (snapshot_load(work, request->commit, &p.snapshot, err) < 0 ||
         journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
-        observe(work->docker, work->stack->name, &p.observed, err) < 0)
+        observe_for(request, &p.observed, err) < 0)
         goto failed;
     images.base_commit = p.base.id ? p.base.commit : NULL;
     if (images_resolve(&images, &p.arena, &p.images, err) < 0)
@@ -116,7 +134,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
     if (request->ctx) {
         /* resolving may have waited for long: look again */
         observed_release(&p.observed);
-        if (observe(work->docker, work->stack->name, &p.observed, err) < 0)
+        if (observe_for(request, &p.observed, err) < 0)
             goto failed;
     }
     if (make_plan(work, &p, err) < 0)

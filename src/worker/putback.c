@@ -8,14 +8,15 @@
 #include "agent/plan.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "steps/persist.h"
 #include "worker/pipeline.h"
 
 /* The database and `before` services stay once their own gate passed: migrations may have relied on them. */
 static bool goes_back(const struct step *step)
 {
     if (strcmp(step->kind, STEP_ROLL) == 0)
-        return step->state == STEP_DONE || step->state == STEP_FAILED || step->state == STEP_RUNNING || step->state == STEP_UNDONE;
-    return strcmp(step->kind, STEP_BEFORE) == 0 && (step->state == STEP_FAILED || step->state == STEP_RUNNING);
+        return step->state == STEP_DONE || step->state == STEP_FAILED || step->state == STEP_UNDONE;
+    return strcmp(step->kind, STEP_BEFORE) == 0 && step->state == STEP_FAILED;
 }
 
 struct outcome {
@@ -33,15 +34,26 @@ static int put_back_one(struct step_ctx *ctx, struct step *step, struct outcome 
     if (r < 0 && err->kind == ERR_CANCELLED)
         return -1;
     if (r < 0) {
-        struct error ignored = {0};
-        str_printf(&outcome->failures, "%s%s: %s", outcome->failures.len ? "; " : "", step->name, err->text);
-        if (journal_set_service(ctx->journal, step->deployment, step->name, "halted", err->text, NULL, NULL, &ignored) < 0)
-            log_warning("%s", ignored.text);
-        return 0;
+        const char *why = arena_strdup(ctx->arena, err->text);
+        str_printf(&outcome->failures, "%s%s: %s", outcome->failures.len ? "; " : "", step->name, why);
+        return PERSIST(journal_set_service(ctx->journal, step->deployment, step->name, "halted", why, NULL, NULL, err), err);
     }
     /* the failed step keeps its outcome: it is the reason */
-    if (step->state == STEP_DONE || step->state == STEP_RUNNING)
-        return journal_step_end(ctx->journal, step->deployment, step->seq, STEP_UNDONE, NULL, err);
+    if (step->state == STEP_DONE)
+        return PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, STEP_UNDONE, NULL, err), err);
+    return 0;
+}
+
+/* A step that ran when the deployment was given up: the reason becomes its own, so that no later worker goes on with it. */
+static int fail_running(struct step_ctx *ctx, struct step *steps, size_t n, const char *why, struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (steps[i].state != STEP_RUNNING)
+            continue;
+        if (PERSIST(journal_step_end(ctx->journal, steps[i].deployment, steps[i].seq, STEP_FAILED, why, err), err) < 0)
+            return -1;
+        steps[i].state = STEP_FAILED;
+    }
     return 0;
 }
 
@@ -109,13 +121,15 @@ static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const 
 
 int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, struct error *err)
 {
-    bool cancelled = err->kind == ERR_CANCELLED || ctx->deployment->cancel_requested;
+    bool cancelled = err->kind == ERR_CANCELLED;
     const char *why = arena_strdup(ctx->arena, err->text);
     struct outcome outcome = {0};
     int r = 0;
     ctx->ignore_cancel = true;
     ctx->deadline_us = 0;
     fault_point("putback.begin");
+    if (fail_running(ctx, steps, n_steps, why, err) < 0)
+        return -1;
     mark_not_run(ctx);
     if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled) {
         mark_untouched(ctx);

@@ -13,7 +13,17 @@
 #include "agent/error.h"
 #include "base/arena.h"
 
-enum node_type { NODE_NULL, NODE_BOOL, NODE_INT, NODE_UINT, NODE_FLOAT, NODE_TIME, NODE_STRING, NODE_LIST, NODE_MAP };
+enum node_type {
+    NODE_NULL,
+    NODE_BOOL,
+    NODE_INT,
+    NODE_UINT,
+    NODE_FLOAT,
+    NODE_TIME,
+    NODE_STRING,
+    NODE_LIST,
+    NODE_MAP
+};
 
 struct node_pair {
     const char *key;
@@ -30,9 +40,18 @@ struct node {
         int64_t integer;
         uint64_t uinteger; /* only where it does not fit int64_t */
         double real;
-        struct { const char *text; size_t len; } string; /* NODE_STRING, NODE_TIME */
-        struct { struct node **items; size_t n; } list;
-        struct { struct node_pair *pairs; size_t n; } map;
+        struct {
+            const char *text;
+            size_t len;
+        } string; /* NODE_STRING, NODE_TIME */
+        struct {
+            struct node **items;
+            size_t n;
+        } list;
+        struct {
+            struct node_pair *pairs;
+            size_t n;
+        } map;
     };
 };
 

@@ -41,7 +41,8 @@ struct stack_input {
     const char *name; /* the namespace */
     const struct stack_source *files;
     size_t n_files;
-    const struct variable *variables; /* env_file of agent.conf and GIT_*: interpolation, null environment values */
+    const struct variable
+        *variables; /* env_file of agent.conf and GIT_*: interpolation, null environment values */
     size_t n_variables;
     stack_read_fn read;
     void *userdata;
@@ -69,7 +70,8 @@ struct stack_service {
     const char *image; /* as written, after interpolation: the label com.docker.stack.image */
     /*
      * Body of /services/create: CS.Image in familiar form with tag; networks, secrets and configs by name
-     * (SecretID, ConfigID absent). jansson has no unsigned 64-bit integers: the sender must print a
+     * (SecretID, ConfigID absent; CredentialSpec.Config is the config's name: the sender puts its ID there).
+     * jansson has no unsigned 64-bit integers: the sender must print a
      * RestartPolicy.MaxAttempts of -1 as 18446744073709551615, which is what the docker CLI sends for
      * `restart: on-failure:-1`.
      */
@@ -96,8 +98,14 @@ struct stack {
     size_t n_warnings;
 };
 
+/*
+ * Refusals are collected: err->text (ERR_INVALID) has one line for each, "FILE:LINE:COLUMN: key.path: what is
+ * wrong (what is accepted)", in file order, at most 50 and no more than fit; "… and N more" counts the rest.
+ * Limits: 1 MiB per file, 64 levels, 200000 values with aliases expanded, 64 KiB per text, 5000 services,
+ * 20000 ports, 256 other files of 4 MiB together.
+ */
 int stack_load(const struct stack_input *input, struct stack **ret, struct error *err) MUST_CHECK;
-void stack_free(struct stack *stack); /* NULL is fine */
+void stack_free(struct stack *stack);                                                  /* NULL is fine */
 const struct stack_service *stack_service(const struct stack *stack, const char *key); /* NULL: none */
 
 /*
@@ -107,17 +115,19 @@ const struct stack_service *stack_service(const struct stack *stack, const char 
  */
 json_t *stack_render(const struct stack *stack);
 
-/* The variables of an env file in the oracle's format (compose-to-swarm.md 5.2); for agent.conf's env_file. */
+/* The variables of an env file in the oracle's format (compose-to-swarm.md 5.2); for agent.conf's env_file.
+ */
 int env_file_parse(struct arena *arena, const char *path, const char *text, size_t len, struct variable **ret,
                    size_t *ret_count, struct error *err) MUST_CHECK;
 
 /* ---- image references (Docker's grammar, section 7.1) ---- */
 struct image_ref {
-    const char *domain;   /* "docker.io", "127.0.0.1:5000" */
-    const char *path;     /* "library/busybox" */
-    const char *tag;      /* NULL: none */
-    const char *digest;   /* "sha256:…", NULL: none */
-    const char *familiar; /* "busybox:latest" */
+    const char *domain;     /* "docker.io", "127.0.0.1:5000" */
+    const char *path;       /* "library/busybox" */
+    const char *tag;        /* NULL: none */
+    const char *digest;     /* "sha256:…", NULL: none */
+    const char *familiar;   /* "busybox:latest" */
     const char *repository; /* familiar form without tag and digest: "127.0.0.1:5000/web" */
 };
-int image_ref_parse(struct arena *arena, const char *text, struct image_ref *ret, struct error *err) MUST_CHECK;
+int image_ref_parse(struct arena *arena, const char *text, struct image_ref *ret,
+                    struct error *err) MUST_CHECK;

@@ -106,6 +106,8 @@ static void read_data(struct converter *c, enum object_kind kind, const struct o
 {
     const char *inside, *word = object_kind_name(kind);
     size_t max = kind == OBJECT_SECRET ? SECRET_MAX : CONFIG_MAX;
+    if (!o->file && (node_get(o->at, "content") || node_get(o->at, "environment")))
+        return; /* the schema has refused these ways of giving the content */
     if (!o->file) {
         report_node(c->report, o->at, path, "%s %s: file is missing (or external: true)", word, o->key);
         return;

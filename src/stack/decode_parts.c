@@ -62,7 +62,8 @@ static void decode_short_port(struct decoder *d, const struct node *node, const 
         return;
     }
     if (!ports_parse(d->arena, text, &ports, &n, &warning, &problem)) {
-        report_node(d->report, node, path, "%s ([HOST:]CONTAINER[/PROTOCOL])", problem);
+        report_node(d->report, node, path, "Does not match format 'ports': %s ([HOST:]CONTAINER[/PROTOCOL])",
+                    problem);
         return;
     }
     if (warning)

@@ -182,8 +182,8 @@ static void check_shm_size(struct decoder *d, const struct node *service, const 
 {
     const struct node *size = node_get(service, "shm_size");
     if (size && size->type != NODE_STRING)
-        report_node(d->report, size, PATH_KEY(path, "shm_size"), "expected type 'string' (this is a %s)",
-                    node_type_name(size->type));
+        report_node(d->report, size, PATH_KEY(path, "shm_size"), "expected type 'string' (this is %s)",
+                    node_article(size));
 }
 
 static void decode_texts(struct decoder *d, const struct node *node, const struct path *path,

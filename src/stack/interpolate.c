@@ -36,6 +36,8 @@ static void interpolate_text(struct interpolation *in, struct node *node, const 
 {
     struct arena *arena = in->report->arena;
     const char *problem;
+    if (in->total > MAX_TOTAL)
+        return; /* said already */
     const char *text = substitute(arena, in->variables, node->string.text, &problem);
     if (!text || (in->total += text == node->string.text ? 0 : strlen(text)) > MAX_TOTAL) {
         report_node(in->report, node, path, "too long once variables are filled in (at most %d bytes)",

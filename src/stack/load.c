@@ -22,6 +22,8 @@ struct loader {
     struct report *report;
     struct arena *arena;
     const char *file;
+    const char *text;
+    size_t len;
     struct anchor *anchors;
     size_t n_anchors, n_aliases;
     size_t n_nodes;          /* also those that aliases copied */
@@ -35,6 +37,20 @@ struct loader {
 static struct place place_of(const struct loader *l, yaml_mark_t mark)
 {
     return (struct place){l->file, (unsigned)mark.line + 1, (unsigned)mark.column + 1};
+}
+
+/* The reader reports bytes, not lines. */
+static struct place place_of_byte(const struct loader *l, size_t offset)
+{
+    struct place place = {l->file, 1, 1};
+    for (size_t i = 0; i < offset && i < l->len; i++) {
+        place.column++;
+        if (l->text[i] == '\n') {
+            place.line++;
+            place.column = 1;
+        }
+    }
+    return place;
 }
 
 /* For what ends the reading of this file; always NULL. */
@@ -63,9 +79,7 @@ static bool next_event(struct loader *l, yaml_event_t *event)
         return true;
     const char *problem = l->parser.problem ? l->parser.problem : "unreadable text";
     if (l->parser.error == YAML_READER_ERROR) {
-        /* the reader counts bytes only; lines are those it has handed over already */
-        report_place(l->report, place_of(l, l->parser.mark), NULL, "yaml: %s (at byte %zu)", problem,
-                     l->parser.problem_offset);
+        report_place(l->report, place_of_byte(l, l->parser.problem_offset), NULL, "yaml: %s", problem);
     } else {
         report_place(l->report, place_of(l, l->parser.problem_mark), NULL, "yaml: %s%s%s", problem,
                      l->parser.context ? ", " : "", l->parser.context ? l->parser.context : "");
@@ -149,7 +163,7 @@ static struct node *copy_node(struct loader *l, const struct node *from, yaml_ma
         }
     }
     /* the oracle's own protection (yaml.v3): more than 99 % of what it decodes comes from aliases */
-    size_t decoded = l->n_nodes + l->n_keys;
+    size_t decoded = l->n_nodes + l->n_keys + l->n_aliases;
     if (l->n_copied > 100 && decoded > 1000 && (double)l->n_copied / (double)decoded > 0.99)
         return give_up(l, mark, path, "yaml: document contains excessive aliasing");
     return node;
@@ -249,8 +263,12 @@ static bool load_key(struct loader *l, const yaml_event_t *event, const struct p
         ret->pair.key = key->string.text;
         return true;
     }
-    report_place(l->report, place, path, "keys must be strings, this is a %s (put it in quotes)",
-                 tag ? tag : node_type_name(key->type));
+    if (event->type == YAML_SCALAR_EVENT)
+        report_place(l->report, place, path, "keys must be strings, this is %s (put it in quotes)",
+                     tag && !tag_is_string(tag) ? tag : node_article(key));
+    else
+        report_place(l->report, place, path,
+                     "keys must be strings, this is %s (text with braces needs quotes)", node_article(key));
     ret->pair.key = event->type == YAML_SCALAR_EVENT
                         ? arena_strdup(l->arena, (const char *)event->data.scalar.value)
                         : arena_printf(l->arena, "?%u:%u", place.line, place.column);
@@ -338,7 +356,7 @@ static struct node *load_document(struct loader *l)
 
 struct node *yaml_load(struct report *report, const char *file, const char *text, size_t len)
 {
-    struct loader l = {.report = report, .arena = report->arena, .file = file};
+    struct loader l = {.report = report, .arena = report->arena, .file = file, .text = text, .len = len};
     if (len > YAML_MAX_BYTES)
         return give_up(&l, (yaml_mark_t){0}, NULL, "file of %zu bytes is too large (at most %d)", len,
                        YAML_MAX_BYTES);

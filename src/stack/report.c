@@ -11,6 +11,7 @@ enum {
     MAX_KEPT = 500, /* a hostile file can hold tens of thousands */
     MAX_SHOWN = 50,
     MAX_WARNINGS = 200,
+    MAX_PATH_TEXT = 300,
     MAX_TEXT = 600, /* of one refusal: quoted values may be 64 KiB */
 };
 
@@ -49,6 +50,13 @@ static size_t file_index(const struct report *report, const char *file)
     return i;
 }
 
+/* Keys are foreign text as well. */
+static const char *clean_path(struct arena *arena, const struct path *path)
+{
+    const char *text = path_text(arena, path, false);
+    return str_clean(arena, text, strlen(text), true, MAX_PATH_TEXT);
+}
+
 bool report_has_room(const struct report *report)
 {
     return report->n_refusals < MAX_KEPT;
@@ -78,7 +86,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct report *report, str
         .line = place.line,
         .column = place.column,
         .sequence = report->n_refusals,
-        .path = path ? path_text(report->arena, path, false) : NULL,
+        .path = path ? clean_path(report->arena, path) : NULL,
         .text = str_clean(report->arena, text, strlen(text), true, MAX_TEXT),
     };
     if (is_known(report, &new))
@@ -120,6 +128,30 @@ void report_warning(struct report *report, const char *format, ...)
     report->warnings[report->n_warnings++] = text;
 }
 
+const char *node_article(const struct node *node)
+{
+    switch (node->type) {
+    case NODE_NULL:
+        return "null";
+    case NODE_BOOL:
+        return "a boolean";
+    case NODE_INT:
+    case NODE_UINT:
+        return "an integer";
+    case NODE_FLOAT:
+        return "a number";
+    case NODE_TIME:
+        return "a timestamp";
+    case NODE_STRING:
+        return "a string";
+    case NODE_LIST:
+        return "a list";
+    case NODE_MAP:
+        return "a mapping";
+    }
+    return "something else";
+}
+
 /* ---- printing ---- */
 
 static int in_file_order(const void *x, const void *y)
@@ -134,22 +166,30 @@ static int in_file_order(const void *x, const void *y)
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
+static void append_line(struct str *s, const struct report *report, const struct refusal *r)
+{
+    if (s->len)
+        str_append_char(s, '\n');
+    str_printf(s, "%s:%u:%u: ", r->file < report->n_files ? report->files[r->file] : "?", r->line, r->column);
+    if (r->path)
+        str_printf(s, "%s: ", r->path);
+    str_append(s, r->text);
+}
+
 int report_result(struct report *report, struct error *err)
 {
+    enum { ROOM_FOR_REST = 40 };
     if (!report->n_refusals)
         return 0;
     qsort(report->refusals, report->n_refusals, sizeof *report->refusals, in_file_order);
     cleanup_str struct str s = {0};
     size_t shown = 0;
     for (; shown < report->n_refusals && shown < MAX_SHOWN; shown++) {
-        const struct refusal *r = &report->refusals[shown];
-        if (shown)
-            str_append_char(&s, '\n');
-        str_printf(&s, "%s:%u:%u: ", r->file < report->n_files ? report->files[r->file] : "?", r->line,
-                   r->column);
-        if (r->path)
-            str_printf(&s, "%s: ", r->path);
-        str_append(&s, r->text);
+        cleanup_str struct str longer = {0};
+        append_line(&longer, report, &report->refusals[shown]);
+        if (shown && s.len + 1 + longer.len + ROOM_FOR_REST > sizeof err->text)
+            break; /* whole lines only */
+        append_line(&s, report, &report->refusals[shown]);
     }
     size_t more = report->n_refusals - shown + report->n_dropped;
     if (more)

@@ -57,5 +57,8 @@ void report_node(struct report *report, const struct node *at, const struct path
 bool report_has_room(const struct report *report);
 void report_warning(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "a string", "an integer", "null": what a value is, for a sentence */
+const char *node_article(const struct node *node);
+
 /* 0 when nothing was refused; else -1 with all refusals in file order in err->text (ERR_INVALID) */
 int report_result(struct report *report, struct error *err) MUST_CHECK;

@@ -161,8 +161,7 @@ static void check(struct validator *v, const struct node *node, const struct rul
                   const struct path *path)
 {
     if (!(types_of(node) & rule->types)) {
-        report_node(v->report, node, path, "must be %s (this is a %s)", rule->must,
-                    node_type_name(node->type));
+        report_node(v->report, node, path, "must be %s (this is %s)", rule->must, node_article(node));
         return;
     }
     if (rule->types == T_ANY)
@@ -207,8 +206,8 @@ int schema_version(struct report *report, const struct node *root)
     if (!version)
         return SCHEMA_NEWEST;
     if (version->type != NODE_STRING) {
-        report_node(report, version, &path, "version must be a string (this is a %s: put it in quotes)",
-                    node_type_name(version->type));
+        report_node(report, version, &path, "must be a string (this is %s: put it in quotes)",
+                    node_article(version));
         return -1;
     }
     const char *text = version->string.text;

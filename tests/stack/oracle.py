@@ -4,7 +4,7 @@
 
     oracle.py DIR...          prints, for each case folder, the JSON of the bodies or the error text
 
-A case folder holds stack.yml (or `files`, a list of file names, one per line) and, if the case needs a
+A case folder holds stack.yml (or `files`, the names of several, in order) and, if the case needs a
 process environment, variables.env with KEY=VALUE lines. `docker stack deploy` runs against a stub that
 answers on a unix socket, knows every external object, and records what is posted.
 

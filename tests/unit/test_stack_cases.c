@@ -3,7 +3,8 @@
 /*
  * Each folder of tests/stack/cases is a stack file with the bodies that the docker CLI made of it
  * (expected.json, recorded by tests/stack/record); ours must be equal. Each folder of tests/stack/refused is
- * one that both refuse: expected.txt is our text, oracle.txt the CLI's. tests/stack/README.md has the format.
+ * one that both refuse: expected.txt is our text, oracle.txt the CLI's. tests/stack/stricter holds those that
+ * only we refuse. tests/stack/README.md has the format.
  *
  *     test_stack_cases                   all of them
  *     test_stack_cases --render DIR...   what we make of these folders, in the form of expected.json
@@ -100,15 +101,15 @@ static json_t *normal(json_t *value)
     size_t i;
     void *next;
     if (json_is_object(value)) {
-        json_object_foreach_safe(value, next, key, item)
-        {
+        json_object_foreach_safe (value, next, key, item) {
             normal(item);
             if (json_is_null(item) || (json_is_array(item) && json_array_size(item) == 0))
                 json_object_del(value, key);
         }
     }
     if (json_is_array(value))
-        json_array_foreach(value, i, item) normal(item);
+        json_array_foreach (value, i, item)
+            normal(item);
     return value;
 }
 
@@ -118,11 +119,11 @@ static json_t *bodies(const struct stack *stack)
     cleanup_json json_t *rendered = stack_render(stack);
     json_t *object = json_deep_copy(rendered), *list;
     const char *key;
-    json_object_foreach(object, key, list)
-    {
+    json_object_foreach (object, key, list) {
         json_t *body;
         size_t i;
-        json_array_foreach(list, i, body) normal(body);
+        json_array_foreach (list, i, body)
+            normal(body);
     }
     return object;
 }
@@ -228,6 +229,15 @@ static void refused(void **state)
     assert_int_equal(failures, 0);
 }
 
+static void stricter(void **state)
+{
+    (void)state;
+    failures = passes = 0;
+    each_folder("tests/stack/stricter", check_refused);
+    print_message("%u stack files refused on purpose\n", passes);
+    assert_int_equal(failures, 0);
+}
+
 /* ---- printing ---- */
 
 static int render(const char *folder)
@@ -259,6 +269,7 @@ int main(int argc, char **argv)
             status |= render(argv[i]);
         return status;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(accepted), cmocka_unit_test(refused),
+                                       cmocka_unit_test(stricter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,9 @@ static void pull(struct plan_builder *b, json_t *seen, const json_t *spec)
     if (!image || json_object_get(seen, image))
         return;
     json_object_set_new(seen, image, json_true());
-    builder_step(b, STEP_PULL, image, json_pack("{s:s}", "image", image));
+    /* named by what the stack file calls it: a digest is no name to read */
+    const char *reference = arena_strndup(b->arena, image, strcspn(image, "@"));
+    builder_step(b, STEP_PULL, reference, json_pack("{s:s}", "image", image));
 }
 
 /* What is about to be started: of services that stay as they are nothing is needed. */

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "core/plan_internal.h"
+#include "core/spec_compare.h"
 
 /* Rows of a plan as they are added, and the JSON of them. */
 
@@ -23,14 +24,12 @@ static void index_observed(struct plan_builder *b)
 {
     json_t *item;
     size_t i;
-    json_array_foreach(b->observed->services, i, item)
-    {
+    json_array_foreach (b->observed->services, i, item) {
         const char *name = json_path_string(item, "Spec", "Name", NULL);
         if (name)
             json_object_set(b->live, name, item);
     }
-    json_array_foreach(b->observed->networks, i, item)
-    {
+    json_array_foreach (b->observed->networks, i, item) {
         const char *id = json_path_string(item, "Id", NULL);
         if (id)
             json_object_set(b->network_names, id, json_object_get(item, "Name"));
@@ -110,18 +109,14 @@ void builder_service(struct plan_builder *b, const char *key, const char *name, 
 void builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action)
 {
-    const json_t *live_spec = json_object_get(live, "Spec"), *networks = b->network_names;
-    const char **changes = NULL;
-    bool restarts = false;
-    *ret_action = "create";
-    if (live && spec_same(spec, live_spec, networks)) {
-        *ret_action = "none";
-    } else if (live) {
-        *ret_action = "update";
-        changes = spec_differences(b->arena, spec, live_spec, networks);
-        restarts = spec_restarts_tasks(spec, live_spec, networks);
-    }
-    builder_service(b, key, name, *ret_action, changes, restarts, live_spec);
+    const json_t *live_spec = json_object_get(live, "Spec");
+    struct spec_comparison comparison = {0};
+    if (live)
+        spec_compare(b->arena, spec, live_spec, b->network_names, &comparison);
+    *ret_action = !live ? "create" : comparison.same ? "none" : "update";
+    if (comparison.same)
+        comparison = (struct spec_comparison){0};
+    builder_service(b, key, name, *ret_action, comparison.changes, comparison.restarts, live_spec);
 }
 
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,

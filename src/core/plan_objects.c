@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/spec.h"
@@ -23,6 +25,18 @@ static void add_object(struct plan_builder *b, const char *kind, const char *nam
                           json_pack("{s:s, s:s, s:s}", "kind", kind, "name", name, "action", action));
 }
 
+/* at: NULL for what the file does not name, such as the network `default` */
+static int __attribute__((format(printf, 4, 5)))
+refuse(struct error *err, const struct node *at, const char *path, const char *format, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    return at ? node_error(err, at, path, "%s", text) : error_set(err, ERR_INVALID, 0, "%s: %s", path, text);
+}
+
 /* ---- networks ---- */
 
 /* Local networks may bear the same name as one of the swarm, which is the one that counts. */
@@ -30,8 +44,7 @@ static const json_t *find_network(const json_t *networks, const char *name)
 {
     const json_t *found = NULL, *network;
     size_t i;
-    json_array_foreach(networks, i, network)
-    {
+    json_array_foreach (networks, i, network) {
         if (!str_eq(json_path_string(network, "Name", NULL), name))
             continue;
         if (!found || str_eq(json_path_string(network, "Scope", NULL), "swarm"))
@@ -55,16 +68,15 @@ static int check_external(const struct stack_network *network, const json_t *liv
     if (is_predefined(network->name))
         return 0;
     if (!live)
-        return node_error(
-            err, network->at, "networks",
-            "network \"%s\" is declared as external, but could not be found. You need to create a "
-            "swarm-scoped network before the stack is deployed",
-            network->name);
+        return refuse(err, network->at, "networks",
+                      "network \"%s\" is declared as external, but could not be found. You need to create a "
+                      "swarm-scoped network before the stack is deployed",
+                      network->name);
     if (!str_eq(scope, "swarm"))
-        return node_error(err, network->at, "networks",
-                          "network \"%s\" is declared as external, but it is not in the right scope: \"%s\" "
-                          "instead of \"swarm\"",
-                          network->name, scope ? scope : "");
+        return refuse(err, network->at, "networks",
+                      "network \"%s\" is declared as external, but it is not in the right scope: \"%s\" "
+                      "instead of \"swarm\"",
+                      network->name, scope ? scope : "");
     return 0;
 }
 
@@ -79,7 +91,7 @@ static int plan_network(struct plan_builder *b, const struct stack_network *netw
         return 0;
     }
     if (!str_eq(json_path_string(live, "Labels", LABEL_NAMESPACE, NULL), b->input->manifest->stack->name))
-        return node_error(
+        return refuse(
             err, network->at, "networks",
             "a network named %s exists and does not belong to this stack; rename one of the two, or "
             "declare it external",
@@ -172,9 +184,8 @@ static int plan_blob(struct plan_builder *b, const struct blob_kind *kind, const
     if (blob->external) {
         if (json_object_get(kind->live, blob->name))
             return 0;
-        return node_error(err, blob->at, kind->kind,
-                          "%s not found: %s (it is declared as external and must exist)", kind->kind,
-                          blob->name);
+        return refuse(err, blob->at, kind->kind,
+                      "%s not found: %s (it is declared as external and must exist)", kind->kind, blob->name);
     }
     const char *salted = salted_hash(b, blob);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -197,9 +208,9 @@ static int plan_blob(struct plan_builder *b, const struct blob_kind *kind, const
             missing = names[i];
     }
     if (!missing)
-        return node_error(err, blob->at, kind->kind,
-                          "both %s and %s exist and hold other content; give the %s another name", names[0],
-                          names[1], kind->kind);
+        return refuse(err, blob->at, kind->kind,
+                      "both %s and %s exist and hold other content; give the %s another name", names[0],
+                      names[1], kind->kind);
     make_blob(b, kind, blob, missing, "create", salted);
     return 0;
 }
@@ -211,8 +222,7 @@ static int plan_blobs(struct plan_builder *b, const char *kind, const json_t *li
     const struct blob_kind k = {kind, by_name, strcmp(kind, STEP_CONFIG) == 0};
     json_t *item;
     size_t i;
-    json_array_foreach(live, i, item)
-    {
+    json_array_foreach (live, i, item) {
         const char *name = json_path_string(item, "Spec", "Name", NULL);
         if (name)
             json_object_set(by_name, name, item);
@@ -236,26 +246,24 @@ int plan_objects(struct plan_builder *b, struct error *err)
 
 /* ---- what nothing needs any more ---- */
 
-static void note_references(json_t *needed, const json_t *spec)
+static void note_references(const struct plan_builder *b, json_t *needed, const json_t *spec)
 {
     for (const struct reference_kind *r = plan_references; r->list; r++) {
         const json_t *item, *list = json_path(spec, "TaskTemplate", "ContainerSpec", r->list, NULL);
         size_t i;
-        json_array_foreach(list, i, item)
-        {
-            cleanup_arena struct arena arena = {0};
+        json_array_foreach (list, i, item) {
             const char *name = json_path_string(item, r->member, NULL);
             if (name)
-                json_object_set_new(needed, arena_printf(&arena, "%s %s", r->kind, name), json_true());
+                json_object_set_new(needed, arena_printf(b->arena, "%s %s", r->kind, name), json_true());
         }
     }
 }
 
-static void note_declared(json_t *needed, const char *kind, const struct stack_blob *blobs, size_t n)
+static void note_declared(const struct plan_builder *b, json_t *needed, const char *kind,
+                          const struct stack_blob *blobs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        cleanup_arena struct arena arena = {0};
-        json_object_set_new(needed, arena_printf(&arena, "%s %s", kind, blobs[i].name), json_true());
+        json_object_set_new(needed, arena_printf(b->arena, "%s %s", kind, blobs[i].name), json_true());
     }
 }
 
@@ -266,21 +274,18 @@ static json_t *needed_names(const struct plan_builder *b)
     json_t *needed = json_object(), *spec, *live;
     const char *key;
     size_t i;
-    note_declared(needed, STEP_SECRET, stack->secrets, stack->n_secrets);
-    note_declared(needed, STEP_CONFIG, stack->configs, stack->n_configs);
-    json_object_foreach(b->specs, key, spec)
-    {
-        note_references(needed, spec);
+    note_declared(b, needed, STEP_SECRET, stack->secrets, stack->n_secrets);
+    note_declared(b, needed, STEP_CONFIG, stack->configs, stack->n_configs);
+    json_object_foreach (b->specs, key, spec) {
+        note_references(b, needed, spec);
     }
-    json_array_foreach((json_t *)(uintptr_t)b->input->retained, i, spec)
-    {
-        note_references(needed, spec);
+    json_array_foreach ((json_t *)(uintptr_t)b->input->retained, i, spec) {
+        note_references(b, needed, spec);
     }
-    json_array_foreach(b->observed->services, i, live)
-    {
+    json_array_foreach (b->observed->services, i, live) {
         const json_t *live_spec = json_object_get(live, "Spec");
         if (!spec_label(live_spec, LABEL_DEPLOYMENT))
-            note_references(needed, live_spec);
+            note_references(b, needed, live_spec);
     }
     return needed;
 }
@@ -292,14 +297,12 @@ static json_t *unused(const struct plan_builder *b, const json_t *live_list, con
     json_t *list = json_array();
     const json_t *live;
     size_t i;
-    json_array_foreach(live_list, i, live)
-    {
-        cleanup_arena struct arena arena = {0};
+    json_array_foreach (live_list, i, live) {
         const json_t *spec = json_object_get(live, "Spec");
         const char *name = json_path_string(spec, "Name", NULL);
         bool ours = spec_label(spec, LABEL_CONTENT) &&
                     str_eq(spec_label(spec, LABEL_NAMESPACE), b->input->manifest->stack->name);
-        if (name && ours && !json_object_get(needed, arena_printf(&arena, "%s %s", kind, name)))
+        if (name && ours && !json_object_get(needed, arena_printf(b->arena, "%s %s", kind, name)))
             json_array_append_new(
                 list, json_pack("{s:s, s:s?}", "name", name, "id", json_path_string(live, "ID", NULL)));
     }

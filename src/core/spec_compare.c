@@ -45,17 +45,22 @@ static json_t *number(const json_t *value)
     return f == rintf(f) ? json_integer((json_int_t)f) : json_real((double)f);
 }
 
+/* Strings and numbers are never changed, so copies share them. */
+static json_t *share(const json_t *value)
+{
+    return json_incref((json_t *)(uintptr_t)value);
+}
+
 static json_t *without_empty(const json_t *value);
 
 static json_t *object_without_empty(const json_t *value)
 {
     json_t *copy = json_object(), *member;
     const char *key;
-    json_object_foreach((json_t *)(uintptr_t)value, key, member)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
         if (is_empty(member))
             continue;
-        json_t *kept = is_free_map(key, member) ? json_deep_copy(member) : without_empty(member);
+        json_t *kept = is_free_map(key, member) ? json_copy(member) : without_empty(member);
         if (is_empty(kept))
             json_decref(kept);
         else
@@ -73,13 +78,12 @@ static json_t *without_empty(const json_t *value)
         json_t *copy = json_array();
         const json_t *item;
         size_t i;
-        json_array_foreach(value, i, item)
-        {
+        json_array_foreach (value, i, item) {
             json_array_append_new(copy, without_empty(item));
         }
         return copy;
     }
-    return json_is_real(value) ? number(value) : json_deep_copy(value);
+    return json_is_real(value) ? number(value) : share(value);
 }
 
 /* What has become empty by taking defaults out. */
@@ -115,8 +119,7 @@ static void drop_our_labels(json_t *spec)
     json_t *labels = json_object_get(spec, "Labels"), *value;
     const char *key;
     void *next;
-    json_object_foreach_safe(labels, next, key, value)
-    {
+    json_object_foreach_safe (labels, next, key, value) {
         if (str_starts(key, LABEL_PREFIX))
             json_object_del(labels, key);
     }
@@ -136,8 +139,7 @@ static void default_mounts(json_t *mounts)
 {
     json_t *mount;
     size_t i;
-    json_array_foreach(mounts, i, mount)
-    {
+    json_array_foreach (mounts, i, mount) {
         json_object_del(mount, "Consistency"); /* the engine forgets it */
         drop_if(mount, "Type", "bind");        /* enum value 0: an absent type reads back as bind */
     }
@@ -150,12 +152,10 @@ static void drop_ids(json_t *container)
         *credentials = json_object_get(json_object_get(container, "Privileges"), "CredentialSpec");
     const char *config = json_path_string(credentials, "Config", NULL);
     size_t i;
-    json_array_foreach(json_object_get(container, "Secrets"), i, reference)
-    {
+    json_array_foreach (json_object_get(container, "Secrets"), i, reference) {
         json_object_del(reference, "SecretID");
     }
-    json_array_foreach(json_object_get(container, "Configs"), i, reference)
-    {
+    json_array_foreach (json_object_get(container, "Configs"), i, reference) {
         if (config && str_eq(config, json_path_string(reference, "ConfigID", NULL))) {
             json_object_set(credentials, "Config", json_object_get(reference, "ConfigName"));
             config = NULL;
@@ -203,8 +203,7 @@ static void default_endpoint(json_t *spec)
                                                                                            NULL};
     json_t *endpoint = json_object_get(spec, "EndpointSpec"), *port;
     size_t i;
-    json_array_foreach(json_object_get(endpoint, "Ports"), i, port)
-    {
+    json_array_foreach (json_object_get(endpoint, "Ports"), i, port) {
         set_word(port, "Protocol", protocols);
         set_word(port, "PublishMode", modes);
     }
@@ -239,8 +238,7 @@ static const char *network_name(const json_t *networks, const char *id)
     size_t i;
     if (json_is_object(networks))
         return json_string_value(json_object_get(networks, id));
-    json_array_foreach(networks, i, network)
-    {
+    json_array_foreach (networks, i, network) {
         if (str_eq(id, json_path_string(network, "Id", NULL)))
             return json_path_string(network, "Name", NULL);
     }
@@ -251,8 +249,7 @@ static void name_networks(json_t *task, const json_t *networks)
 {
     json_t *attachment;
     size_t i;
-    json_array_foreach(json_object_get(task, "Networks"), i, attachment)
-    {
+    json_array_foreach (json_object_get(task, "Networks"), i, attachment) {
         const char *target = json_path_string(attachment, "Target", NULL);
         const char *name = target ? network_name(networks, target) : NULL;
         if (name)
@@ -276,8 +273,7 @@ static void match_predefined(const json_t *desired, json_t *live)
     const json_t *want = json_path(desired, "TaskTemplate", "Networks", NULL), *attachment;
     const json_t *have = json_path(live, "TaskTemplate", "Networks", NULL);
     size_t i;
-    json_array_foreach(want, i, attachment)
-    {
+    json_array_foreach (want, i, attachment) {
         json_t *other = json_array_get(have, i);
         const char *name = json_path_string(attachment, "Target", NULL),
                    *id = json_path_string(other, "Target", NULL);
@@ -308,8 +304,7 @@ static void sort_array(json_t *array)
     struct sortable *list = calloc(n, sizeof *list);
     if (!list)
         abort();
-    json_array_foreach(array, i, item)
-    {
+    json_array_foreach (array, i, item) {
         list[i].text = json_dumps(item, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
         list[i].item = json_incref(item);
         if (!list[i].text)
@@ -329,8 +324,7 @@ static bool is_sorted(const json_t *strings)
     const json_t *item;
     const char *last = "";
     size_t i;
-    json_array_foreach(strings, i, item)
-    {
+    json_array_foreach (strings, i, item) {
         const char *text = json_string_value(item);
         if (!text || strcmp(last, text) > 0)
             return false;
@@ -373,21 +367,6 @@ json_t *spec_normalise(const json_t *spec, const json_t *networks)
     return copy;
 }
 
-void spec_normalise_both(const json_t *desired, const json_t *live, const json_t *networks,
-                         json_t **ret_desired, json_t **ret_live)
-{
-    *ret_desired = spec_normalise(desired, networks);
-    *ret_live = spec_normalise(live, networks);
-    match_predefined(*ret_desired, *ret_live);
-}
-
-bool spec_same(const json_t *desired, const json_t *live, const json_t *networks)
-{
-    cleanup_json json_t *a = NULL, *b = NULL;
-    spec_normalise_both(desired, live, networks, &a, &b);
-    return json_equal(a, b);
-}
-
 /* json_equal() takes two missing ones for different */
 static bool same_member(const json_t *a, const json_t *b, const char *key)
 {
@@ -396,11 +375,56 @@ static bool same_member(const json_t *a, const json_t *b, const char *key)
     return a == b || json_equal(a, b);
 }
 
-bool spec_restarts_tasks(const json_t *desired, const json_t *live, const json_t *networks)
+/* Of a placement only constraints can move a task, and only from a node that they exclude (seen on 20.10). */
+static json_t *restarting_part(const json_t *spec)
 {
-    /* Swarm compares task template and endpoint as they are, order included; Placement.Platforms it does not
-     * mind */
+    json_t *task = json_copy(json_object_get(spec, "TaskTemplate"));
+    json_t *constraints = json_object_get(json_object_get(task, "Placement"), "Constraints");
+    if (constraints)
+        json_object_set(task, "Placement", constraints);
+    else
+        json_object_del(task, "Placement");
+    return task;
+}
+
+/* Swarm compares task template and endpoint as they are, order included. */
+static bool would_restart(const json_t *a, const json_t *b)
+{
+    cleanup_json json_t *task_a = restarting_part(a), *task_b = restarting_part(b);
+    return !(task_a == task_b || json_equal(task_a, task_b)) || !same_member(a, b, "EndpointSpec");
+}
+
+void spec_compare(struct arena *arena, const json_t *desired, const json_t *live, const json_t *networks,
+                  struct spec_comparison *ret)
+{
     cleanup_json json_t *a = undo_engine(desired, networks), *b = undo_engine(live, networks);
     match_predefined(a, b);
-    return !same_member(a, b, "TaskTemplate") || !same_member(a, b, "EndpointSpec");
+    *ret = (struct spec_comparison){.restarts = would_restart(a, b)};
+    sort_sets(a);
+    sort_sets(b);
+    ret->same = json_equal(a, b);
+    if (arena)
+        ret->changes = ret->same ? arena_array(arena, 1, sizeof *ret->changes) : spec_words(arena, a, b);
+}
+
+bool spec_same(const json_t *desired, const json_t *live, const json_t *networks)
+{
+    struct spec_comparison comparison;
+    spec_compare(NULL, desired, live, networks, &comparison);
+    return comparison.same;
+}
+
+bool spec_restarts_tasks(const json_t *desired, const json_t *live, const json_t *networks)
+{
+    struct spec_comparison comparison;
+    spec_compare(NULL, desired, live, networks, &comparison);
+    return comparison.restarts;
+}
+
+const char **spec_differences(struct arena *arena, const json_t *desired, const json_t *live,
+                              const json_t *networks)
+{
+    struct spec_comparison comparison;
+    spec_compare(arena, desired, live, networks, &comparison);
+    return comparison.changes;
 }

@@ -33,8 +33,7 @@ static const json_t *find_variable(const json_t *env, const char *assignment)
 {
     size_t len = strcspn(assignment, "="), i;
     const json_t *item;
-    json_array_foreach(env, i, item)
-    {
+    json_array_foreach (env, i, item) {
         const char *text = json_string_value(item);
         if (text && strncmp(text, assignment, len) == 0 && (text[len] == '=' || text[len] == '\0'))
             return item;
@@ -46,15 +45,13 @@ static void compare_environment(struct differences *d, const json_t *a, const js
 {
     const json_t *item;
     size_t i, n = d->n;
-    json_array_foreach(a, i, item)
-    {
+    json_array_foreach (a, i, item) {
         const char *text = json_string_value(item);
         const json_t *other = text ? find_variable(b, text) : NULL;
         if (text && (!other || !json_equal(item, other)))
             differ(d, arena_printf(d->arena, "env %s", variable_name(d->arena, text)));
     }
-    json_array_foreach(b, i, item)
-    {
+    json_array_foreach (b, i, item) {
         const char *text = json_string_value(item);
         if (text && !find_variable(a, text))
             differ(d, arena_printf(d->arena, "env %s removed", variable_name(d->arena, text)));
@@ -111,12 +108,10 @@ static void compare_members(struct differences *d, const char *path, const json_
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)a, key, value) {
         compare(d, *path ? arena_printf(d->arena, "%s.%s", path, key) : key, value, json_object_get(b, key));
     }
-    json_object_foreach((json_t *)(uintptr_t)b, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)b, key, value) {
         if (!json_object_get(a, key))
             compare(d, *path ? arena_printf(d->arena, "%s.%s", path, key) : key, NULL, value);
     }
@@ -140,13 +135,10 @@ static void compare(struct differences *d, const char *path, const json_t *a, co
         differ(d, place_words(d->arena, path));
 }
 
-const char **spec_differences(struct arena *arena, const json_t *desired, const json_t *live,
-                              const json_t *networks)
+const char **spec_words(struct arena *arena, const json_t *desired, const json_t *live)
 {
-    cleanup_json json_t *a = NULL, *b = NULL;
     struct differences d = {.arena = arena};
-    spec_normalise_both(desired, live, networks, &a, &b);
-    compare(&d, "", a, b);
+    compare(&d, "", desired, live);
     d.items = arena_grow(arena, d.items, d.n, sizeof *d.items);
     d.items[d.n] = NULL;
     return d.items;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "agent/spec.h"
 #include "core_fixture.h"
@@ -42,25 +43,11 @@ static const char read_text[] =
     "  'ForceUpdate': 0, 'Runtime': 'container'},"
     " 'Mode': {'Replicated': {'Replicas': 1}}, 'EndpointSpec': {'Mode': 'vip'}}";
 
-static json_t *parse(const char *text)
-{
-    cleanup_arena struct arena arena = {0};
-    char *copy = arena_strdup(&arena, text);
-    json_error_t problem;
-    for (char *p = copy; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *value = json_loads(copy, JSON_DECODE_ANY, &problem);
-    if (!value)
-        fail_msg("%s in %s", problem.text, text);
-    return value;
-}
-
 /* "PATH = JSON; PATH = JSON": sets each, or removes it when JSON is "-". */
 static json_t *changed(const char *base, const char *changes)
 {
     cleanup_arena struct arena arena = {0};
-    json_t *spec = parse(base);
+    json_t *spec = fixture_json(base);
     char *rest = arena_strdup(&arena, changes);
     for (char *change; (change = strsep(&rest, ";"));) {
         char *equals = strstr(change, " = "), *path = change + strspn(change, " "), *key;
@@ -76,7 +63,7 @@ static json_t *changed(const char *base, const char *changes)
         if (strcmp(equals + 3, "-") == 0)
             json_object_del(at, key);
         else
-            json_object_set_new(at, key, parse(equals + 3));
+            json_object_set_new(at, key, fixture_json(equals + 3));
     }
     return spec;
 }
@@ -229,11 +216,10 @@ static void read_back(void **state)
         {"platforms gone", "", TASK ".Placement = {'Platforms': [{'Architecture': 'amd64', 'OS': 'linux'}]}"},
         {"strange names", "Labels = {'é.\\n': '\\u0001'}", "Labels = {'é.\\n': '\\u0001'}"},
     };
-    cleanup_json json_t *networks = parse(networks_text), *names = json_object();
+    cleanup_json json_t *networks = fixture_json(networks_text), *names = json_object();
     json_t *network;
     size_t n;
-    json_array_foreach(networks, n, network)
-    {
+    json_array_foreach (networks, n, network) {
         json_object_set(names, json_path_string(network, "Id", NULL), json_object_get(network, "Name"));
     }
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -284,7 +270,7 @@ static void differences(void **state)
          "replicas 2 → 3", false},
         {"default replicas", "Mode = {'Replicated': {'Replicas': 3}}", "", "replicas 3 → 1", false},
         {"replicas per node", TASK ".Placement = {'MaxReplicas': 2}", TASK ".Placement = {'MaxReplicas': 3}",
-         "placement", true},
+         "placement", false},
         {"mode", "", "Mode = {'Global': {}}", "mode", false},
         {"job", "Mode = {'ReplicatedJob': {}}", "Mode = {'ReplicatedJob': {'MaxConcurrent': 2}}", "mode",
          false},
@@ -347,6 +333,9 @@ static void differences(void **state)
         {"restart delay of 0", "", TASK ".RestartPolicy = {'Delay': 0}", "restart_policy", true},
         {"limits", "", TASK ".Resources = {'Limits': {'Pids': 100}}", "resources", true},
         {"constraint", "", TASK ".Placement = {'Constraints': ['node.role==manager']}", "placement", true},
+        {"spread", "",
+         TASK ".Placement = {'Preferences': [{'Spread': {'SpreadDescriptor': 'node.labels.z'}}]}",
+         "placement", false},
         {"credential spec", "", CS ".Privileges = {'CredentialSpec': {'File': 'x'}}",
          "Privileges.CredentialSpec.File", true},
         {"no new privileges", "", CS ".Privileges = {'NoNewPrivileges': true}", "Privileges.NoNewPrivileges",
@@ -354,7 +343,7 @@ static void differences(void **state)
         {"ulimit of 0", CS ".Ulimits = [{'Name': 'core', 'Hard': -1, 'Soft': -1}]",
          CS ".Ulimits = [{'Name': 'core', 'Hard': 0, 'Soft': 0}]", "Ulimits", true},
     };
-    cleanup_json json_t *networks = parse(networks_text);
+    cleanup_json json_t *networks = fixture_json(networks_text);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_arena struct arena arena = {0};
         cleanup_str struct str have = {0};
@@ -374,7 +363,7 @@ static void differences(void **state)
 static void restarts_by_order(void **state)
 {
     (void)state;
-    cleanup_json json_t *networks = parse(networks_text);
+    cleanup_json json_t *networks = fixture_json(networks_text);
     cleanup_json json_t *to = changed(sent_text, ""), *from = changed(read_text, CS ".Env = ['B=2', 'A=1']");
     assert_true(spec_same(to, from, networks));
     assert_true(spec_restarts_tasks(to, from, networks));
@@ -385,16 +374,16 @@ static void restarts_by_order(void **state)
 static void redacted(void **state)
 {
     (void)state;
-    cleanup_json json_t *spec =
-        parse("{'Name': 'x', 'TaskTemplate': {'ContainerSpec': {'Image': 'i', 'Env': ['A=secret', 'B=', 'C', "
-              "'É=x=y', '=odd', 7]}}}");
-    cleanup_json json_t *want =
-        parse("{'Name': 'x', 'TaskTemplate': {'ContainerSpec': {'Image': 'i', 'Env': ['A=***', 'B=***', 'C', "
-              "'É=***', '=***', 7]}}}");
+    cleanup_json json_t *spec = fixture_json(
+        "{'Name': 'x', 'TaskTemplate': {'ContainerSpec': {'Image': 'i', 'Env': ['A=secret', 'B=', 'C', "
+        "'É=x=y', '=odd', 7]}}}");
+    cleanup_json json_t *want = fixture_json(
+        "{'Name': 'x', 'TaskTemplate': {'ContainerSpec': {'Image': 'i', 'Env': ['A=***', 'B=***', 'C', "
+        "'É=***', '=***', 7]}}}");
     cleanup_json json_t *before = json_deep_copy(spec), *have = spec_redacted(spec);
     assert_true(json_equal(have, want));
     assert_true(json_equal(spec, before));
-    cleanup_json json_t *bare = parse("{'Name': 'x'}"), *same = spec_redacted(bare);
+    cleanup_json json_t *bare = fixture_json("{'Name': 'x'}"), *same = spec_redacted(bare);
     assert_true(json_equal(bare, same));
 }
 
@@ -402,7 +391,7 @@ static void reading(void **state)
 {
     (void)state;
     cleanup_json json_t *spec =
-        parse("{'Labels': {'a': '1', 'b': ''}, 'V': {'Index': 18, 'x': {'y': -1}}, 'n': 4, 's': 't'}");
+        fixture_json("{'Labels': {'a': '1', 'b': ''}, 'V': {'Index': 18, 'x': {'y': -1}}, 'n': 4, 's': 't'}");
     assert_string_equal(spec_label(spec, "a"), "1");
     assert_string_equal(spec_label(spec, "b"), "");
     assert_null(spec_label(spec, "c"));
@@ -438,11 +427,12 @@ static void strange_specs(void **state)
         "'EndpointSpec': {'Ports': [1]}}",
         "{'UpdateConfig': {'MaxFailureRatio': 1e300}, 'RollbackConfig': {'MaxFailureRatio': -1e300}}",
     };
-    cleanup_json json_t *networks = parse("[1, {'Name': 3, 'Id': 'x'}, {'Id': 4}, null]");
+    cleanup_json json_t *networks = fixture_json("[1, {'Name': 3, 'Id': 'x'}, {'Id': 4}, null]");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
             cleanup_arena struct arena arena = {0};
-            cleanup_json json_t *a = parse(texts[i]), *b = parse(texts[k]), *redacted_b = spec_redacted(b);
+            cleanup_json json_t *a = fixture_json(texts[i]), *b = fixture_json(texts[k]),
+                                *redacted_b = spec_redacted(b);
             bool same = spec_same(a, b, networks);
             assert_int_equal(same, spec_differences(&arena, a, b, networks)[0] == NULL);
             assert_true(same || i != k);
@@ -450,8 +440,32 @@ static void strange_specs(void **state)
         }
 }
 
-int main(void)
+/* ---- for tests/core/test_readback.py ---- */
+
+/* A line of {"desired", "live", "networks"} on stdin, a line of words on stdout. */
+static int compare_lines(void)
 {
+    cleanup_free char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, stdin) > 0) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_str struct str words = {0};
+        cleanup_json json_t *input = json_loads(line, 0, NULL);
+        const json_t *desired = json_object_get(input, "desired"), *live = json_object_get(input, "live");
+        const json_t *networks = json_object_get(input, "networks");
+        const char **list = spec_differences(&arena, desired, live, networks);
+        for (size_t i = 0; list[i]; i++)
+            str_printf(&words, "%s%s", i ? ", " : "", list[i]);
+        printf("%s\n", spec_same(desired, live, networks) ? "same" : str_text(&words));
+        fflush(stdout);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && str_eq(argv[1], "--compare"))
+        return compare_lines();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(read_back), cmocka_unit_test(differences), cmocka_unit_test(restarts_by_order),
         cmocka_unit_test(redacted),  cmocka_unit_test(reading),     cmocka_unit_test(strange_specs),

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/step.h"
+#include "plan_fixture.h"
+
+/* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
+static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG,
+                                    STEP_BEFORE, STEP_RELAY,   STEP_READY,  STEP_RUN,
+                                    STEP_ROLL,   STEP_SOAK,    STEP_PRUNE};
+
+static void table(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    for (; step_kinds[n]; n++) {
+        assert_true(n < ARRAY_SIZE(names));
+        assert_string_equal(step_kinds[n]->name, names[n]);
+        assert_ptr_equal(step_kind_find(names[n]), step_kinds[n]);
+        assert_non_null(step_kinds[n]->run);
+        assert_true(step_kinds[n]->on_resume == RESUME_RERUN || step_kinds[n]->on_resume == RESUME_PROBE);
+        /* only these know how to put a service back */
+        bool rolls = str_eq(names[n], STEP_BEFORE) || str_eq(names[n], STEP_ROLL);
+        assert_int_equal(step_kinds[n]->touches_service, rolls);
+    }
+    assert_int_equal(n, ARRAY_SIZE(names));
+}
+
+/* Logged with the step's name in the place of one %s. */
+static void sentences(void **state)
+{
+    (void)state;
+    for (size_t n = 0; step_kinds[n]; n++) {
+        const char *first = strchr(step_kinds[n]->sentence, '%');
+        assert_non_null(first);
+        assert_int_equal(first[1], 's');
+        assert_null(strchr(first + 1, '%'));
+    }
+}
+
+static void unknown(void **state)
+{
+    (void)state;
+    assert_null(step_kind_find(""));
+    assert_null(step_kind_find("Roll"));
+    assert_null(step_kind_find("rolling"));
+}
+
+/* A plan with a step of each kind, in this table's order: plan_make() and the table must agree. */
+static void planned_order(void **state)
+{
+    (void)state;
+    static const char text[] = "services:\n"
+                               "  db: {image: db, networks: [back]}\n"
+                               "  web: {image: web, networks: [back, front]}\n"
+                               "networks: {back: {}, front: {}}\n"
+                               "configs: {conf: {file: a}}\n"
+                               "secrets: {key: {file: a}}\n"
+                               "x-release:\n"
+                               "  database: {service: db, url_from: URL}\n"
+                               "  steps: [{run: {name: one, service: web, command: [x]}}, {run: {name: two, "
+                               "service: db, command: [x]}}]\n"
+                               "  rollout: {before: [db]}\n"
+                               "  health: {web: [{http: 'http://web/'}]}\n";
+    static const struct fixture_file files[] = {{"a", "a"}, {NULL, NULL}};
+    struct manifest m = {0};
+    struct plan plan = {0};
+    struct error err = {0};
+    struct world w;
+    size_t kind = 0, kinds = 0;
+    world_init(&w);
+    if (fixture_load(text, files, NULL, 0, &m, &err) < 0)
+        fail_msg("%s", err.text);
+    json_array_append_new(
+        w.observed.services,
+        fixture_json("{'ID': 'x', 'Spec': {'Name': 'shop_old', 'Labels': {'" LABEL_DEPLOYMENT "': 'h/1'}}}"));
+    if (world_plan(&w, &m, &(struct world_options){0}, &plan, &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < plan.rows.n_steps; i++) {
+        size_t at = 0;
+        while (step_kinds[at] && strcmp(step_kinds[at]->name, plan.rows.steps[i].kind) != 0)
+            at++;
+        if (!step_kinds[at] || at < kind)
+            fail_msg("%s %s comes after %s", plan.rows.steps[i].kind, plan.rows.steps[i].name, names[kind]);
+        kinds += at != kind || i == 0;
+        kind = at;
+    }
+    assert_int_equal(kinds, ARRAY_SIZE(names));
+    plan_release(&plan);
+    manifest_release(&m);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(sentences),
+                                       cmocka_unit_test(unknown), cmocka_unit_test(planned_order)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

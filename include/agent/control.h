@@ -12,12 +12,12 @@
  * verb      args                              reply besides ok, exit, error
  * status    –                                 agentd{version,pid,since}, stacks[{stack, polling, next_poll, last_poll,
  *                                             poll_error, running (deployment id), worker_pid}]: what only agentd knows
- * sync      requested_by                      deployment (id, 0: nothing to do), held (id), message
- * plan      commit                            output (agent-worker's stdout), message (its stderr)
+ * sync      requested_by                      deployment (id, 0: nothing to do), held (id), result, message
+ * plan      commit, json (bool)               output (agent-worker's stdout), message (its stderr)
  * check     –                                 output
  * retry     deployment                        deployment (the new id)
  * cancel    deployment                        deployment, message
- * approve   commit                            message
+ * approve   commit, deployment                message
  * pause     reason, until (RFC 3339)          –
  * resume    –                                 –
  * rollback  deployment (0: the success before) deployment (the new id)

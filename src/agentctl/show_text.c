@@ -209,7 +209,7 @@ static const char *advice(struct arena *arena, const struct deployment *d)
                                 ? arena_printf(arena, "what runs is still #%lld", (long long)d->base_id)
                                 : "nothing of this stack was deployed before";
     const char *back = d->base_id ? arena_printf(arena, "what runs is #%lld again", (long long)d->base_id)
-                                  : "services that are new were removed";
+                                  : "what ran before runs again";
     const char *stack = text_safe(arena, d->stack);
     long long id = (long long)d->id;
     switch (d->state) {

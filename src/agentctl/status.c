@@ -231,18 +231,24 @@ static void print_polls(struct arena *arena, const struct status *s)
               COLOUR_BAD);
 }
 
+/* After a rollback nothing failed: what is held is the commit that was rolled back, if it is still the tip.
+ */
+static const char *rollback_text(struct arena *arena, const struct status *s)
+{
+    cleanup_str struct str text = {0};
+    str_append(&text, "after a rollback");
+    if (s->held.id)
+        str_printf(&text, " (#%lld, %s)", (long long)s->held.id, view_verdict(arena, s->held.state));
+    if (s->row.tip && !in_step(s))
+        str_printf(&text, ", %s is not deployed", short_commit(arena, s->row.tip));
+    str_printf(&text, "; until a new commit, or: agentctl resume %s", text_safe(arena, s->row.stack));
+    return arena_strdup(arena, str_text(&text));
+}
+
 static void print_held(struct arena *arena, const struct status *s)
 {
-    const char *stack = text_safe(arena, s->row.stack);
     if (s->row.hold_absolute)
-        field("held",
-              arena_printf(arena, "after a rollback%s%s; until a new commit, or: agentctl resume %s",
-                           s->held.id ? arena_printf(arena, " (#%lld)", (long long)s->held.id) : "",
-                           s->row.tip
-                               ? arena_printf(arena, ", %s is not deployed", short_commit(arena, s->row.tip))
-                               : "",
-                           stack),
-              COLOUR_CAREFUL);
+        field("held", rollback_text(arena, s), COLOUR_CAREFUL);
     else if (s->held.id)
         field("held",
               arena_printf(arena,

@@ -83,7 +83,8 @@ static void client_write(struct client *client)
         client->sent += (size_t)n;
         timer_set(client->manager->event, &client->timer, reply_timeout_us, on_client_timeout, client);
     }
-    /* closing while something of the caller's is unread would reset the connection before the reply was fetched */
+    /* closing while something of the caller's is unread would reset the connection before the reply was
+     * fetched */
     client->draining = true;
     if (shutdown(client->fd, SHUT_WR) < 0)
         client_free(client);

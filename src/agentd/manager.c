@@ -100,7 +100,8 @@ static void watch_free(struct watch *w)
     free(w->name);
     free(w->poll_error);
     free(w->alarm);
-    free(w->doing);
+    free(w->step);
+    free(w->waiting);
     free(w);
 }
 
@@ -343,7 +344,7 @@ int manager_new(const char *config_path, struct manager **ret, struct error *err
 
 int manager_run(struct manager *manager, struct error *err)
 {
-    int64_t delay = 0;
+    int64_t delay = stagger_us;
     if (manager->config.http_listen)
         log_warning(
             "[http] listen: HTTP is not served by this version yet; leave it empty to be rid of this line");
@@ -353,7 +354,8 @@ int manager_run(struct manager *manager, struct error *err)
         schedule_poll(w, delay);
     if (sd_event_set_watchdog(manager->event, true) < 0)
         log_warning("the watchdog cannot be fed");
-    log_notice("agentd %s watches %zu stacks", VERSION, manager->config.n_stacks);
+    log_notice("agentd %s watches %zu stack%s", VERSION, manager->config.n_stacks,
+               manager->config.n_stacks == 1 ? "" : "s");
     manager_show_status(manager);
     sd_notify(0, "READY=1");
     int r = sd_event_loop(manager->event);

@@ -54,7 +54,8 @@ struct watch {
     bool runnable_is_new; /* it is `requested`: not while paused */
     int64_t running;      /* deployment of `run` */
     char commit[41];
-    char *doing;     /* "roll web", "waiting for …"; NULL: nothing known */
+    char *step;      /* "roll web"; NULL: between two steps */
+    char *waiting;   /* what it waits for, in words; NULL: nothing */
     unsigned deaths; /* of workers of the same deployment, without its end */
     int64_t died;    /* that deployment */
     bool paused;     /* copies of the stack's row: agentd is its only writer */

@@ -48,9 +48,9 @@ static void set_time(json_t *object, const char *key, int64_t us)
 
 static json_t *watch_status(struct watch *w)
 {
-    json_t *o = json_pack("{s:s, s:b, s:s?, s:i, s:s?, s:b}", "stack", w->name, "polling", w->poll != NULL,
-                          "poll_error", w->poll_error, "poll_failures", (int)w->failures, "doing", w->doing,
-                          "paused", runs_paused(w));
+    json_t *o = json_pack("{s:s, s:b, s:s?, s:i, s:s?, s:s?, s:b}", "stack", w->name, "polling",
+                          w->poll != NULL, "poll_error", w->poll_error, "poll_failures", (int)w->failures,
+                          "step", w->step, "waiting", w->waiting, "paused", runs_paused(w));
     set_time(o, "last_poll", w->last_poll_us);
     set_time(o, "next_poll", w->next_poll_us);
     json_object_set_new(o, "running", w->running ? json_integer(w->running) : json_null());
@@ -200,8 +200,7 @@ static int check_args(const struct method *method, const json_t *args, struct er
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)args, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)args, key, value) {
         bool known = false;
         for (size_t i = 0; i < ARRAY_SIZE(method->args) && method->args[i]; i++)
             known |= str_eq(method->args[i], key);

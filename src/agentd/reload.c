@@ -120,7 +120,8 @@ void manager_reload(struct manager *manager)
         manager_publish_config(manager);
         apply_stacks(manager, &manager->config);
         config_release(&old);
-        log_notice("the configuration was read again: %zu stacks", new.n_stacks);
+        log_notice("the configuration was read again: %zu stack%s", new.n_stacks,
+                   new.n_stacks == 1 ? "" : "s");
         runs_dispatch(manager);
     }
     set_text(&text, NULL);

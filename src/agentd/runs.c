@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/events.h"
 #include "agent/log.h"
@@ -16,7 +18,8 @@ enum { EXIT_STOPPED = 75, EXIT_LOCKED = 76 };
 
 static const int64_t locked_retry_us = 2 * US_PER_S;
 /* what a step may take longer than the deadline it told us, before we stop its worker */
-static const int64_t step_grace_us = 30 * US_PER_S;
+static const int64_t step_grace_us = 60 * US_PER_S;
+static const json_int_t max_deadline_s = 7 * 86400;
 /* deaths before there was even a plan: the worker counts resumes only of what it has planned */
 static const unsigned max_deaths_unplanned = 4;
 
@@ -108,22 +111,75 @@ int64_t runs_restart_delay(unsigned deaths)
     return delays_s[i < ARRAY_SIZE(delays_s) ? i : ARRAY_SIZE(delays_s) - 1] * US_PER_S;
 }
 
+static void set_hint_text(char **place, const json_t *value)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *text = json_string_value(value);
+    set_text(place, text && *text ? str_clean(&arena, text, strlen(text), true, 200) : NULL);
+}
+
 static void on_run_hint(struct worker *worker)
+{
+    struct watch *w = worker->watch;
+    const json_t *step = json_object_get(worker->hint, "step"),
+                 *waiting = json_object_get(worker->hint, "waiting");
+    json_int_t deadline_s = json_integer_value(json_object_get(worker->hint, "deadline_s"));
+    if (waiting)
+        set_hint_text(&w->waiting, waiting);
+    if (step) {
+        set_hint_text(&w->step, step);
+        worker_set_timeout(worker, deadline_s > 0 && deadline_s < max_deadline_s
+                                       ? deadline_s * US_PER_S + step_grace_us
+                                       : 0);
+    }
+    if (json_object_get(worker->hint, "end")) {
+        set_text(&w->step, NULL);
+        worker_set_timeout(worker, 0);
+    }
+    manager_show_status(w->manager);
+}
+
+/* By SIGSTOP, or a debugger: the third field of proc_pid_stat(5). */
+static bool is_stopped(pid_t pid)
+{
+    cleanup_arena struct arena arena = {0};
+    char text[512];
+    cleanup_close int fd = open(arena_printf(&arena, "/proc/%d/stat", (int)pid), O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    const char *name_end = strrchr(text, ')');
+    return name_end && (str_starts(name_end, ") T") || str_starts(name_end, ") t"));
+}
+
+/*
+ * A worker keeps its steps' deadlines itself. This is for one that cannot: it hangs, or was stopped. Not
+ * meant is one that waits and says so, and one that is past the step already and puts services back.
+ */
+static bool on_run_overdue(struct worker *worker)
 {
     cleanup_arena struct arena arena = {0};
     struct watch *w = worker->watch;
-    const char *waiting = json_string_value(json_object_get(worker->hint, "waiting"));
-    const char *step = json_string_value(json_object_get(worker->hint, "step"));
-    json_int_t deadline_s = json_integer_value(json_object_get(worker->hint, "deadline_s"));
-    const char *text = waiting ? waiting : step ? step : "";
-    text = str_clean(&arena, text, strlen(text), true, 100);
-    set_text(&w->doing, *text ? text : NULL);
-    /* a step whose worker hangs, or was stopped with SIGSTOP, cannot keep its own deadline */
-    if (deadline_s > 0 && deadline_s < 7 * 86400)
-        worker_set_timeout(worker, deadline_s * US_PER_S + step_grace_us);
-    else if (step)
-        worker_set_timeout(worker, 0);
-    manager_show_status(w->manager);
+    struct manager *manager = w->manager;
+    struct error err = {0};
+    struct step *steps;
+    size_t n;
+    if (is_stopped(worker->pid))
+        return true;
+    if (w->waiting || !manager->journal) {
+        worker_set_timeout(worker, step_grace_us);
+        return false;
+    }
+    if (journal_steps(manager->journal, &arena, w->running, &steps, &n, &err) < 0) {
+        manager_journal_failed(manager, &err, "looking at a step that is overdue");
+        worker_set_timeout(worker, step_grace_us);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (steps[i].state == STEP_RUNNING)
+            return true;
+    return false;
 }
 
 static void on_run_ended(struct worker *worker);
@@ -144,8 +200,12 @@ static bool run_start(struct watch *w)
     if (!found)
         return false;
     const char *arguments[] = {"run", arena_printf(&arena, "%" PRId64, id), NULL};
-    struct worker_options options = {
-        .kind = WORKER_RUN, .watch = w, .arguments = arguments, .hinted = on_run_hint, .ended = on_run_ended};
+    struct worker_options options = {.kind = WORKER_RUN,
+                                     .watch = w,
+                                     .arguments = arguments,
+                                     .hinted = on_run_hint,
+                                     .ended = on_run_ended,
+                                     .overdue = on_run_overdue};
     if (worker_start(manager, &options, &w->run, &err) < 0) {
         log_error("%s #%" PRId64 ": %s", w->name, id, err.text);
         restart_after(w, runs_restart_delay(4));
@@ -239,10 +299,9 @@ static int record_death(struct watch *w, const struct deployment *d, const char 
                            : arena_printf(&arena, "in %d s", (int)(runs_restart_delay(w->deaths) / US_PER_S));
     log_warning("agent-worker %s in the middle of it (%s); it is taken up again %s", how,
                 deployment_state_name(d->state), when);
-    if (d->state != DEPLOYMENT_REQUESTED)
-        return d->state == DEPLOYMENT_INTERRUPTED
-                   ? 0
-                   : journal_set_state(journal, d->id, DEPLOYMENT_INTERRUPTED, NULL, err);
+    if (d->state != DEPLOYMENT_REQUESTED) /* with a reason: an orderly stop before it may have left another */
+        return journal_set_state(journal, d->id, DEPLOYMENT_INTERRUPTED,
+                                 arena_printf(&arena, "agent-worker %s", how), err);
     if (w->deaths < max_deaths_unplanned)
         return 0;
     const char *reason =
@@ -292,7 +351,8 @@ static void on_run_ended(struct worker *worker)
     finish(w, worker);
     w->run = NULL;
     w->running = 0;
-    set_text(&w->doing, NULL);
+    set_text(&w->step, NULL);
+    set_text(&w->waiting, NULL);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
     log_watch(NULL);
     if (w->manager->stopping)

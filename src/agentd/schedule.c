@@ -116,7 +116,6 @@ static void poll_failed(struct watch *w, const char *reason)
     bool first = !w->failing, same = str_eq(w->poll_error, reason);
     w->failures++;
     w->failing = true;
-    w->tip[0] = '\0';
     set_text(&w->poll_error, reason);
     if (same)
         return;
@@ -144,22 +143,41 @@ static void poll_succeeded(struct watch *w)
     log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again", w->name);
 }
 
-static void take_result(struct watch *w, const struct poll_result *result)
+static void set_alarm(struct watch *w, const char *alarm)
+{
+    if (alarm && !str_eq(w->alarm, alarm))
+        log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name, alarm);
+    set_text(&w->alarm, alarm);
+}
+
+/* Is it of interest, after this poll, whether a tag moved without a commit? */
+static bool wants_observe(const struct watch *w, const struct poll_result *result)
+{
+    return w->config->follow_tags && !w->run &&
+           (result->verdict == POLL_UNCHANGED || result->verdict == POLL_NOTHING ||
+            result->verdict == POLL_HELD);
+}
+
+static void take_poll_result(struct watch *w, const struct poll_result *result)
 {
     if (result->verdict == POLL_ERROR) {
+        w->tip[0] = '\0';
         poll_failed(w, *result->message ? result->message : "agent-worker poll gave no reason");
         return;
     }
-    poll_succeeded(w);
     memcpy(w->tip, result->tip, strlen(result->tip) + 1);
-    if (result->verdict == POLL_ALARM) {
-        if (!str_eq(w->alarm, result->message))
-            log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name,
-                      result->message);
-        set_text(&w->alarm, result->message);
-    } else if (result->verdict != POLL_UNCHANGED) {
-        set_text(&w->alarm, NULL);
-    }
+    if (result->verdict != POLL_UNCHANGED)
+        set_alarm(w, result->verdict == POLL_ALARM ? result->message : NULL);
+    if (!wants_observe(w, result)) /* else its end tells whether all is well */
+        poll_succeeded(w);
+}
+
+static void take_observe_result(struct watch *w, const struct poll_result *result)
+{
+    if (result->verdict == POLL_ERROR)
+        poll_failed(w, *result->message ? result->message : "agent-worker observe gave no reason");
+    else
+        poll_succeeded(w);
 }
 
 static bool observe_start(struct watch *w);
@@ -170,18 +188,20 @@ static void on_poll_ended(struct worker *worker)
     struct watch *w = worker->watch;
     struct error err = {0};
     struct poll_result result = {.verdict = POLL_ERROR};
-    bool was_sync = w->polling_for_sync, was_poll = worker->kind == WORKER_POLL;
+    bool was_sync = TAKE(w->polling_for_sync), was_poll = worker->kind == WORKER_POLL;
     w->poll = NULL;
-    w->polling_for_sync = false;
     if (w->manager->stopping || !w->config)
         return;
-    log_watch(w);
     if (worker->timed_out || (worker->exit_code != 0 && !worker->hint))
         result.message = arena_printf(&arena, "agent-worker %s", worker_end_text(&arena, worker));
     else if (poll_result_parse(worker->hint, &result, &err) < 0)
         result = (struct poll_result){.verdict = POLL_ERROR, .message = err.text};
     w->last_poll_us = wall_us();
-    take_result(w, &result);
+    log_watch(w);
+    if (was_poll)
+        take_poll_result(w, &result);
+    else
+        take_observe_result(w, &result);
     log_watch(NULL);
     runs_refresh(w);
     runs_dispatch(w->manager);
@@ -191,8 +211,7 @@ static void on_poll_ended(struct worker *worker)
         poll_start(w, true);
     else if (TAKE(w->again))
         schedule_look_closely(w);
-    else if (!(was_poll && result.verdict == POLL_UNCHANGED && w->config->follow_tags && !w->run &&
-               observe_start(w)))
+    else if (!was_poll || !wants_observe(w, &result) || !observe_start(w))
         schedule_next(w);
 }
 
@@ -216,7 +235,6 @@ static bool start_worker(struct watch *w, enum worker_kind kind, const char *con
     return false;
 }
 
-/* Did a tag move without a commit? Asked after a poll that brought nothing. */
 static bool observe_start(struct watch *w)
 {
     return start_worker(w, WORKER_OBSERVE, (const char *const[]){"observe", w->name, NULL});

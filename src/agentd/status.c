@@ -21,8 +21,9 @@ static void describe(struct manager *manager, struct str *line)
             continue;
         str_printf(line, "%s%s: ", separator, w->name);
         if (w->run)
-            str_printf(line, "deploying %.7s (#%" PRId64 "%s%s)", w->commit, w->running, w->doing ? ", " : "",
-                       w->doing ? w->doing : "");
+            str_printf(line, "deploying %.7s (#%" PRId64 "%s%s%s%s)", w->commit, w->running,
+                       w->step ? ", " : "", w->step ? w->step : "", w->waiting ? ", waiting: " : "",
+                       w->waiting ? w->waiting : "");
         else
             str_append(line, "polls fail");
         separator = "; ";

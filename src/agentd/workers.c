@@ -18,6 +18,8 @@
 
 enum { MAX_LINE = 64 * 1024, MAX_OUTPUT = 4 * 1024 * 1024, MAX_ARGUMENTS = 16 };
 static const int64_t kill_grace_us = 5 * US_PER_S;
+static const int64_t run_kill_grace_us =
+    30 * US_PER_S; /* it may be able to say in the record that it stops */
 
 static bool captures(const struct worker *worker)
 {
@@ -163,8 +165,10 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         worker_signal(worker, SIGKILL);
         return 0;
     }
+    if (worker->overdue && !worker->overdue(worker))
+        return 0;
     worker->timed_out = true;
-    worker_stop(worker, kill_grace_us);
+    worker_stop(worker, worker->kind == WORKER_RUN ? run_kill_grace_us : kill_grace_us);
     return 0;
 }
 
@@ -266,6 +270,7 @@ int worker_start(struct manager *manager, const struct worker_options *options, 
                               .err = {.fd = -1},
                               .hinted = options->hinted,
                               .ended = options->ended,
+                              .overdue = options->overdue,
                               .userdata = options->userdata};
     manager->workers = worker;
     if (spawn(worker, options, err) < 0) {

@@ -39,9 +39,12 @@ struct worker {
     bool term_sent, timed_out;
     json_t *hint; /* the last one; NULL: none */
 
-    void (*hinted)(struct worker *worker); /* a new hint; may be NULL */
-    void (*ended)(
-        struct worker *worker); /* exit code and signal are set; the worker is freed when it returns */
+    /* a new hint; may be NULL */
+    void (*hinted)(struct worker *worker);
+    /* exit code and signal are set; the worker is freed when it returns */
+    void (*ended)(struct worker *worker);
+    /* its deadline has passed; false: leave it alone. NULL: it is stopped */
+    bool (*overdue)(struct worker *worker);
     void *userdata;
     int exit_code; /* -1: ended by `signal` */
     int signal;
@@ -54,6 +57,7 @@ struct worker_options {
     int64_t timeout_us;           /* 0: none. Then SIGTERM, later SIGKILL */
     void (*hinted)(struct worker *worker);
     void (*ended)(struct worker *worker);
+    bool (*overdue)(struct worker *worker);
     void *userdata;
 };
 

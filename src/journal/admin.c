@@ -33,6 +33,10 @@ int journal_audit(struct journal *journal, unsigned uid, int pid, const char *ve
     return r;
 }
 
+/* At once: agentd's loop must not stand still when `keep` is lowered on a long history; the rest goes next
+ * time. */
+static const int64_t delete_most = 200;
+
 /*
  * Old are the ended deployments behind the newest `keep` of their stack. Whatever their age, the last success
  * stays, for the next plan starts from it, and so do the last five that changed something: `rollback` goes to
@@ -42,15 +46,16 @@ static int delete_old(struct journal *j, unsigned keep, struct error *err)
 {
     return db_run(
         j, err,
-        "DELETE FROM deployment WHERE finished_us IS NOT NULL"
+        "DELETE FROM deployment WHERE id IN (SELECT id FROM deployment WHERE finished_us IS NOT NULL"
         " AND id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) AS "
         "age"
         "  FROM deployment) WHERE age > ?)"
         " AND id NOT IN (SELECT max(id) FROM deployment WHERE state = 'succeeded' GROUP BY stack)"
         " AND id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) "
         "AS age"
-        "  FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5)",
-        V_INT(keep));
+        "  FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5)"
+        " ORDER BY id LIMIT ?)",
+        V_INT(keep), V_INT(delete_most));
 }
 
 static int trim(struct journal *j, unsigned keep, struct error *err)

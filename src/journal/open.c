@@ -74,6 +74,7 @@ static int set_up_writer(struct journal *j, struct error *err)
             return error_set(err, ERR_UNAVAILABLE, 0,
                              "the journal %s: its file system allows no write-ahead log", j->path);
     }
+    /* with a size limit the last close empties the log */
     return db_exec(
         j, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 4194304", err);
 }

@@ -110,6 +110,8 @@ def run(config, number):
             "UPDATE deployment SET state = ?, started_us = coalesce(started_us, ?), reason = ?, finished_us = ? WHERE id = ?",
             (state, int(time.time() * 1e6), todo.get("reason") if ended else None, int(time.time() * 1e6) if ended else None, number),
         )
+    for step_state in todo.get("steps", []):
+        db.execute("INSERT INTO step (deployment, seq, kind, name, state) VALUES (?, 1, 'roll', 'web', ?)", (number, step_state))
     for hint in todo.get("hints", []):
         print(json.dumps(hint), flush=True)
     end = time.monotonic() + todo.get("sleep", 0)

@@ -12,6 +12,7 @@
 #include "agentd/manager.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/str.h"
 
 static void delays(void **state)
@@ -158,12 +159,36 @@ static void rollback_targets(void **state)
     }
 }
 
+/* Each event has its entry in the catalog, and the other way round. */
+static void catalog(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    struct error err = {0};
+    char *header, *texts;
+    size_t len, events = 0, entries = 0;
+    if (fs_read(&arena, "include/agent/events.h", 1 << 20, &header, &len, &err) < 0 ||
+        fs_read(&arena, "packaging/deploy-agent.catalog", 1 << 20, &texts, &len, &err) < 0)
+        fail_msg("%s", err.text);
+    for (const char *p = header; (p = strstr(p, "#define MESSAGE_")); events++) {
+        p = strchr(p, '"') + 1;
+        const char *title = arena_printf(&arena, "\n-- %.32s\nSubject: ", p);
+        if (!strstr(texts, title))
+            fail_msg("the catalog has no entry for %.32s", p);
+    }
+    for (const char *p = texts; (p = strstr(p, "\n-- ")); p++)
+        entries++;
+    assert_int_equal(events, 11);
+    assert_int_equal(entries, events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delays),
         cmocka_unit_test(poll_results),
         cmocka_unit_test(rollback_targets),
+        cmocka_unit_test(catalog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,12 +8,25 @@
  *
  *     repo_tip()      one reference listing, nothing fetched, libgit2 not started for http(s)
  *     repo_open()     opens or creates the mirror
- *     repo_fetch()    brings the branch; only when repo_tip() said it moved
- *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed()
+ *     repo_fetch()    brings the branch; when repo_has_commit() does not know the tip
+ *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed(), repo_last_change()
+ *     repo_close()
  *
- * Network calls block: they belong in a worker with a deadline (each also has one of its own).
- * Failures: ERR_REFUSED (401, 403, host key, redirect to another host), ERR_UNAVAILABLE (network),
- * ERR_NOT_FOUND (no such repository or branch), ERR_TIMEOUT.
+ * Network calls block: they belong in a worker with a deadline, and have one of their own: 30 s for
+ * repo_tip(), 120 s for repo_fetch(), also against a server that is silent or trickles; a stop request ends
+ * them. With file:// there is no network, but libgit2 packs in this process, where the deadline is looked at
+ * only between objects: the worker's own ends the rest.
+ *
+ * Credentials, keys and known_hosts are read from their files at each connection and go to the configured
+ * address only; no redirect is followed.
+ *
+ * A mirror that cannot be read is fetched anew, beside the old one, by the next repo_fetch(); until then
+ * repo_has_commit() says no and reads fail with ERR_UNAVAILABLE.
+ *
+ * Failures: ERR_INVALID (address, branch, credentials file, not a Git server, too large), ERR_REFUSED (401,
+ * 403, host key, certificate, redirect to another host, a link or submodule read as a file), ERR_UNAVAILABLE
+ * (network, 429, 5xx), ERR_NOT_FOUND (no such repository, branch, commit or path), ERR_TIMEOUT,
+ * ERR_CANCELLED, ERR_CONFLICT (another process fetches into the same mirror).
  */
 
 #include <stdbool.h>
@@ -32,16 +45,23 @@ struct commit {
     char id[COMMIT_HEX_SIZE];
     const char *subject; /* first line, untrusted, cleaned, at most 200 bytes */
     const char *author;  /* name, cleaned */
-    const char *tag;     /* a tag that points at it and was fetched; NULL: none */
+    /* the last by name of the tags that pointed at it when it was fetched as the tip; NULL: none. A tag that
+       is pushed later comes with the next fetch that still finds the commit at the tip. Cleaned. */
+    const char *tag;
     int64_t committed_us;
 };
 
 /* The tip of the configured branch: 40 hex digits. */
 int repo_tip(const struct stack_config *stack, char ret[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;
 
-int repo_open(const char *path, const struct stack_config *stack, struct repo **ret, struct error *err) MUST_CHECK;
+/* `path` is absolute; `stack` must outlive it. */
+int repo_open(const char *path, const struct stack_config *stack, struct repo **ret,
+              struct error *err) MUST_CHECK;
 void repo_close(struct repo *repo);
-/* After it the mirror has the branch's tip, also when the branch moved backwards. */
+/*
+ * After it the mirror has the branch's tip, also when the branch moved backwards. Brings at most 512 MiB and
+ * 500000 objects.
+ */
 int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;
 
 bool repo_has_commit(struct repo *repo, const char *commit);
@@ -52,10 +72,11 @@ int repo_commit(struct repo *repo, struct arena *arena, const char *commit, stru
 int repo_read(struct repo *repo, struct arena *arena, const char *commit, const char *path, size_t max,
               const char **ret, size_t *ret_len, struct error *err) MUST_CHECK;
 /* Is `old` an ancestor of `commit`, or the same? An `old` that the mirror does not have: false. */
-int repo_is_ancestor(struct repo *repo, const char *old, const char *commit, bool *ret, struct error *err) MUST_CHECK;
+int repo_is_ancestor(struct repo *repo, const char *old, const char *commit, bool *ret,
+                     struct error *err) MUST_CHECK;
 /* Does anything below one of the paths ("." is all) differ between the trees of the two commits? */
 int repo_changed(struct repo *repo, const char *old, const char *commit, const char *const *paths, bool *ret,
                  struct error *err) MUST_CHECK;
 /* The newest commit of `commit`'s first-parent history that changed something below the paths. */
-int repo_last_change(struct repo *repo, const char *commit, const char *const *paths, char ret[COMMIT_HEX_SIZE],
-                     struct error *err) MUST_CHECK;
+int repo_last_change(struct repo *repo, const char *commit, const char *const *paths,
+                     char ret[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;

@@ -58,20 +58,39 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *pay
     return 0;
 }
 
-static int on_progress(const git_indexer_progress *progress, void *payload)
+static int check_time(struct remote *remote)
 {
-    struct remote *remote = payload;
     if (proc_stop_requested())
         error_set(&remote->error, ERR_CANCELLED, 0, "asked to stop");
     else if (mono_us() >= remote->deadline_us)
         error_set(&remote->error, ERR_TIMEOUT, 0, "the fetch did not end within its deadline");
-    else if (progress->received_bytes > REPO_MAX_BYTES || progress->total_objects > REPO_MAX_OBJECTS)
-        error_set(&remote->error, ERR_INVALID, 0,
-                  "the repository is too large: one fetch may bring %lld MiB and %d objects",
-                  REPO_MAX_BYTES >> 20, REPO_MAX_OBJECTS);
     else
         return 0;
     return GIT_EUSER;
+}
+
+/* What the server has to say while it packs; with file:// that is this process, and nothing else ends it. */
+static int on_message(const char *text, int len, void *payload)
+{
+    (void)text;
+    (void)len;
+    return check_time(payload);
+}
+
+int remote_too_large(struct remote *remote)
+{
+    error_set(&remote->error, ERR_INVALID, 0,
+              "the repository is too large: one fetch may bring %lld MiB and %d objects",
+              REPO_MAX_BYTES >> 20, REPO_MAX_OBJECTS);
+    return GIT_EUSER;
+}
+
+static int on_progress(const git_indexer_progress *progress, void *payload)
+{
+    struct remote *remote = payload;
+    if (progress->received_bytes > REPO_MAX_BYTES || progress->total_objects > REPO_MAX_OBJECTS)
+        return remote_too_large(remote);
+    return check_time(remote);
 }
 
 /* ---- ssh ---- */
@@ -186,6 +205,7 @@ static int remote_connect(struct remote *remote, git_repository *repository, str
     remote->fetch.callbacks.credentials = on_credentials;
     remote->fetch.callbacks.certificate_check = on_certificate;
     remote->fetch.callbacks.transfer_progress = on_progress;
+    remote->fetch.callbacks.sideband_progress = on_message;
     remote->fetch.callbacks.payload = remote;
     remote->fetch.prune = GIT_FETCH_NO_PRUNE;
     remote->fetch.update_fetchhead = 0;

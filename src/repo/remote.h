@@ -61,6 +61,9 @@ int remote_heads(struct remote *remote, const git_remote_head ***ret, size_t *re
 /* One reference of the list; ERR_NOT_FOUND names the branch. */
 int remote_find_branch(struct remote *remote, git_oid *ret, struct error *err) MUST_CHECK;
 
+/* For callbacks: sets remote->error and returns what stops libgit2. */
+int remote_too_large(struct remote *remote);
+
 /* For remote.c: libgit2's smart protocol over src/net. A git_transport_cb; the payload is the struct remote.
  */
 int remote_http_transport(git_transport **ret, git_remote *owner, void *payload);

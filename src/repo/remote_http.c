@@ -33,6 +33,7 @@ struct stream {
     bool sent;
     struct str body;
     int spool_fd;
+    size_t received;
 };
 
 static int fail(struct remote *remote)
@@ -55,6 +56,10 @@ static int open_spool(struct remote *remote, int *ret)
 static int write_spool(void *userdata, const char *data, size_t len)
 {
     struct stream *stream = userdata;
+    size_t max = stream->listing ? LISTING_MAX : (size_t)REPO_MAX_BYTES;
+    stream->received += len;
+    if (stream->received > max)
+        return remote_too_large(stream->channel->remote);
     while (len > 0) {
         ssize_t n = write(stream->spool_fd, data, len);
         if (n < 0 && errno == EINTR)
@@ -71,11 +76,7 @@ static int write_spool(void *userdata, const char *data, size_t len)
 static int send_request(struct stream *stream)
 {
     struct remote *remote = stream->channel->remote;
-    struct smart_http_call call = {
-        .max = stream->listing ? LISTING_MAX : (size_t)REPO_MAX_BYTES,
-        .on_data = write_spool,
-        .userdata = stream,
-    };
+    struct smart_http_call call = {.on_data = write_spool, .userdata = stream};
     if (!stream->listing) {
         call.body = str_text(&stream->body);
         call.len = stream->body.len;

@@ -2,6 +2,7 @@
 """Real Git remotes on loopback ports: lighttpd with git http-backend, sshd; and ways to disturb them."""
 
 import base64
+import ctypes
 import os
 import pathlib
 import pwd
@@ -13,6 +14,10 @@ import time
 
 BACKEND = "/usr/lib/git-core/git-http-backend"
 NEEDED = ("git", "lighttpd", "/usr/sbin/sshd", "ssh-keygen", "openssl", BACKEND)
+
+
+def end_with_parent():
+    ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM
 
 
 def missing():
@@ -112,7 +117,8 @@ class Servers:
 
     def spawn(self, port, *argv):
         log = open(self.root / f"{pathlib.Path(argv[0]).name}.log", "ab")
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=GIT_ENV)
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=GIT_ENV,
+                                   preexec_fn=end_with_parent)
         log.close()
         self.processes.append(process)
         wait_for_port(port, process)

@@ -213,7 +213,7 @@ class EachTransport(Case):
             with self.subTest(name):
                 for verb in (["tip"], ["fetch", self.dir / name]):
                     answer = self.bad("timeout", *keys, "timeout_ms=1000", *verb)
-                    self.assertLess(answer.seconds, 3)
+                    self.assertLess(answer.seconds, 10)
 
     def test_trickle(self):
         for name, port, keys in (("http", servers.http_port, None), ("ssh", servers.ssh_port, "ssh")):
@@ -223,7 +223,7 @@ class EachTransport(Case):
             with self.subTest(name):
                 for verb in (["tip"], ["fetch", self.dir / name]):
                     answer = self.bad("timeout", *keys, "timeout_ms=1000", *verb)
-                    self.assertLess(answer.seconds, 3)
+                    self.assertLess(answer.seconds, 10)
 
     def test_nobody_listens(self):
         port = remotes.free_port()
@@ -540,7 +540,7 @@ class Mirror(Case):
                 process.terminate()
                 _, err = process.communicate(timeout=10)
                 self.assertTrue(err.startswith("cancelled"), err)
-                self.assertLess(time.monotonic() - start, 4)
+                self.assertLess(time.monotonic() - start, 10)
 
 
 class Hostile(Case):

@@ -206,7 +206,8 @@ static int op_ensure(struct driver *d, const json_t *args, json_t **ret, struct 
     const char *networks[16] = {0};
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(args, "networks"), i, item) networks[i] = json_string_value(item);
+    json_array_foreach (json_object_get(args, "networks"), i, item)
+        networks[i] = json_string_value(item);
     relay_close(d->relay);
     d->relay = NULL;
     *ret = json_null();
@@ -268,7 +269,8 @@ static int op_http(struct driver *d, const json_t *args, json_t **ret, struct er
     const char *headers[17] = {0};
     size_t i, streamed = 0;
     json_t *item;
-    json_array_foreach(json_object_get(args, "headers"), i, item) headers[i] = json_string_value(item);
+    json_array_foreach (json_object_get(args, "headers"), i, item)
+        headers[i] = json_string_value(item);
     const char *body = text(args, "body");
     struct http_request request = {.method = text(args, "method"),
                                    .url = text(args, "url"),

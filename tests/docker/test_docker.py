@@ -247,6 +247,25 @@ class Registries(Case):
         self.use({"auths": {f"https://{self.auth}/v2/": self.config["auths"][self.auth]}})
         self.d.distribution(image=image)
 
+    def test_service_with_password(self):
+        """The credentials that go with a service are what its nodes pull with."""
+        image = self.auth + "/web:1"
+        body = {"Name": "dt_a", "TaskTemplate": {"ContainerSpec": {"Image": image, "StopGracePeriod": 1}}}
+        for config, state in ({}, "rejected"), (self.config, "running"):
+            lab.engine("DELETE", "/images/" + image + "?force=1")
+            self.use(config)
+            identifier = self.d.create(kind="service", image=image, body=body)["id"]
+            wait(lambda: any(t["Status"]["State"] == state for t in lab.tasks("dt_a")), 60, "a task to be " + state)
+            if state == "rejected":
+                self.d.remove(kind="service", id=identifier)
+        # an update by somebody who knows no password keeps the one that is stored
+        self.use({})
+        found = self.d.get(kind="service", id=identifier)
+        found["Spec"]["TaskTemplate"]["ForceUpdate"] = 1
+        self.d.update(kind="service", id=identifier, version=found["Version"]["Index"], body=found["Spec"], image=image)
+        wait(lambda: sum(t["Status"]["State"] == "running" == t["DesiredState"] for t in lab.tasks("dt_a")) == 1
+             and len(lab.tasks("dt_a")) == 2, 60, "the second task")
+
     def test_broken_auth_file(self):
         for config, words in ("{", "config.json:1"), ([], "not a JSON object"), ({"auths": []}, "auths"):
             self.use(config)

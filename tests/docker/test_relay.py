@@ -76,7 +76,7 @@ class Case(unittest.TestCase):
         return d
 
     def shell(self, name, script, network="dt_net", **more):
-        container = {"Image": lab.env["REGISTRY"] + "/tools:1", "Command": ["sh", "-c", script], "Init": True}
+        container = {"Image": lab.env["REGISTRY"] + "/tools:1", "Command": ["sh", "-c", script], "StopGracePeriod": 1}
         task = {"ContainerSpec": container, "Networks": [{"Target": network}]}
         body = {"Name": name, "TaskTemplate": task, "EndpointSpec": {"Mode": "dnsrr"}} | more
         self.d.create(kind="service", body=body)
@@ -84,7 +84,7 @@ class Case(unittest.TestCase):
 
     def web(self, name="dt_web", **more):
         env = [f"{k}={v}" for k, v in more.pop("env", {}).items()]
-        container = {"Image": lab.env["REGISTRY"] + "/web:1", "Env": env}
+        container = {"Image": lab.env["REGISTRY"] + "/web:1", "Env": env, "StopGracePeriod": 1}
         task = {"ContainerSpec": container, "Networks": [{"Target": "dt_net"}]}
         body = {"Name": name, "TaskTemplate": task, "EndpointSpec": {"Mode": "dnsrr"}} | more
         self.d.create(kind="service", body=body)

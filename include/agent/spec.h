@@ -32,14 +32,16 @@ const char *spec_label(const json_t *spec, const char *label);
 
 /*
  * A copy in the form that can be compared: the engine's defaults filled in or taken out, network IDs
- * turned into names (`networks` is the engine's list), object IDs, empty values and our labels dropped,
+ * turned into names (`networks` is the engine's list, or an object of names by ID), object IDs, empty
+ * values and our labels dropped, arrays that are sets (variables, ports, secrets, configs) sorted,
  * ForceUpdate and Placement.Platforms (which restart nothing by themselves) left out.
  */
 json_t *spec_normalise(const json_t *spec, const json_t *networks);
 bool spec_same(const json_t *desired, const json_t *live, const json_t *networks);
-/* Would Swarm replace the tasks when the one becomes the other? */
+/* Would Swarm replace the tasks when the one becomes the other? With changed constraints it may, or not. */
 bool spec_restarts_tasks(const json_t *desired, const json_t *live, const json_t *networks);
-/* Paths of what differs, for humans: "image", "env DEBUG", "replicas 2 → 3". Values of variables are not shown. NULL-terminated. */
+/* What differs, for humans: "image", "env DEBUG", "replicas 2 → 3", "label a"; values of variables and labels are not
+   shown. Empty exactly when spec_same(). NULL-terminated. */
 const char **spec_differences(struct arena *arena, const json_t *desired, const json_t *live, const json_t *networks);
 
 /* Canonical text (sorted keys, compact); caller frees with free(). */

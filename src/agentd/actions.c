@@ -289,8 +289,7 @@ int action_pause(struct call *call, struct error *err)
         reason = str_clean(&arena, reason, strlen(reason), true, 500);
     if (journal_pause(call->manager->journal, w->name, true, reason, until_us, err) < 0)
         return -1;
-    w->paused = true;
-    w->paused_until_us = until_us;
+    runs_set_paused(w, true, until_us);
     if (w->run)
         say(call, "%s is paused; #%" PRId64 " goes on to its end", w->name, w->running);
     return 0;
@@ -303,8 +302,7 @@ int action_resume(struct call *call, struct error *err)
     if (journal_pause(journal, w->name, false, NULL, 0, err) < 0 ||
         journal_set_hold_absolute(journal, w->name, false, err) < 0)
         return -1;
-    w->paused = false;
-    w->paused_until_us = 0;
+    runs_set_paused(w, false, 0);
     runs_refresh(w);
     runs_dispatch(call->manager);
     schedule_look_closely(w);

@@ -97,6 +97,7 @@ static void watch_free(struct watch *w)
     control_watch_gone(w);
     sd_event_source_disable_unref(w->poll_timer);
     sd_event_source_disable_unref(w->restart_timer);
+    sd_event_source_disable_unref(w->pause_timer);
     free(w->name);
     free(w->poll_error);
     free(w->alarm);
@@ -151,8 +152,7 @@ void watch_load(struct watch *w)
         return;
     }
     w->failing = state.poll_error != NULL;
-    w->paused = state.paused;
-    w->paused_until_us = state.paused_until_us;
+    runs_set_paused(w, state.paused, state.paused_until_us);
     set_text(&w->alarm, state.alarm);
     runs_refresh(w);
 }

@@ -50,6 +50,7 @@ struct watch {
     /* runs.c */
     struct worker *run;
     sd_event_source *restart_timer; /* armed: the next start waits for it */
+    sd_event_source *pause_timer;   /* end of a pause with an end */
     int64_t runnable;     /* deployment to run next; 0: none. A copy of what the journal said last */
     bool runnable_is_new; /* it is `requested`: not while paused */
     int64_t running;      /* deployment of `run` */
@@ -142,6 +143,8 @@ void schedule_stop(struct watch *watch);
 void runs_refresh(struct watch *watch);      /* asks the journal what is to be run */
 void runs_dispatch(struct manager *manager); /* starts what may start */
 bool runs_paused(struct watch *watch);
+void runs_set_paused(struct watch *watch, bool paused,
+                     int64_t until_us); /* as the journal says; until_us 0: no end */
 int64_t runs_restart_delay(unsigned deaths);
 
 /* ---- reload.c, status.c ---- */

@@ -25,6 +25,28 @@ static const unsigned max_deaths_unplanned = 4;
 
 /* ---- pausing ---- */
 
+static int on_pause_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct watch *w = userdata;
+    (void)source;
+    (void)usec;
+    if (runs_paused(w)) /* the clock was set back, or the journal cannot be written */
+        runs_set_paused(w, true, w->paused_until_us);
+    runs_dispatch(w->manager);
+    return 0;
+}
+
+void runs_set_paused(struct watch *w, bool paused, int64_t until_us)
+{
+    int64_t left = until_us - wall_us();
+    w->paused = paused;
+    w->paused_until_us = paused ? until_us : 0;
+    if (paused && until_us)
+        timer_set(w->manager->event, &w->pause_timer, left < US_PER_S ? US_PER_S : left, on_pause_timer, w);
+    else
+        timer_stop(w->pause_timer);
+}
+
 bool runs_paused(struct watch *w)
 {
     struct manager *manager = w->manager;
@@ -38,8 +60,7 @@ bool runs_paused(struct watch *w)
         return true;
     }
     log_info("%s: the pause is over", w->name);
-    w->paused = false;
-    w->paused_until_us = 0;
+    runs_set_paused(w, false, 0);
     return false;
 }
 

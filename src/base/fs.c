@@ -146,11 +146,23 @@ int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mod
     return r;
 }
 
+/* A lock that root makes, running a job by hand, must not keep the service out. */
+static void give_to_folder_owner(int fd, const char *path)
+{
+    struct stat folder;
+    cleanup_free char *copy = strdup(path);
+    if (geteuid() != 0 || !copy || stat(dirname(copy), &folder) < 0 || folder.st_uid == 0)
+        return;
+    if (fchown(fd, folder.st_uid, folder.st_gid) < 0)
+        return; /* the lock holds nevertheless */
+}
+
 int fs_lock(const char *path, int *ret_fd, struct error *err)
 {
     cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return error_errno(err, "opening the lock %s", path);
+    give_to_folder_owner(fd, path);
     char text[32] = "";
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/secret.h"
@@ -79,6 +81,16 @@ static void to_journal(struct arena *arena, enum log_level level, const char *me
     sd_journal_sendv(iov, (int)n);
 }
 
+/* systemd sets JOURNAL_STREAM to device:inode of the stderr it gave; a child's may have been turned elsewhere since. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+           st.st_dev == device && st.st_ino == inode;
+}
+
 static const char *level_name(enum log_level level)
 {
     for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
@@ -98,8 +110,7 @@ void log_line(enum log_level level, const char *message_id, const char *format, 
     va_end(ap);
     text = secret_redact(&arena, text);
     text = str_clean(&arena, text, strlen(text), false, 8192);
-    /* set by systemd for services whose stderr is the journal */
-    if (getenv("JOURNAL_STREAM"))
+    if (stderr_is_journal())
         to_journal(&arena, level, message_id, text);
     else if (context_deployment[0])
         fprintf(stderr, "%s: [%s #%s] %s\n", level_name(level), context_stack, context_deployment, text);

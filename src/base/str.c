@@ -265,8 +265,8 @@ char **words_split(struct arena *arena, const char *text, size_t *ret_count)
     char **words = NULL;
     size_t n = 0;
     for (const char *p = text;;) {
-        p += strspn(p, " \t");
-        size_t len = strcspn(p, " \t");
+        p += strspn(p, " \t\r\n");
+        size_t len = strcspn(p, " \t\r\n");
         words = arena_grow(arena, words, n, sizeof *words);
         if (len == 0)
             break;

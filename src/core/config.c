@@ -290,6 +290,15 @@ static void complete(struct parser *p, struct section *s)
     }
 }
 
+/* Where the section sets the key; its header when it does not. */
+static unsigned line_of(const struct section *s, const char *key)
+{
+    for (size_t i = 0; i < n_config_keys; i++)
+        if (s->set[i] && str_eq(config_keys[i].section, s->type->name) && str_eq(config_keys[i].key, key))
+            return s->set[i];
+    return s->line;
+}
+
 static void check_stack(struct parser *p, const struct section *s)
 {
     struct stack_config *stack = &p->config->stacks[s->stack];
@@ -299,15 +308,15 @@ static void check_stack(struct parser *p, const struct section *s)
         return; /* that is said already */
     bool ssh = str_starts(stack->repository, "ssh:"), http = str_starts(stack->repository, "http");
     if (config_url_is_insecure(stack->repository) && !stack->insecure)
-        fault(p, s->line,
+        fault(p, line_of(s, "repository"),
               "%s repository: plain http lets anybody on the way change what is deployed; use https, or "
               "write insecure = yes",
               section_text(p, s));
     if (stack->token_file && !http)
-        fault(p, s->line, "%s token_file: only for https; %s", section_text(p, s),
+        fault(p, line_of(s, "token_file"), "%s token_file: only for https; %s", section_text(p, s),
               ssh ? "ssh takes ssh_key" : "file:// takes no credentials");
     if (stack->ssh_key && !ssh)
-        fault(p, s->line, "%s ssh_key: only for ssh; %s", section_text(p, s),
+        fault(p, line_of(s, "ssh_key"), "%s ssh_key: only for ssh; %s", section_text(p, s),
               http ? "https takes token_file" : "file:// takes no credentials");
 }
 

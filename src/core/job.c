@@ -35,8 +35,7 @@ static json_t *networks(const json_t *service_networks)
     const json_t *attachment;
     size_t i;
     /* no aliases: requests for the service must never reach its migration job */
-    json_array_foreach(service_networks, i, attachment)
-    {
+    json_array_foreach (service_networks, i, attachment) {
         json_t *copy = json_object();
         json_object_set(copy, "Target", json_object_get(attachment, "Target"));
         if (json_object_get(attachment, "DriverOpts"))

@@ -66,20 +66,17 @@ static void add_relay(struct plan_builder *b)
     cleanup_json json_t *services = relay_services(m), *names = json_object(), *list = json_array();
     const char *key;
     json_t *value;
-    json_object_foreach(services, key, value)
-    {
+    json_object_foreach (services, key, value) {
         const json_t *attachment, *spec = json_object_get(b->specs, key);
         size_t i;
-        json_array_foreach(json_path(spec, "TaskTemplate", "Networks", NULL), i, attachment)
-        {
+        json_array_foreach (json_path(spec, "TaskTemplate", "Networks", NULL), i, attachment) {
             const char *target = json_path_string(attachment, "Target", NULL);
             if (target && strcmp(target, "host") != 0 && strcmp(target, "bridge") != 0 &&
                 strcmp(target, "none") != 0)
                 json_object_set_new(names, target, json_true());
         }
     }
-    json_object_foreach(names, key, value)
-    {
+    json_object_foreach (names, key, value) {
         json_array_append_new(list, json_string(key));
     }
     if (json_array_size(list))

@@ -15,8 +15,7 @@ static bool has_named(const json_t *list, const char *name)
 {
     const json_t *item;
     size_t i;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         if (str_eq(json_path_string(item, "Spec", "Name", NULL), name))
             return true;
     }
@@ -32,8 +31,7 @@ static int check_references(const struct rollback_input *input, const char *serv
         const json_t *have =
             strcmp(r->kind, STEP_SECRET) == 0 ? input->observed->secrets : input->observed->configs;
         size_t i;
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
             const char *name = json_path_string(item, r->member, NULL);
             if (!has_named(have, name))
                 return error_set(
@@ -69,8 +67,7 @@ static void add_removals(struct plan_builder *b, const struct rollback_input *in
     cleanup_json json_t *removed = json_array();
     const json_t *live;
     size_t i;
-    json_array_foreach(input->observed->services, i, live)
-    {
+    json_array_foreach (input->observed->services, i, live) {
         const json_t *spec = json_object_get(live, "Spec");
         const char *name = json_path_string(spec, "Name", NULL);
         if (name && !json_object_get(kept, name) && spec_label(spec, LABEL_DEPLOYMENT))

@@ -51,8 +51,7 @@ static void set_names(const struct plan_builder *b, json_t *container)
     for (const struct reference_kind *r = plan_references; r->list; r++) {
         json_t *item;
         size_t i;
-        json_array_foreach(json_object_get(container, r->list), i, item)
-        {
+        json_array_foreach (json_object_get(container, r->list), i, item) {
             const char *name = json_path_string(item, r->member, NULL);
             const char *key = name ? arena_printf(b->arena, "%s %s", r->kind, name) : "";
             json_t *now = json_object_get(b->renamed, key);
@@ -79,8 +78,7 @@ static void drop_unsupported(struct plan_builder *b, const char *key, json_t *co
     size_t i;
     if (is_older(version, 44) && json_object_del(healthcheck, "StartInterval") == 0)
         builder_warn(b, "service %s: healthcheck.start_interval needs engine 25 and is left out", key);
-    json_array_foreach(json_object_get(container, "Mounts"), i, mount)
-    {
+    json_array_foreach (json_object_get(container, "Mounts"), i, mount) {
         json_t *volume = json_object_get(mount, "VolumeOptions");
         if (is_older(version, 45) && json_object_del(volume, "Subpath") == 0)
             builder_warn(b,
@@ -166,8 +164,7 @@ json_t *plan_removals(struct plan_builder *b)
     size_t i;
     for (i = 0; i < stack->n_services; i++)
         json_object_set_new(wanted, stack->services[i].name, json_true());
-    json_array_foreach(b->observed->services, i, live)
-    {
+    json_array_foreach (b->observed->services, i, live) {
         const json_t *spec = json_object_get(live, "Spec");
         const char *name = json_path_string(spec, "Name", NULL);
         if (!name || json_object_get(wanted, name))

@@ -54,8 +54,7 @@ static void changes(struct str *out, const json_t *items)
     cleanup_str struct str text = {0};
     size_t i;
     const json_t *item;
-    json_array_foreach(items, i, item)
-    {
+    json_array_foreach (items, i, item) {
         str_printf(&text, "%s%s", i ? ", " : "", json_string_value(item));
     }
     if (text.len)
@@ -66,8 +65,7 @@ static void services(struct str *out, const json_t *plan)
 {
     size_t i, unchanged = 0;
     const json_t *service;
-    json_array_foreach(json_object_get(plan, "services"), i, service)
-    {
+    json_array_foreach (json_object_get(plan, "services"), i, service) {
         const char *action = json_path_string(service, "action", NULL);
         if (str_eq(action, "none")) {
             unchanged++;
@@ -90,13 +88,11 @@ char *plan_text(struct arena *arena, const json_t *plan)
     const char *commit = json_path_string(plan, "commit", NULL);
     str_printf(&out, "Stack %s at %.7s: %s\n", json_path_string(plan, "stack", NULL), commit ? commit : "",
                json_is_true(json_object_get(plan, "empty")) ? "nothing to do" : "would change");
-    json_array_foreach(json_object_get(plan, "objects"), i, item)
-    {
+    json_array_foreach (json_object_get(plan, "objects"), i, item) {
         str_printf(&out, "  %s %s: %s\n", json_path_string(item, "kind", NULL),
                    json_path_string(item, "name", NULL), json_path_string(item, "action", NULL));
     }
-    json_array_foreach(json_object_get(plan, "migrations"), i, item)
-    {
+    json_array_foreach (json_object_get(plan, "migrations"), i, item) {
         const char *skipped = json_path_string(item, "skipped", NULL);
         const char *text = arena_printf(arena, "migration %s: %s%s%s", json_path_string(item, "step", NULL),
                                         json_path_string(item, "command", NULL), skipped ? ", skipped: " : "",
@@ -104,8 +100,7 @@ char *plan_text(struct arena *arena, const json_t *plan)
         flowed(&out, "  ", text, "      ");
     }
     services(&out, plan);
-    json_array_foreach(json_object_get(plan, "warnings"), i, item)
-    {
+    json_array_foreach (json_object_get(plan, "warnings"), i, item) {
         const char *text = json_string_value(item);
         flowed(&out, "warning: ", str_clean(arena, text, strlen(text), true, 0), "         ");
     }

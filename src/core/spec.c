@@ -73,8 +73,7 @@ json_t *spec_redacted(const json_t *spec)
     json_t *container = json_object_get(json_object_get(copy, "TaskTemplate"), "ContainerSpec");
     json_t *env = json_object_get(container, "Env"), *item;
     size_t i;
-    json_array_foreach(env, i, item)
-    {
+    json_array_foreach (env, i, item) {
         const char *text = json_string_value(item);
         const char *equals = text ? strchr(text, '=') : NULL;
         if (!equals)

@@ -11,8 +11,7 @@ static bool contains(const json_t *ids, const char *id)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(ids, i, item)
-    {
+    json_array_foreach (ids, i, item) {
         if (str_eq(json_string_value(item), id))
             return true;
     }
@@ -24,8 +23,7 @@ json_t *task_ids(const json_t *tasks)
     json_t *ids = json_array();
     size_t i;
     const json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         if (json_path_string(task, "ID", NULL))
             json_array_append(ids, json_object_get(task, "ID"));
     }
@@ -173,8 +171,7 @@ static unsigned desired_count(const json_t *service, const json_t *tasks)
     unsigned n = 0;
     size_t i;
     const json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         const char *desired = json_path_string(task, "DesiredState", NULL);
         const char *state = json_path_string(task, "Status", "State", NULL);
         if (!earlier_iteration(service, task))
@@ -191,8 +188,7 @@ void tasks_judge(struct arena *arena, const json_t *service, const json_t *tasks
     const char *newest = "";
     size_t i;
     const json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         if (!earlier_iteration(service, task))
             judge_one(arena, service, task, !contains(excused, json_path_string(task, "ID", NULL)), &j,
                       &newest);
@@ -227,8 +223,7 @@ const char *task_address(struct arena *arena, const json_t *task, const char *ne
 {
     size_t i;
     const json_t *attachment;
-    json_array_foreach(json_object_get(task, "NetworksAttachments"), i, attachment)
-    {
+    json_array_foreach (json_object_get(task, "NetworksAttachments"), i, attachment) {
         const char *id = json_path_string(attachment, "Network", "ID", NULL);
         const char *address = json_string_value(json_array_get(json_object_get(attachment, "Addresses"), 0));
         if (str_eq(id, network_id) && address)

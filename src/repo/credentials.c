@@ -11,7 +11,7 @@
 #include "repo/sshwire.h"
 
 #define TOKEN_MAX        4096
-#define KEY_MAX          (16 * 1024)
+#define KEY_MAX          ((size_t)16 << 10)
 #define DEFAULT_USERNAME "x-access-token"
 
 int credentials_http(struct arena *arena, const struct stack_config *stack, const struct repo_url *url,

@@ -3,7 +3,7 @@
 
 /*
  * What we show to a repository's server. Both read files at each use, so that a replaced token or key
- * counts at once, and refuse files that others can read (fs_read_private()). What was read is registered
+ * counts at once, and refuse files that others can read (fs_read_private()). A token is registered
  * with secret_register().
  */
 

@@ -90,7 +90,7 @@ static char **normal_paths(struct arena *arena, const char *const *paths)
 static int differs(const git_commit *a, const git_commit *b, char *const *paths)
 {
     for (; *paths; paths++) {
-        struct spot x, y;
+        struct spot x = {0}, y = {0};
         int r = find_spot(a, *paths, &x);
         if (r == 0)
             r = find_spot(b, *paths, &y);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "repo/internal.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,7 +11,7 @@
 #define PATH_MAX_LEN 1024
 #define PART_MAX     255
 #define ABBREV_MIN   7
-#define TREE_MAX     (16 * 1024 * 1024)
+#define TREE_MAX     ((size_t)16 << 20)
 #define YEAR_9999_S  INT64_C(253402300799)
 
 /* ---- commits ---- */
@@ -139,7 +138,7 @@ static int check_path(const char *path, struct error *err)
 static int check_size(struct repo *repo, const git_oid *id, size_t max, const char *path, struct error *err)
 {
     cleanup_git(git_odb) git_odb *odb = NULL;
-    size_t size;
+    size_t size = 0;
     git_object_t type;
     int r = git_repository_odb(&odb, repo->git);
     if (r == 0)

@@ -29,7 +29,7 @@ struct watchdog {
 
 static bool is_tcp(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     int type;
     socklen_t type_len = sizeof type;

@@ -30,6 +30,30 @@ const char *object_name(const struct converter *c, const struct object *object, 
     return object->name ? object->name : scoped(c, key);
 }
 
+/* ---- two keys with one name ---- */
+
+struct identity {
+    const char *key, *name;
+    bool external;
+    const json_t *body;
+    const struct node *at;
+};
+
+/* Fine if both say the same of the object; else it would be chance, in the oracle, which one counts. */
+static bool same_object(struct converter *c, enum object_kind kind, struct identity a, struct identity b)
+{
+    const char *word = object_kind_name(kind);
+    const struct path section = {.key = arena_printf(c->arena, "%ss", word)};
+    if (!str_eq(a.name, b.name))
+        return false;
+    if (a.external != b.external || (a.body && !json_equal(a.body, b.body)))
+        report_node(c->report, b.at, PATH_KEY(&section, b.key),
+                    "the %ss %s and %s have one name, %s, but are not the same", word, a.key, b.key, a.name);
+    return true;
+}
+
+#define IDENTITY(x) ((struct identity){(x).key, (x).name, (x).external, (x).body, (x).at})
+
 /* ---- networks: those that some service uses ---- */
 
 static json_t *ipam_json(const struct object *o)
@@ -69,7 +93,9 @@ static json_t *network_json(const struct converter *c, const struct object *o, c
 
 static int by_network_name(const void *x, const void *y)
 {
-    return strcmp(((const struct stack_network *)x)->name, ((const struct stack_network *)y)->name);
+    const struct stack_network *a = x, *b = y;
+    int c = strcmp(a->name, b->name);
+    return c ? c : strcmp(a->key, b->key);
 }
 
 static void add_network(struct converter *c, struct stack *ret, const struct object *o)
@@ -79,6 +105,19 @@ static void add_network(struct converter *c, struct stack *ret, const struct obj
     if (!o->external)
         network.body = network_json(c, o, network.name);
     ret->networks[ret->n_networks++] = network;
+}
+
+static void drop_same_networks(struct converter *c, struct stack *ret)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < ret->n_networks; i++) {
+        if (kept &&
+            same_object(c, OBJECT_NETWORK, IDENTITY(ret->networks[kept - 1]), IDENTITY(ret->networks[i])))
+            json_decref(ret->networks[i].body);
+        else
+            ret->networks[kept++] = ret->networks[i];
+    }
+    ret->n_networks = kept;
 }
 
 void convert_networks(struct converter *c, struct stack *ret)
@@ -92,6 +131,7 @@ void convert_networks(struct converter *c, struct stack *ret)
     if (c->default_needed)
         add_network(c, ret, &undeclared);
     qsort(ret->networks, ret->n_networks, sizeof *ret->networks, by_network_name);
+    drop_same_networks(c, ret);
 }
 
 /* ---- configs and secrets: all that are declared ---- */
@@ -142,7 +182,21 @@ static json_t *blob_json(struct converter *c, const struct object *o, const stru
 
 static int by_blob_name(const void *x, const void *y)
 {
-    return strcmp(((const struct stack_blob *)x)->name, ((const struct stack_blob *)y)->name);
+    const struct stack_blob *a = x, *b = y;
+    int c = strcmp(a->name, b->name);
+    return c ? c : strcmp(a->key, b->key);
+}
+
+static size_t drop_same_blobs(struct converter *c, enum object_kind kind, struct stack_blob *blobs, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept && same_object(c, kind, IDENTITY(blobs[kept - 1]), IDENTITY(blobs[i])))
+            json_decref(blobs[i].body);
+        else
+            blobs[kept++] = blobs[i];
+    }
+    return kept;
 }
 
 struct stack_blob *convert_blobs(struct converter *c, enum object_kind kind, size_t *ret_count)
@@ -160,8 +214,8 @@ struct stack_blob *convert_blobs(struct converter *c, enum object_kind kind, siz
             blob.body = blob_json(c, o, &blob);
         blobs[i] = blob;
     }
-    *ret_count = all->n;
     if (all->n)
         qsort(blobs, all->n, sizeof *blobs, by_blob_name);
+    *ret_count = drop_same_blobs(c, kind, blobs, all->n);
     return blobs;
 }

@@ -2,8 +2,10 @@
 #include "agent/node.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
 
 const struct node *node_get(const struct node *map, const char *key)
 {
@@ -41,11 +43,12 @@ const char *node_type_name(enum node_type type)
 
 int node_error(struct error *err, const struct node *at, const char *path, const char *format, ...)
 {
-    char text[2048];
+    cleanup_arena struct arena arena = {0};
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    const char *text = arena_vprintf(&arena, format, ap);
     va_end(ap);
+    text = str_clean(&arena, text, strlen(text), true, 2048);
     return error_set(err, ERR_INVALID, 0, "%s:%u:%u: %s%s%s", at->file, at->line, at->column,
                      path ? path : "", path ? ": " : "", text);
 }

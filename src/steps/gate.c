@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/fault.h"
 #include "agent/spec.h"
 #include "agent/tasks.h"
 #include "base/cleanup.h"
@@ -285,6 +286,7 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     struct tasks_judgement t = {0};
     int64_t asked_us = mono_us();
     *ret_well = false;
+    fault_point("gate.look");
     if (docker_service(gate->ctx->docker, gate->id, &service, err) < 0 ||
         docker_tasks(gate->ctx->docker, gate->id, true, &tasks, err) < 0) {
         if (engine_trouble(err)) {

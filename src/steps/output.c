@@ -35,6 +35,19 @@ static int flush(struct collector *c)
     return r;
 }
 
+/*
+ * Of all that a failing command prints one line goes into the reason. Tracebacks end in the exception, but stdout that was
+ * held back may come after it ("  Applying tracker.0003…"), so a line that names an error outlives one that does not.
+ */
+static bool says_error(const char *line)
+{
+    static const char *const marks[] = {"Error", "ERROR", "FATAL", "error:", "Exception"};
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+        if (*line != ' ' && strstr(line, marks[i]))
+            return true;
+    return false;
+}
+
 static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const char *line, size_t len)
 {
     struct collector *c = userdata;
@@ -48,8 +61,8 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
     const char *text = secret_redact(&arena, str_clean(&arena, line, len, true, 16384));
     str_append(&c->piece, text);
     str_append_char(&c->piece, '\n');
-    if (c->last_line && *text)
-        snprintf(c->last_line, c->size, "%s", text);
+    if (c->last_line && *text && (says_error(text) || !says_error(c->last_line)))
+        snprintf(c->last_line, c->size, "%s", text + strspn(text, " "));
     return c->piece.len >= piece_size ? flush(c) : 0;
 }
 

@@ -10,7 +10,7 @@ struct output_position {
     int64_t last_ns;
 };
 
-/* Appends what is new. last_line (may be NULL): receives the last non-empty line, for the reason. */
+/* Appends what is new. last_line (may be NULL): receives the last line that names an error, else the last one that is not empty. */
 int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id, struct output_position *position,
                   char *last_line, size_t size, struct error *err) MUST_CHECK;
 /*

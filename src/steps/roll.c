@@ -66,36 +66,16 @@ static int find_before(struct step_ctx *ctx, const struct step *step, json_t **r
     return 0;
 }
 
-/* After a crash: is what runs with our label what we sent, or did somebody put a change on top of it meanwhile? */
-static int check_unchanged(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
-                           const json_t *spec, struct error *err)
+/*
+ * Swarm's verdict on an update of ours that no record knows of: it took the update back while the worker was dead. A
+ * verdict that stood there before the intent was noted is about an older update. NULL: none.
+ */
+static const char *unseen_trouble(struct step_ctx *ctx, const json_t *progress, const json_t *live)
 {
-    cleanup_json json_t *networks = NULL;
-    for (int64_t since = 0; docker_networks(ctx->docker, NULL, &networks, err) < 0;)
-        if (send_wait(ctx, &since, err) < 0)
-            return -1;
-    if (spec_same(json_object_get(params, "spec"), spec, networks))
-        return 0;
-    json_object_set_new(progress, "foreign", json_true());
-    if (save_progress(ctx, step, progress, err) < 0)
-        return -1;
-    return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", step->name);
-}
-
-/* From now on another spec is somebody else's. */
-static int note_sent(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, json_t *progress,
-                     struct error *err)
-{
-    cleanup_json json_t *live = NULL;
-    char hash[SHA256_HEX_SIZE];
-    if (send_read_service(ctx, json_path_string(progress, "id", NULL), &live, err) < 0)
-        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
-    const json_t *spec = json_object_get(live, "Spec");
-    if (resumed && check_unchanged(ctx, step, params, progress, spec, err) < 0)
-        return -1;
-    spec_hash(spec, hash);
-    json_object_set_new(progress, "sent", json_string(hash));
-    return save_progress(ctx, step, progress, err);
+    const json_t *now = json_object_get(live, "UpdateStatus"), *then = json_object_get(progress, "status");
+    if (!now || json_equal(now, then))
+        return NULL;
+    return update_trouble(ctx->arena, live);
 }
 
 /* Is what runs what this deployment sent? */
@@ -108,16 +88,37 @@ static bool is_ours(struct step_ctx *ctx, const json_t *progress, const json_t *
            !json_object_get(progress, "foreign");
 }
 
-/*
- * Swarm's verdict on an update of ours that no record knows of: it took the update back while the worker was dead. A
- * verdict that stood there before the intent was noted is about an older update. NULL: none.
- */
-static const char *unseen_trouble(struct step_ctx *ctx, const json_t *progress, const json_t *live)
+static int note_foreign(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *verb, struct error *err)
 {
-    const json_t *now = json_object_get(live, "UpdateStatus"), *then = json_object_get(progress, "status");
-    if (!now || json_equal(now, then))
-        return NULL;
-    return update_trouble(ctx->arena, live);
+    json_object_set_new(progress, "foreign", json_true());
+    if (save_progress(ctx, step, progress, err) < 0)
+        return -1;
+    return error_set(err, ERR_CONFLICT, 0, "%s: the service was %s by someone else during the rollout", step->name, verb);
+}
+
+/*
+ * Our update has taken effect; from now on another spec is somebody else's. Has somebody been faster? Then the spec
+ * before the present one (the engine keeps it) is already ours.
+ */
+static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *progress, struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    char hash[SHA256_HEX_SIZE];
+    if (send_read_service(ctx, json_path_string(progress, "id", NULL), &live, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND)
+            return note_foreign(ctx, step, progress, "removed", err);
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
+    }
+    const json_t *spec = json_object_get(live, "Spec"), *previous = json_object_get(live, "PreviousSpec");
+    const char *trouble = unseen_trouble(ctx, progress, live);
+    bool ours = str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx));
+    if (!ours && trouble)
+        return error_set(err, ERR_FAILED, 0, "%s: %s", step->name, trouble);
+    if (!ours || str_eq(spec_label(previous, LABEL_DEPLOYMENT), send_label(ctx)))
+        return note_foreign(ctx, step, progress, "changed", err);
+    spec_hash(spec, hash);
+    json_object_set_new(progress, "sent", json_string(hash));
+    return save_progress(ctx, step, progress, err);
 }
 
 static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *spec, const json_t *progress, struct error *err)
@@ -136,8 +137,7 @@ static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t
 }
 
 /* Sends the spec, once: when it is there already, nothing is sent. */
-static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, json_t *progress,
-                struct error *err)
+static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
 {
     const json_t *spec = json_object_get(params, "spec");
     const char *id = NULL;
@@ -158,7 +158,7 @@ static int send(struct step_ctx *ctx, const struct step *step, const json_t *par
         return -1;
     }
     fault_point("roll.sent");
-    return note_sent(ctx, step, params, resumed, progress, err);
+    return note_sent(ctx, step, progress, err);
 }
 
 static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, bool resumed, struct gate **ret,
@@ -191,7 +191,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)ret_allowed;
     if (!progress && note_intent(ctx, step, params, &progress, err) < 0)
         return -1;
-    if (send(ctx, step, params, resumed, progress, err) < 0 || open_gate(ctx, params, progress, resumed, &gate, err) < 0)
+    if (send(ctx, step, params, progress, err) < 0 || open_gate(ctx, params, progress, resumed, &gate, err) < 0)
         return -1;
     if (gate_wait(gate, err) < 0) {
         gate_close(gate);
@@ -278,7 +278,7 @@ static int wait_until_back(struct step_ctx *ctx, const struct step *step, const 
 /* Did an update of this deployment reach the service? */
 static bool was_sent(struct step_ctx *ctx, const json_t *progress, const json_t *live)
 {
-    return json_object_get(progress, "sent") || unseen_trouble(ctx, progress, live) ||
+    return json_object_get(progress, "sent") || json_object_get(progress, "foreign") || unseen_trouble(ctx, progress, live) ||
            str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
 }
 

@@ -86,6 +86,24 @@ static int fill_ids(json_t *list, const char *name_member, const char *id_member
     return 0;
 }
 
+/* A credential spec names a config; the engine wants its ID, which stands among the config references by now. */
+static int fill_credential_spec(json_t *container, struct error *err)
+{
+    json_t *spec = json_object_get(json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config");
+    const char *name = json_string_value(spec);
+    size_t i;
+    const json_t *reference;
+    if (!name || !*name)
+        return 0;
+    json_array_foreach(json_object_get(container, "Configs"), i, reference)
+    {
+        if (str_eq(json_path_string(reference, "ConfigName", NULL), name))
+            return json_object_set(json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config",
+                                   json_object_get(reference, "ConfigID"));
+    }
+    return error_set(err, ERR_INTERNAL, 0, "the credential spec's config %s is not among the service's configs", name);
+}
+
 int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json_t **ret, struct error *err)
 {
     cleanup_json json_t *body = json_deep_copy(spec);
@@ -101,7 +119,8 @@ int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json
     json_object_set_new(task, "ForceUpdate",
                         json_integer(json_path_integer(json_path(live, "Spec", NULL), 0, "TaskTemplate", "ForceUpdate", NULL)));
     if (fill_ids(json_object_get(container, "Secrets"), "SecretName", "SecretID", "secret", ctx->docker, docker_secret, err) < 0 ||
-        fill_ids(json_object_get(container, "Configs"), "ConfigName", "ConfigID", "config", ctx->docker, docker_config, err) < 0)
+        fill_ids(json_object_get(container, "Configs"), "ConfigName", "ConfigID", "config", ctx->docker, docker_config, err) < 0 ||
+        fill_credential_spec(container, err) < 0)
         return -1;
     *ret = TAKE(body);
     return 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/fault.h"
 #include "base/clock.h"
 #include "steps/gate.h"
 #include "steps/kinds.h"
@@ -15,6 +16,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)resumed;
     (void)ret_allowed;
     while (mono_us() < until) {
+        fault_point("soak.look");
         for (size_t i = 0; i < ctx->n_gates; i++)
             if (gate_watch(ctx->gates[i], err) < 0)
                 return error_wrap(err, "while soaking");

@@ -22,8 +22,10 @@ int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *
 {
     step_waiting(ctx, NULL);
     log_context_step(NULL);
+    fault_point("end.state");
     if (PERSIST(journal_set_state(ctx->journal, ctx->deployment->id, state, reason, err), err) < 0)
         return -1;
+    fault_point("end.said");
     /* agentd logs it, once */
     hint(json_pack("{s:s, s:s}", "end", deployment_state_name(state), "reason", reason));
     return 0;
@@ -34,6 +36,7 @@ static int record_services(struct step_ctx *ctx, struct error *err)
 {
     struct service_record *records;
     size_t n;
+    fault_point("end.record");
     if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {

@@ -8,6 +8,40 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+static bool is_listed(const json_t *networks, const char *id)
+{
+    size_t i;
+    const json_t *network;
+    json_array_foreach(networks, i, network)
+    {
+        if (str_eq(json_path_string(network, "Id", NULL), id))
+            return true;
+    }
+    return false;
+}
+
+/* The swarm's twins of `host` and `bridge` are in no list, but services refer to them by ID. */
+static int add_unlisted_networks(struct docker *docker, struct observed *o, struct error *err)
+{
+    size_t i, j;
+    const json_t *service, *attachment;
+    json_array_foreach(o->services, i, service)
+    {
+        json_array_foreach(json_path(service, "Spec", "TaskTemplate", "Networks", NULL), j, attachment)
+        {
+            const char *target = json_path_string(attachment, "Target", NULL);
+            json_t *network = NULL;
+            if (!target || is_listed(o->networks, target))
+                continue;
+            if (docker_network(docker, target, &network, err) == 0)
+                json_array_append_new(o->networks, network);
+            else if (err->kind != ERR_NOT_FOUND)
+                return error_wrap(err, "looking at network %s", target);
+        }
+    }
+    return 0;
+}
+
 int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -19,6 +53,11 @@ int observe(struct docker *docker, const char *stack, struct observed *ret, stru
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }
+    if (add_unlisted_networks(docker, &o, err) < 0) {
+        observed_release(&o);
+        return -1;
+    }
+    o.api_version = docker_api_version(docker);
     *ret = o;
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/persist.h"
+#include "steps/hint.h"
 #include "worker/pipeline.h"
 
 /* The database and `before` services stay once their own gate passed: migrations may have relied on them. */
@@ -127,6 +128,7 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
     int r = 0;
     ctx->ignore_cancel = true;
     ctx->deadline_us = 0;
+    hint(json_pack("{s:n}", "step"));
     fault_point("putback.begin");
     if (fail_running(ctx, steps, n_steps, why, err) < 0)
         return -1;

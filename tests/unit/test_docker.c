@@ -61,6 +61,8 @@ static void engine_texts(void **state)
          "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
          "managers are online. Make sure more than half of the managers are online.",
          ERR_UNAVAILABLE},
+        {500, "rpc error: code = Unknown desc = raft: failed to process the request: node lost leader status",
+         ERR_UNAVAILABLE},
         {503, "rpc error: code = Unavailable desc = transport is closing", ERR_UNAVAILABLE},
         {500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded", ERR_UNAVAILABLE},
         {500, "something went wrong", ERR_UNAVAILABLE},

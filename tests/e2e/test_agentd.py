@@ -453,23 +453,25 @@ def test_cancel(agent):
 
 
 def test_pause(agent):
+    agent.configure(["web"], "1h")
     agent.settle()
     agent.good("pause", "web", reason="friday")
     agent.bad("is past", 64, "pause", "web", until="2020-01-01T00:00:00Z")
     agent.bad("is no time", 64, "pause", "web", until="soon")
     agent.script("poll-web", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
     number = agent.good("sync", "web")["deployment"]
-    time.sleep(2.5)
+    time.sleep(1)
     check(agent.state_of(number) == "requested")
     check(agent.good("status")["stacks"][0]["paused"] is True)
     agent.process.kill()  # also after a restart
     agent.process.wait()
-    agent.start()
-    time.sleep(2)
+    agent.settle()
+    time.sleep(1)
     check(agent.state_of(number) == "requested")
     agent.good("resume", "web")
     agent.wait_state(number, "succeeded")
-    # until: ends by itself
+    wait_for("the look after resume", lambda: not agent.good("status")["stacks"][0]["polling"])
+    # until: ends by itself, and not only at the next poll
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6))
     agent.good("pause", "web", until=until)
     agent.script("poll-web", [{"request": B}, {"say": {"result": "unchanged", "tip": B}}])

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The engine goes away while deployments are under way, one in each phase, and comes back. What an outage ends is not held
+against the new version; a migration that it ended has failed, and is not run again, neither by the agent nor by Swarm.
+"""
+
+import concurrent.futures
+import signal
+import time
+
+from scenarios import establish, push, seconds, stack
+from world import Lane, check, same, wait_for
+
+
+class Phase:
+    def __init__(self, name, make, reached, ends, faults=None):
+        self.name = name
+        self.make = make
+        self.reached = reached  # (lane, deployment, worker): is the deployment in this phase?
+        self.ends = ends        # states that are right
+        self.faults = faults
+
+
+def in_gate(lane):
+    return stack(lane, two={"HEALTH_AFTER_S": 6}, steps=[], gate={"healthy_deadline": seconds(60)}), {}
+
+
+def in_migration(lane):
+    return stack(lane, steps=[{"run": {"name": "schema", "service": "one", "command": ["sleep", "12"]}}]), {}
+
+
+def in_soak(lane):
+    return stack(lane, steps=[], gate={"healthy_deadline": seconds(60), "soak": "20s"}), {}
+
+
+def quick(lane):
+    return stack(lane, steps=[], gate={"healthy_deadline": seconds(60)}), {}
+
+
+def bad(lane):
+    s = stack(lane, steps=[], gate={"healthy_deadline": seconds(10)})
+    # what never starts is put back after an outage as well as before it
+    s["services"]["two"]["deploy"]["placement"] = {"constraints": ["node.labels.x==y"]}
+    return s, {}
+
+
+def replicas(lane):
+    s, files = in_soak(lane)
+    s["services"]["one"]["deploy"]["replicas"] = 3
+    return s, files
+
+
+PHASES = [
+    Phase("planning", quick, lambda lane, d, w: lane.at(w, "image.resolve") or True, ("succeeded",), "image.resolve:sleep=4"),
+    Phase("a migration", in_migration, lambda lane, d, w: any(t["Status"]["State"] == "running" for j in lane.jobs() for t in lane.engine.tasks(j)),
+          ("failed", "succeeded")),
+    Phase("a gate", in_gate, lambda lane, d, w: lane.version("two") == lane.new, ("succeeded",)),
+    Phase("the soak", replicas, lambda lane, d, w: (lane.step(d, "soak") or {}).get("state") == "running", ("succeeded",)),
+    Phase("putting back", bad, lambda lane, d, w: lane.at(w, "putback.begin", 180) or True, ("rolled_back",), "putback.begin:sleep=4"),
+]
+
+
+class Outage:
+    def __init__(self, name, begin, end, worker=None):
+        self.name = name
+        self.begin, self.end = begin, end
+        self.worker = worker  # signal that the workers get, too
+
+
+CASES = [
+    Outage("the engine is stopped", "stop-engine", "start-engine"),
+    Outage("the engine is frozen", "freeze-engine", "thaw-engine"),
+    Outage("the engine is killed", "kill-engine", "start-engine"),
+    Outage("the machine restarts", "kill-engine", "start-engine", signal.SIGKILL),
+]
+
+
+def migrations_started(lane, deployment):
+    """Tasks of migration jobs that there ever were: Swarm keeps those of removed jobs."""
+    host = lane.rows("SELECT host_id FROM identity")[0]["host_id"]
+    return len(lane.engine.get("/tasks", filters={"label": [f"deploy-agent.deployment={host}/{deployment}", f"deploy-agent.stack={lane.name}"]}))
+
+
+class Run:
+    """One phase in one outage."""
+
+    def __init__(self, lane, phase):
+        self.lane, self.phase = lane, phase
+        self.mark = len(lane.tap.effects)
+        push(lane, phase.make, phase.name)
+        self.before = lane.old
+        self.id = lane.request()
+        self.worker = lane.start("run", self.id, faults=phase.faults)
+
+    def reach(self):
+        wait_for(lambda: self.phase.reached(self.lane, self.id, self.worker), 180, f"the phase {self.phase.name}")
+        check(self.worker.alive(), f"the worker ended before the outage: {self.lane.reason(self.id)}")
+
+    def hit(self, number):
+        if number:
+            self.worker.signal(number)
+            self.worker.wait()
+            self.worker = self.lane.start("run", self.id)
+
+    def finish(self):
+        lane = self.lane
+        same(self.worker.wait(240), 0, "exit code")
+        state = lane.state(self.id)
+        check(state in self.phase.ends, f"state is {state}: {lane.reason(self.id)}")
+        if self.phase.make is in_migration:
+            same(migrations_started(lane, self.id), 1, "times the migration was started")
+        for name in ("one", "two"):
+            same(lane.version(name), lane.new if state == "succeeded" else self.before, f"VERSION of {name}")
+            updates = lane.effects(self.mark).get(f"update service STACK_{name}", 0)
+            check(updates <= (1 if state == "succeeded" else 2), f"{name} was updated {updates} times")
+        lane.check_leftovers()
+        if state == "succeeded":
+            lane.is_old()
+
+
+def run_outage(world, lanes, outage, seconds_away, report):
+    began = time.monotonic()
+    runs = {}
+    with concurrent.futures.ThreadPoolExecutor(len(PHASES)) as pool:
+        def prepare(phase):
+            run = Run(lanes[phase.name], phase)
+            run.reach()
+            return run
+
+        waiting = {phase.name: pool.submit(prepare, phase) for phase in PHASES}
+        for name, future in waiting.items():
+            try:
+                runs[name] = future.result()
+            except Exception as error:
+                report.not_ok(f"{outage.name} in {name}", f"{error}\n{lanes[name].log_tail()}")
+        world.lab.ctl(outage.begin)
+        for run in runs.values():
+            run.hit(outage.worker)
+        time.sleep(seconds_away)
+        world.lab.ctl(outage.end)
+        ends = {name: pool.submit(run.finish) for name, run in runs.items()}
+        for name, future in ends.items():
+            try:
+                future.result()
+                report.ok(f"{outage.name} in {name}", time.monotonic() - began)
+            except Exception as error:
+                report.not_ok(f"{outage.name} in {name}", f"{error!r}\n{lanes[name].log_tail()}")
+                lanes[name].close()
+                lanes[name] = None
+    for phase in PHASES:
+        if lanes[phase.name] is None:
+            lanes[phase.name] = new_lane(world)
+
+
+def new_lane(world):
+    lane = Lane(world)
+    establish(lane)
+    return lane
+
+
+def run_all(world, outages, long, report, stop):
+    lanes = {}
+    try:
+        world.lab.image("web:2")
+        with concurrent.futures.ThreadPoolExecutor(len(PHASES)) as pool:
+            made = {phase.name: pool.submit(new_lane, world) for phase in PHASES}
+            lanes.update({name: future.result() for name, future in made.items()})
+        for outage in outages:
+            if stop.is_set():
+                return
+            run_outage(world, lanes, outage, 30 if long else 8, report)
+    except Exception as error:
+        report.not_ok("outages of the engine", repr(error))
+    finally:
+        for lane in lanes.values():
+            if lane:
+                lane.close()

@@ -1,0 +1,582 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every end-to-end test starts from: one lab for all of them, and for each test a Git repository, a stack name, a
+configuration, a state directory and an agentd of its own. Results are read from the engine, the database, the
+record (agentctl --json) and the requests that went to the engine, never from the agent's memory or log.
+
+Settings come from the environment: E2E_LAB is the directory of a lab that is up (tests/lab/up --dir DIR), PROGRAMS
+the folder of agentd, agent-worker and agentctl.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+
+HERE = pathlib.Path(__file__).resolve().parent
+LAB_TOOLS = HERE.parent / "lab"
+ENDED = {"succeeded", "failed", "rolled_back", "halted", "cancelled", "superseded", "stuck"}
+
+# A busy machine may take longer than the numbers in the tests, which are meant for an idle one; nothing may take forever.
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "2"))
+
+
+def wait_for(condition, seconds, what):
+    """Polls until condition() is true and returns it. A failure of the engine to answer counts as not yet."""
+    end = time.monotonic() + seconds * PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds * PATIENCE:.0f} s for {what() if callable(what) else what}")
+        time.sleep(0.1)
+
+
+class Lab:
+    """The lab of the run: its settings, its tools, its engine."""
+
+    def __init__(self):
+        directory = os.environ.get("E2E_LAB")
+        if not directory or not os.path.exists(f"{directory}/env"):
+            raise SystemExit("e2e: E2E_LAB must name the directory of a lab that is up: tests/lab/up --dir DIR")
+        self.dir = directory
+        words = subprocess.run(["bash", "-c", f'set -a; . "{directory}/env"; env -0'], env={}, check=True, capture_output=True)
+        pairs = (item.split("=", 1) for item in words.stdout.decode().split("\0") if "=" in item)
+        self.env = {name: value for name, value in pairs if name.isupper()}
+        self.registry = self.env["REGISTRY"]
+        self.socket = self.env["DOCKER_HOST_1"].removeprefix("unix://")
+        self.engine = Engine(self.socket)
+
+    def tool(self, name, *arguments, **options):
+        run = subprocess.run([LAB_TOOLS / name, "--dir", self.dir, *map(str, arguments)], capture_output=True, text=True, **options)
+        if run.returncode != 0:
+            raise AssertionError(f"tests/lab/{name} {arguments}: {run.stdout}{run.stderr}")
+        return run.stdout
+
+    def enter(self, *command):
+        """The words of a command line that runs a command where the lab's 127.0.0.1 is."""
+        return [str(LAB_TOOLS / "enter"), "--dir", self.dir, *map(str, command)]
+
+    def docker(self, *arguments, check=True):
+        run = subprocess.run(self.enter("docker", *arguments), capture_output=True, text=True)
+        if check and run.returncode != 0:
+            raise AssertionError(f"docker {' '.join(map(str, arguments))}: {run.stderr}")
+        return run.stdout.strip()
+
+    def ctl(self, *arguments):
+        return self.tool("ctl", *arguments)
+
+    def image(self, tag, files=None, base=None, **options):
+        """Makes and pushes REGISTRY/tag; with a base and without files, the base under another name."""
+        reference = f"{self.registry}/{tag}"
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (files or {"etc/built-for-a-test": tag}).items():
+                path = pathlib.Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            words = ["--base", base or f"{self.registry}/web:1", "--push"]
+            for name, value in options.items():
+                words += [f"--{name}", value]
+            self.tool("image", reference, folder, *words)
+        return reference
+
+
+class Engine:
+    """The Engine API over its socket, read mostly."""
+
+    class Connection(http.client.HTTPConnection):
+        def __init__(self, path):
+            super().__init__("localhost", timeout=30)
+            self.path = path
+
+        def connect(self):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self.path)
+
+    def __init__(self, path):
+        self.path = path
+
+    def call(self, method, path, body=None, **query):
+        if query:
+            path += "?" + urllib.parse.urlencode({k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in query.items()})
+        connection = self.Connection(self.path)
+        try:
+            text = json.dumps(body) if body is not None else None
+            connection.request(method, "/v1.41" + path, body=text, headers={"Content-Type": "application/json"})
+            response = connection.getresponse()
+            data = response.read()
+            if response.status == 404:
+                return None
+            if response.status >= 300:
+                raise AssertionError(f"{method} {path}: {response.status} {data.decode(errors='replace')}")
+            return json.loads(data) if data.strip() else True
+        finally:
+            connection.close()
+
+    def get(self, path, **query):
+        return self.call("GET", path, **query)
+
+    def services(self, stack):
+        return self.get("/services", filters={"label": [f"com.docker.stack.namespace={stack}"]})
+
+    def service(self, name):
+        return self.get(f"/services/{name}")
+
+    def tasks(self, service):
+        """All tasks the engine still knows of a service, oldest first."""
+        return sorted(self.get("/tasks", filters={"service": [service]}) or [], key=lambda task: task["CreatedAt"])
+
+    def running(self, service):
+        return [t for t in self.tasks(service) if t["DesiredState"] == "running" and t["Status"]["State"] == "running"]
+
+    def addresses(self, service):
+        return [a["Addresses"][0].split("/")[0] for t in self.running(service) for a in t["NetworksAttachments"]]
+
+    def update(self, name, change):
+        """`docker service update` by somebody else: change(spec) edits the spec in place."""
+        live = self.service(name)
+        change(live["Spec"])
+        self.call("POST", f"/services/{live['ID']}/update", live["Spec"], version=live["Version"]["Index"])
+
+
+def lab():
+    if not hasattr(lab, "the_one"):
+        lab.the_one = Lab()
+    return lab.the_one
+
+
+class Tap:
+    """A wire tap between the agent and the engine: all bytes pass unchanged, the request lines are written down."""
+
+    request = re.compile(rb"(?:^|\n)(GET|HEAD|POST|PUT|DELETE) (/\S*) HTTP/1\.1\r\n")
+
+    def __init__(self, path, upstream):
+        self.path = path
+        self.upstream = upstream
+        self.requests = []
+        self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(64)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.connect, args=(client,), daemon=True).start()
+
+    def connect(self, client):
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.connect(self.upstream)
+        except OSError:
+            client.close()
+            return
+        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
+        back.start()
+        self.copy(client, server, self.note)
+        back.join()
+        client.close()
+        server.close()
+
+    def note(self, data, pair):
+        for method, path in self.request.findall(data):
+            line = f"{method.decode()} {re.sub('^/v1[.][0-9]+', '', path.decode())}"
+            self.requests.append(line)
+            if self.drop_reply and re.search(self.drop_reply, line):
+                self.drop_reply = None
+                pair[1].sendall(data)
+                pair[1].recv(1)  # the engine has done it
+                for end in pair:
+                    end.shutdown(socket.SHUT_RDWR)
+                return False
+        return True
+
+    @staticmethod
+    def copy(source, sink, note=None):
+        try:
+            while data := source.recv(65536):
+                if note and not note(data, (source, sink)):
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def count(self, pattern):
+        return sum(1 for line in self.requests if re.search(pattern, line))
+
+    def effects(self):
+        """All requests that change something in the swarm, our own relay's aside."""
+        return [r for r in self.requests
+                if re.match(r"(POST|DELETE) /(services|networks|secrets|configs)", r)]
+
+    def close(self):
+        self.listener.close()
+
+
+class Agentd:
+    """One agentd process, started where the lab's network is."""
+
+    def __init__(self, case, env=None):
+        self.case = case
+        self.log = case.dir / "agentd.log"
+        words = dict(os.environ, **(env or {}))
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(lab().enter(case.program("agentd"), "--config", case.conf),
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=words, start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self, seconds=30):
+        """SIGTERM, as systemd does."""
+        if self.alive():
+            self.process.terminate()
+        return self.process.wait(seconds * PATIENCE)
+
+    def kill(self):
+        """SIGKILL to it alone; workers see it through their lock and their pipe."""
+        if self.alive():
+            self.process.kill()
+        self.process.wait(10)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+    # needs the lab for itself: stops engines, registries or remotes
+    exclusive = False
+    # a wire tap before the engine: see self.tap
+    tapped = False
+    # seconds after which the runner gives up on one test
+    limit = 240
+    # settings of [agent] and [stack], on top of the defaults below
+    agent_settings = {}
+    stack_settings = {}
+    gate = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 3, "min_healthy_time": "1s",
+            "healthy_deadline": "25s", "total_deadline": "120s", "soak": "0s"}
+
+    # ---- set-up ----
+
+    def setUp(self):
+        self.lab = lab()
+        self.engine = self.lab.engine
+        self.registry = self.lab.registry
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="deploy-agent-e2e."))
+        self.dir.chmod(0o755)
+        self.name = f"e2e-{os.getpid():x}{os.urandom(2).hex()}"
+        self.agents = []
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.addCleanup(self.remove_stack, self.name)
+        self.addCleanup(self.stop_agents)
+        self.make_repository()
+        self.tap = None
+        if self.tapped:
+            self.tap = Tap(self.dir / "tap.sock", self.lab.socket)
+            self.addCleanup(self.tap.close)
+        self.conf = self.dir / "agent.conf"
+        self.configure()
+
+    def program(self, name):
+        return pathlib.Path(os.environ["PROGRAMS"]).resolve() / name
+
+    def doCleanups(self):
+        if self._outcome and not self._outcome.success and hasattr(self, "conf"):
+            self.show_logs()
+        return super().doCleanups()
+
+    def show_logs(self):
+        for path in sorted(self.dir.glob("*.log")):
+            print(f"---- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-60:]))
+        with contextlib.suppress(Exception):
+            print("---- agentctl log\n" + self.agentctl("log", "--wide").stdout)
+
+    def stop_agents(self):
+        for agent in self.agents:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                agent.stop(20)
+            if agent.alive():
+                print("agentd did not stop on SIGTERM")
+                agent.kill()
+        for pid in self.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def remove_stack(self, name):
+        def mine(kind):
+            found = {f"deploy-agent-relay_{name}": None} if kind == "services" else {}
+            for label in (f"com.docker.stack.namespace={name}", f"deploy-agent.stack={name}"):
+                for item in self.engine.get(f"/{kind}", filters={"label": [label]}) or []:
+                    found[item.get("ID") or item["Id"]] = item
+            return found
+
+        for service in mine("services"):
+            self.engine.call("DELETE", f"/services/{service}")
+        for kind in ("secrets", "configs"):
+            for item in mine(kind):
+                with contextlib.suppress(AssertionError):
+                    self.engine.call("DELETE", f"/{kind}/{item}")
+
+        def networks_gone():
+            for network in mine("networks"):
+                with contextlib.suppress(AssertionError):
+                    self.engine.call("DELETE", f"/networks/{network}")
+            return not mine("networks")
+
+        wait_for(networks_gone, 30, "the stack's networks to go")
+
+    # ---- configuration ----
+
+    def configure(self, agent=None, stack=None, text=None):
+        """Writes agent.conf; a value of None takes a setting away."""
+        if text is None:
+            agent_values = {
+                "state_dir": self.dir / "state",
+                "run_dir": self.dir / "run",
+                "docker": f"unix://{self.tap.path if self.tap else self.lab.socket}",
+                "log_level": "debug",
+                **self.agent_settings, **(agent or {}),
+            }
+            stack_values = {
+                "repository": f"file://{self.bare}",
+                "file": "stack.yml",
+                "poll_interval": "1s",
+                "image_wait": "20s",
+                **self.stack_settings, **(stack or {}),
+            }
+            lines = ["[agent]", *(f"{k} = {v}" for k, v in agent_values.items() if v is not None), "", "[http]", "listen =", "",
+                     f"[stack {self.name}]", *(f"{k} = {v}" for k, v in stack_values.items() if v is not None)]
+            text = "\n".join(lines) + "\n"
+        self.conf.write_text(text)
+
+    def env_file(self, **values):
+        """A file of variables, closed to others, for stack={"env_file": …}."""
+        path = self.dir / "variables"
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
+        return path
+
+    # ---- the repository ----
+
+    def make_repository(self):
+        self.lab.tool("repo", self.name)
+        self.bare = pathlib.Path(self.lab.env["GIT_ROOT"], f"{self.name}.git")
+        self.addCleanup(shutil.rmtree, self.bare, ignore_errors=True)
+        self.clone = self.dir / "clone"
+        self.clone.mkdir()
+        self.git("init", "-q", "--initial-branch=main")
+        self.git("remote", "add", "origin", str(self.bare))
+
+    def git(self, *words, check=True):
+        run = subprocess.run(["git", "-C", self.clone, "-c", "user.name=alice", "-c", "user.email=alice@example.org",
+                              "-c", "commit.gpgSign=false", "-c", "advice.detachedHead=false", *words], capture_output=True, text=True)
+        if check and run.returncode != 0:
+            raise AssertionError(f"git {words}: {run.stderr}")
+        return run.stdout.strip()
+
+    def commit(self, stack=None, message="a change", push=True, **files):
+        """Commits stack.yml (a dict, or text) and other files (path with / written as __); the commit's ID."""
+        if stack is not None:
+            # JSON is YAML
+            (self.clone / "stack.yml").write_text(stack if isinstance(stack, str) else json.dumps(stack, indent=1) + "\n")
+        for name, text in files.items():
+            path = self.clone / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        if push:
+            self.git("push", "-q", "origin", "main")
+        return self.git("rev-parse", "HEAD")
+
+    # ---- stack files ----
+
+    def web(self, **settings):
+        """A service of the image web:1; capital settings go to its environment, the others are Compose keys."""
+        environment = {k: str(v) for k, v in settings.items() if k.isupper()}
+        service = {"image": f"{self.registry}/web:1", "environment": environment, "deploy": {"endpoint_mode": "dnsrr"}}
+        for key, value in settings.items():
+            if key == "deploy":
+                service["deploy"] = {**service["deploy"], **value}
+            elif not key.isupper():
+                service[key] = value
+        return service
+
+    def stack(self, release=None, **services):
+        """A stack file with short gates. Services without settings of their own: `web`."""
+        top = {k: services.pop(k) for k in ("networks", "configs", "secrets", "volumes") if k in services}
+        release = {"gate": self.gate, **(release or {})}
+        return {"version": "3.8", "x-release": release, "services": services or {"web": self.web()}, **top}
+
+    @staticmethod
+    def health(service="web", path="/health", **more):
+        return {service: [{"http": f"http://{service}:8000{path}", "timeout": "2s", **more}]}
+
+    @staticmethod
+    def job(name="migrate", command=("exit", "0"), service="web", **more):
+        return {"run": {"name": name, "service": service, "command": list(command), "timeout": "60s", **more}}
+
+    # ---- agentd and agentctl ----
+
+    def start(self, **env):
+        agent = Agentd(self, env)
+        self.agents.append(agent)
+        self.agent = agent
+        return agent
+
+    def start_ready(self, **env):
+        agent = self.start(**env)
+        wait_for(lambda: self.answers() or not agent.alive(), 20, "agentd to answer")
+        self.assertTrue(agent.alive(), "agentd ended at once")
+        return agent
+
+    def answers(self):
+        """Is there somebody on the control socket?"""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.dir / "run/control.sock"))
+            return True
+        return False
+
+    def workers(self):
+        """PIDs of workers that use this test's configuration."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if words[0].endswith(b"agent-worker") and any(w.startswith(bytes(self.dir)) for w in words):
+                    found.append(int(path.parent.name))
+        return found
+
+    def run_worker(self):
+        """PID of the worker that runs a deployment, or None."""
+        for pid in self.workers():
+            with contextlib.suppress(OSError):
+                if b"run" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
+        return None
+
+    def agentctl(self, *words, code=None, timeout=120):
+        run = subprocess.run(lab().enter(self.program("agentctl"), "--config", self.conf, *words),
+                             capture_output=True, text=True, timeout=timeout * PATIENCE, stdin=subprocess.DEVNULL)
+        if code is not None:
+            self.assertEqual(run.returncode, code, f"agentctl {words}: {run.stdout}{run.stderr}")
+        return run
+
+    def json(self, *words):
+        run = self.agentctl(*words, "--json")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)
+
+    def log(self):
+        """`agentctl log --json`, newest first; empty while there is no journal."""
+        run = self.agentctl("log", self.name, "--json")
+        return json.loads(run.stdout) if run.returncode == 0 and run.stdout.strip() else []
+
+    def show(self, deployment):
+        return self.json("show", str(deployment))
+
+    def status(self):
+        """This stack's entry of `agentctl status --json`."""
+        document = self.json("status", self.name)
+        stacks = document["stacks"] if isinstance(document, dict) and "stacks" in document else document
+        return stacks[0] if isinstance(stacks, list) else stacks
+
+    def waiting(self):
+        return self.status().get("waiting") or ""
+
+    # ---- waiting ----
+
+    def wait(self, condition, seconds, what):
+        def look():
+            if self.agents and not self.agent.alive():
+                raise AssertionError(f"agentd ended with {self.agent.process.returncode} while waiting for {what}")
+            return condition()
+
+        return wait_for(look, seconds, what)
+
+    def record(self, commit, at_least=1):
+        """The newest record of a commit, once there are so many of it."""
+        records = [d for d in self.log() if d["commit"] == commit]
+        return records[0] if len(records) >= at_least else None
+
+    def ended(self, commit, seconds=60, at_least=1):
+        def look():
+            record = self.record(commit, at_least)
+            return record if record and record["state"] in ENDED else None
+
+        return self.wait(look, seconds, lambda: f"the end of {commit[:7]}: it is {(self.record(commit) or {}).get('state')}")
+
+    def expect(self, commit, state, seconds=60, at_least=1):
+        """Waits for the end of the commit's deployment, which has to be `state`."""
+        record = self.ended(commit, seconds, at_least)
+        self.assertEqual(record["state"], state, record["reason"])
+        return record
+
+    def in_state(self, commit, state, seconds=30):
+        return self.wait(lambda: (self.record(commit) or {}).get("state") == state, seconds, f"{commit[:7]} to be {state}")
+
+    def deploy(self, stack=None, state="succeeded", **more):
+        """Commit, push, and wait for the end."""
+        return self.expect(self.commit(stack, **more), state)
+
+    # ---- what runs ----
+
+    def full(self, service):
+        return f"{self.name}_{service}"
+
+    def spec(self, service):
+        live = self.engine.service(self.full(service))
+        return live and live["Spec"]
+
+    def specs(self):
+        """Name → spec of all services of the stack."""
+        return {s["Spec"]["Name"]: s["Spec"] for s in self.engine.services(self.name)}
+
+    def updates(self, service):
+        """How often an update of a service of the stack went to the engine, by the wire tap."""
+        return self.tap.count(f"^POST /services/{self.engine.service(self.full(service))['ID']}/update")
+
+    def task_ids(self, service):
+        return [t["ID"] for t in self.engine.tasks(self.full(service))]
+
+    def get(self, service, path="/"):
+        """What a running task of a service answers, asked inside the stack's network: (status, body)."""
+        for task in self.engine.running(self.full(service)):
+            container = task["Status"]["ContainerStatus"]["ContainerID"]
+            out = self.lab.docker("exec", container, "/bin/busybox", "wget", "-q", "-O", "-", f"http://127.0.0.1:8000{path}", check=False)
+            return out
+        return None
+
+    def serves(self, service, version):
+        self.assertEqual(self.get(service), version)
+
+    def job_services(self):
+        """Migration jobs of the stack that the engine still has."""
+        names = (f"{self.name}_mig_", f"{self.name}_chk_")
+        return [s for s in self.engine.get("/services") if s["Spec"]["Name"].startswith(names)]
+
+    def volume_lines(self, volume="data", file="runs"):
+        """Lines that jobs appended to a file on a volume of the stack: each run leaves one."""
+        out = self.lab.docker("run", "--rm", "-v", f"{self.name}_{volume}:/data", f"{self.registry}/web:1", "cat", f"/data/{file}", check=False)
+        return out.splitlines()

@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bad day: parts break while the agent works. After each: the record is true, the old version serves, nothing ran twice."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import time
+
+from harness import Case, wait_for
+
+
+class Migration(Case):
+    """Jobs that misbehave."""
+
+    tapped = True
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.before = self.specs(), self.task_ids("web")
+        self.tap.requests.clear()
+
+    def failed(self, command, *words, seconds=60, **more):
+        record = self.expect(self.commit(self.stack({"steps": [self.job(command=command, **more)]}, web=self.web(VERSION="two"))),
+                             "failed", seconds)
+        for word in words:
+            self.assertIn(word, record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual((self.specs(), self.task_ids("web")), self.before)
+        self.serves("web", "one")
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)  # the job, once
+        self.assertEqual(self.updates("web"), 0)
+        return record
+
+    def test_exits_1(self):
+        self.failed(["exit", "1"], "exit 1")
+
+    def test_is_no_program(self):
+        self.failed(["no-such-command"], "exit 64")
+
+    def test_hangs(self):
+        self.failed(["sleep", "600"], "timed out after", timeout="4s")
+        self.assertEqual([t["Status"]["State"] for s in self.job_services() for t in self.engine.tasks(s["ID"])
+                          if t["Status"]["State"] == "running"], [])
+
+    def test_hangs_and_ignores_sigterm(self):
+        self.failed(["ignore-term", "600"], "timed out after", timeout="4s", seconds=90)
+
+    def test_prints_100_mb(self):
+        size_before = (self.dir / "state").stat()
+        commit = self.commit(self.stack({"steps": [self.job(command=["spam", "104857600"], timeout="120s")]}, web=self.web(VERSION="two")))
+        record = self.expect(commit, "succeeded", 150)
+        self.serves("web", "two")
+        stored = sum(f.stat().st_size for f in (self.dir / "state").glob("journal.db*"))
+        self.assertLess(stored, 16 << 20, size_before)
+        shown = self.agentctl("show", str(record["id"]), "--logs").stdout
+        self.assertLess(len(shown), 2 << 20)
+        self.assertIn("quick brown fox", shown)
+
+    def test_prints_escape_sequences_and_secrets(self):
+        self.configure(stack={"env_file": self.env_file(DB_PASSWORD="canary-31337-word")})
+        self.agent.stop()
+        self.start_ready()
+        commit = self.commit(self.stack({"steps": [self.job(command=["say", "\x1b[2Jcleared", "it is ${DB_PASSWORD}"])]},
+                                        web=self.web(VERSION="two")))
+        record = self.expect(commit, "succeeded")
+        shown = self.agentctl("show", str(record["id"]), "--logs").stdout
+        self.assertIn("cleared", shown)
+        self.assertNotIn("\x1b", shown)
+        everything = shown + self.agentctl("show", str(record["id"]), "--logs", "--json").stdout + self.agent.log.read_text()
+        self.assertNotIn("canary-31337-word", everything)
+
+
+class Storage(Case):
+    """state_dir on a file system of 8 MiB that fills up."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = self.dir / "state"
+        self.state.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "e2e", self.state], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.state])
+
+    def fill(self):
+        filler = os.open(self.state / "filler", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while os.write(filler, b"\0" * 4096) == 4096:
+                pass
+        except OSError:
+            pass
+        os.close(filler)
+
+    def free(self):
+        (self.state / "filler").unlink()
+
+    def test_full_before_a_deployment(self):
+        first = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        before = self.specs()
+        self.fill()
+        second = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.wait(lambda: "full" in self.agent.log.read_text() or "written" in self.agent.log.read_text(), 40, "it to be noticed")
+        self.assertEqual(self.specs(), before)
+        self.assertTrue(self.answers())
+        self.assertIn("one", self.get("web"))
+        self.free()
+        self.expect(second, "succeeded", 90)
+        self.assertTrue(self.agent.alive())
+        self.assertEqual([d["state"] for d in self.log() if d["commit"] == second], ["succeeded"])
+
+    def test_full_in_the_middle(self):
+        first = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        stack = self.stack({"health": self.health(), "steps": [self.job(command=["sleep", "8"])]}, web=self.web(VERSION="two"))
+        second = self.commit(stack)
+        self.wait(self.job_services, 40, "the job")
+        self.fill()
+        job = self.job_services()[0]["ID"]
+        wait_for(lambda: any(t["Status"]["State"] == "complete" for t in self.engine.tasks(job)), 40, "the job's end")
+        # the migration's success cannot be recorded, so the service is not touched
+        wait_for(lambda: "cannot be written" in self.agent.log.read_text(), 30, "it to be noticed")
+        self.serves("web", "one")
+        self.free()
+        record = self.expect(second, "succeeded", 90)
+        self.serves("web", "two")
+        self.assertEqual([m["state"] for m in record["migrations"]], ["applied"])
+
+    def test_read_only(self):
+        first = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        self.agent.stop()
+        subprocess.run(["mount", "-o", "remount,ro", self.state], check=True)
+        second = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.start()
+        self.wait(lambda: re.search("read-?only", self.agent.log.read_text(), re.I), 40, "it to be noticed")
+        self.serves("web", "one")
+        subprocess.run(["mount", "-o", "remount,rw", self.state], check=True)
+        self.expect(second, "succeeded", 90)
+
+
+class Journal(Case):
+    def test_damaged(self):
+        """A record that was damaged is kept beside; services are found as they run, and nothing restarts."""
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        agent = self.start()
+        self.expect(commit, "succeeded")
+        tasks = self.task_ids("web")
+        agent.stop()
+        for name in ("journal.db-wal", "journal.db-shm"):
+            (self.dir / "state" / name).unlink(missing_ok=True)
+        with open(self.dir / "state/journal.db", "r+b") as f:
+            f.seek(0)
+            f.write(b"\xff" * 8192)
+        self.start_ready()
+        self.assertTrue(list((self.dir / "state").glob("journal.db.broken-*")))
+        self.expect(commit, "succeeded")
+        self.assertEqual(self.task_ids("web"), tasks)
+
+    def test_newer_than_the_program(self):
+        commit = self.commit(self.stack())
+        agent = self.start()
+        self.expect(commit, "succeeded")
+        agent.stop()
+        with sqlite3.connect(self.dir / "state/journal.db") as db:
+            db.execute("PRAGMA user_version = 999")
+        self.start()
+        wait_for(lambda: "newer" in self.agent.log.read_text(), 20, "the refusal")
+        later = self.commit(self.stack(web=self.web(VERSION="two")))
+        time.sleep(3)
+        self.assertNotIn(self.full("web"), [n for n, s in self.specs().items() if s["Labels"].get("deploy-agent.commit") == later])
+
+
+class TwoAgents(Case):
+    def test_second_agentd_on_the_same_state(self):
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(HEALTH_AFTER_S=3)))
+        first = self.start_ready()
+        second = self.start()
+        wait_for(lambda: not second.alive(), 20, "the second to end")
+        self.assertNotEqual(second.process.returncode, 0)
+        self.assertIn("another agentd runs", second.log.read_text())
+        self.agent = first
+        self.agents.remove(second)
+        self.expect(commit, "succeeded")
+        self.assertEqual(len(self.log()), 1)
+
+
+class Socket(Case):
+    """The engine's socket is not there."""
+
+    def test_missing_at_the_start(self):
+        path = self.dir / "docker.sock"
+        self.configure(agent={"docker": f"unix://{path}"})
+        self.start_ready()
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.wait(lambda: self.record(commit) and "docker.sock" in self.waiting(), 30, "the wait to show in status")
+        self.assertIn(self.record(commit)["state"], ("requested", "planned", "running"))
+        path.symlink_to(self.lab.socket)
+        self.expect(commit, "succeeded")
+
+    def test_vanishes_between_deployments(self):
+        path = self.dir / "docker.sock"
+        path.symlink_to(self.lab.socket)
+        self.configure(agent={"docker": f"unix://{path}"})
+        first = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        path.unlink()
+        second = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.wait(lambda: self.record(second) and self.waiting(), 30, "the wait to show in status")
+        self.serves("web", "one")
+        path.symlink_to(self.lab.socket)
+        self.expect(second, "succeeded")
+
+    def test_vanishes_in_the_middle(self):
+        path = self.dir / "docker.sock"
+        path.symlink_to(self.lab.socket)
+        self.configure(agent={"docker": f"unix://{path}"})
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one", HEALTH_AFTER_S=6)))
+        self.start()
+        self.wait(lambda: self.spec("web"), 40, "the service")
+        path.unlink()
+        self.wait(self.waiting, 30, "the wait to show in status")
+        path.symlink_to(self.lab.socket)
+        self.expect(commit, "succeeded")
+
+
+class Cut(Case):
+    """The connection to the engine breaks after a request was sent and before its answer came: done, but not known."""
+
+    tapped = True
+
+    def stack_with_all(self, version):
+        return self.stack({"steps": [self.job(command=["append", "/data/runs", version])]},
+                          web=self.web(VERSION=version, volumes=["data:/data"], configs=["motd"]),
+                          volumes={"data": {}}, configs={"motd": {"file": "./motd"}})
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        commit = self.commit(self.stack_with_all("one"), motd="one\n")
+        self.start()
+        self.expect(commit, "succeeded")
+        self.tap.requests.clear()
+
+    def cut(self, pattern):
+        self.tap.drop_reply = pattern
+        commit = self.commit(self.stack_with_all("two"), motd="two\n")
+        self.expect(commit, "succeeded", 90)
+        self.assertIsNone(self.tap.drop_reply, "the request was never made")
+        self.serves("web", "two")
+        self.assertEqual(self.volume_lines(), ["one", "two"])
+        configs = [c for c in self.engine.get("/configs") if c["Spec"]["Name"].startswith(self.full("motd"))]
+        self.assertEqual(len(configs), 2)
+
+    def test_update_of_a_service(self):
+        self.cut(f"^POST /services/{self.engine.service(self.full('web'))['ID']}/update")
+        self.assertEqual(self.updates("web"), 1)
+
+    def test_creation_of_the_job(self):
+        self.cut("^POST /services/create")
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)
+
+    def test_creation_of_a_config(self):
+        self.cut("^POST /configs/create")
+
+    def test_removal_of_the_job(self):
+        self.cut("^DELETE /services/")
+
+    def test_reading(self):
+        self.cut(r"^GET /tasks")
+
+
+class Parts(Case):
+    """Engine, registry and Git server stop for a while: these need the lab for themselves."""
+
+    exclusive = True
+    limit = 300
+
+    def mend(self, verb, *arguments):
+        try:
+            self.lab.ctl(verb, *arguments)
+        except AssertionError as error:
+            print(error)
+
+    def first(self, **more):
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one"), **more))
+        self.start()
+        return self.expect(commit, "succeeded")
+
+    def next(self, **settings):
+        return self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "60s"}},
+                                      web=self.web(VERSION="two", **settings)))
+
+    def engine_away(self, stop, start, seconds, when=None):
+        """dockerd is away in the middle of a rollout; the rollout goes on afterwards, and is sent once."""
+        self.first()
+        commit = self.next(HEALTH_AFTER_S=4)
+        self.wait(when or (lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"]), 40, "the update")
+        index = self.engine.service(self.full("web"))["Spec"]["Labels"]["deploy-agent.deployment"]
+        self.addCleanup(self.mend, start)
+        self.lab.ctl(stop)
+        began = time.monotonic()
+        self.wait(lambda: "engine" in self.waiting() or time.monotonic() - began > seconds, seconds + 10, "it to be noticed")
+        while time.monotonic() - began < seconds:
+            self.assertTrue(self.answers(), "agentd does not answer")
+            self.assertIn(self.record(commit)["state"], ("running", "interrupted"))
+            time.sleep(1)
+        self.lab.ctl(start)
+        record = self.expect(commit, "succeeded", 120)
+        self.serves("web", "two")
+        self.assertEqual(self.spec("web")["Labels"]["deploy-agent.deployment"], index)
+        self.assertEqual(len(self.log()), 2)
+        return record
+
+    def test_engine_stopped_for_30_s(self):
+        self.engine_away("stop-engine", "start-engine", 30)
+
+    def test_engine_killed(self):
+        self.engine_away("kill-engine", "start-engine", 5)
+
+    def test_engine_frozen(self):
+        self.engine_away("freeze-engine", "thaw-engine", 20)
+
+    def test_engine_stopped_during_a_migration(self):
+        """The engine takes the job down with it. It is not run again, and the record says how it ended."""
+        self.first(volumes={"data": {}})
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        stack = self.stack({"steps": [self.job("mark", ["append", "/data/runs", "ran"]), self.job("long", ["sleep", "20"])]},
+                           web=self.web(VERSION="two", volumes=["data:/data"]), volumes={"data": {}})
+        commit = self.commit(stack)
+        self.wait(lambda: any(t["Status"]["State"] == "running" for s in self.job_services() if "long" in s["Spec"]["Name"]
+                              for t in self.engine.tasks(s["ID"])), 60, "the long job")
+        self.addCleanup(self.mend, "start-engine")
+        self.lab.ctl("stop-engine")
+        time.sleep(5)
+        self.lab.ctl("start-engine")
+        record = self.ended(commit, 120)
+        self.assertEqual(record["state"], "failed", record["reason"])
+        self.assertEqual([m["state"] for m in record["migrations"]], ["applied", "failed"])
+        self.assertEqual(self.volume_lines(), ["ran"])
+        wait_for(lambda: self.engine.running(self.full("web")), 60, "the service to be back")
+        self.serves("web", "one")
+
+    def test_engine_killed_during_a_migration(self):
+        """The job outlives its engine: it is waited for, and counts once."""
+        self.first()
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        stack = self.stack({"steps": [self.job("mark", ["append", "/data/runs", "ran"]), self.job("long", ["sleep", "12"])]},
+                           web=self.web(VERSION="two", volumes=["data:/data"]), volumes={"data": {}})
+        commit = self.commit(stack)
+        self.wait(lambda: any(t["Status"]["State"] == "running" for s in self.job_services() if "long" in s["Spec"]["Name"]
+                              for t in self.engine.tasks(s["ID"])), 60, "the long job")
+        self.addCleanup(self.mend, "start-engine")
+        self.lab.ctl("kill-engine")
+        self.lab.ctl("start-engine")
+        record = self.ended(commit, 120)
+        self.assertEqual(self.volume_lines(), ["ran"])
+        states = [m["state"] for m in record["migrations"]]
+        # an engine that was killed may lose the task; then that is what the record says
+        self.assertIn((record["state"], states), [("succeeded", ["applied", "applied"]), ("failed", ["applied", "failed"])], record["reason"])
+        wait_for(lambda: self.engine.running(self.full("web")), 60, "the service")
+        self.serves("web", "two" if record["state"] == "succeeded" else "one")
+
+    def test_agentd_starts_before_the_engine(self):
+        record = self.first()
+        self.agent.stop()
+        self.addCleanup(self.mend, "start-engine")
+        self.lab.ctl("stop-engine")
+        commit = self.next()
+        self.start_ready()
+        self.wait(lambda: self.record(commit) and self.waiting(), 40, "the wait to show")
+        self.lab.ctl("start-engine")
+        self.expect(commit, "succeeded", 120)
+        self.assertEqual(len(self.log()), 2, record)
+
+    def test_registry_down(self):
+        self.first()
+        before = self.specs(), self.task_ids("web")
+        self.configure(stack={"image_wait": "120s"})
+        self.agent.stop()
+        self.start_ready()
+        self.lab.image(f"{self.name}:two")
+        self.addCleanup(self.mend, "start-registry")
+        self.lab.ctl("stop-registry")
+        commit = self.next(image=f"{self.registry}/{self.name}:two")
+        self.wait(lambda: self.record(commit) and self.registry in self.waiting(), 60, "the wait to show")
+        self.assertEqual((self.specs(), self.task_ids("web")), before)
+        self.serves("web", "one")
+        self.lab.ctl("start-registry")
+        self.expect(commit, "succeeded", 90)
+        self.serves("web", "two")
+
+    def test_registry_stays_down(self):
+        self.first()
+        before = self.specs(), self.task_ids("web")
+        self.configure(stack={"image_wait": "5s"})
+        self.agent.stop()
+        self.start_ready()
+        self.addCleanup(self.mend, "start-registry")
+        self.lab.ctl("stop-registry")
+        commit = self.next(image=f"{self.registry}/{self.name}:two")
+        record = self.expect(commit, "failed", 90)
+        self.assertIn(self.registry, record["reason"])
+        self.assertEqual((self.specs(), self.task_ids("web")), before)
+        self.serves("web", "one")
+
+    def test_registry_down_during_the_way_back(self):
+        """What runs needs no registry to be put back: its digest is on the node."""
+        self.first()
+        before = self.specs()
+        commit = self.next(HEALTH_STATUS=500)
+        self.wait(lambda: self.specs() != before, 40, "the update")
+        self.addCleanup(self.mend, "start-registry")
+        self.lab.ctl("stop-registry")
+        self.expect(commit, "rolled_back", 120)
+        self.assertEqual(self.specs(), before)
+        self.serves("web", "one")
+
+    def git_away(self, stop, start, seconds):
+        self.configure(stack={"repository": f"{self.lab.env['GIT_HTTP_URL']}/{self.name}.git"})
+        self.first()
+        self.addCleanup(self.mend, start)
+        self.lab.ctl(stop)
+        commit = self.next()
+        self.wait(lambda: self.status()["poll_error"], seconds, "the failure to show in status")
+        self.assertIsNone(self.record(commit))
+        self.assertTrue(self.answers())
+        self.serves("web", "one")
+        said = self.agent.log.read_text().count(self.status()["poll_error"])
+        self.assertLess(said, 5, "the same failure is logged again and again")
+        self.lab.ctl(start)
+        self.agentctl("sync", self.name, "--wait", code=0)
+        self.expect(commit, "succeeded", 60)
+        self.assertIsNone(self.status()["poll_error"])
+
+    def test_git_down(self):
+        self.git_away("stop-git", "start-git", 40)
+
+    def test_git_silent(self):
+        self.git_away("silent-git", "silent-git-off", 150)
+
+    def test_all_at_once(self):
+        """Engine, registry and Git stop in the middle of a rollout, and come back in the wrong order."""
+        self.first()
+        commit = self.next(HEALTH_AFTER_S=4)
+        self.wait(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 40, "the update")
+        for verb in ("start-engine", "start-registry", "start-git"):
+            self.addCleanup(self.mend, verb)
+        for verb in ("stop-git", "stop-registry", "kill-engine"):
+            self.lab.ctl(verb)
+        self.agent.kill()
+        self.start_ready()
+        time.sleep(3)
+        for verb in ("start-engine", "start-git", "start-registry"):
+            self.lab.ctl(verb)
+        self.expect(commit, "succeeded", 120)
+        self.serves("web", "two")

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of agentctl, their exit codes, and what they mean while something runs."""
+
+import json
+import os
+import socket
+import subprocess
+
+from harness import Case, lab
+
+
+class Control(Case):
+    tapped = True
+
+    def two_versions(self):
+        one = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.first = self.expect(one, "succeeded")
+        self.second = self.deploy(self.stack(web=self.web(VERSION="two")))
+
+    def test_plan(self):
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.agentctl("plan", self.name, code=0)
+        self.agentctl("pause", self.name, code=0)
+        self.tap.requests.clear()
+        self.commit(self.stack(web=self.web(VERSION="two"), new=self.web()))
+        text = self.agentctl("plan", self.name, code=2).stdout
+        self.assertIn("web", text)
+        self.assertIn("new", text)
+        plan = json.loads(self.agentctl("plan", self.name, "--json", code=2).stdout)
+        self.assertFalse(plan["empty"])
+        self.assertEqual(self.tap.effects(), [])
+        # and with agentd down
+        self.agent.stop()
+        self.assertIn("new", self.agentctl("plan", self.name, code=2).stdout)
+        self.agentctl("plan", self.name, "--commit", commit, code=0)
+        self.commit("version: '3.8'\nservices: {web: {image: }}\n")
+        self.agentctl("plan", self.name, code=1)
+
+    def test_sync_wait(self):
+        self.configure(stack={"poll_interval": "1h"})
+        self.start_ready()
+        self.wait(lambda: self.status()["last_poll"], 20, "the first poll")
+        commit = self.commit(self.stack())
+        self.agentctl("sync", self.name, "--wait", code=0)
+        self.assertEqual(self.record(commit)["state"], "succeeded")
+        self.assertEqual(self.record(commit)["trigger"], "sync")
+        self.agentctl("sync", self.name, "--wait", code=0)
+        bad = self.commit(self.stack({"steps": [self.job(command=["exit", "1"])]}))
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.assertEqual(self.record(bad)["state"], "failed")
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.assertEqual(len([d for d in self.log() if d["commit"] == bad]), 1)
+
+    def test_retry(self):
+        commit = self.commit(self.stack({"steps": [self.job(command=["exit", "1"])]}))
+        self.start()
+        first = self.expect(commit, "failed")
+        self.agentctl("retry", str(first["id"]), code=0)
+        second = self.expect(commit, "failed", at_least=2)
+        self.assertEqual(second["trigger"], "retry")
+        self.assertGreater(second["id"], first["id"])
+        good = self.deploy(self.stack())
+        self.assertEqual(self.agentctl("retry", self.name).returncode, 1, good)
+
+    def test_pause_and_resume(self):
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.agentctl("pause", self.name, "--reason", "stocktaking", code=0)
+        self.assertIn("stocktaking", self.agentctl("status", self.name).stdout)
+        self.assertEqual(self.status()["paused"]["reason"], "stocktaking")
+        later = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.wait(lambda: self.status()["tip"] == later, 20, "the new commit to be seen")
+        self.assertNotIn((self.record(later) or {}).get("state"), ("running", "succeeded"))
+        # a pause outlives a restart
+        self.agent.stop()
+        self.start_ready()
+        self.assertEqual(self.status()["paused"]["reason"], "stocktaking")
+        self.serves("web", "one")
+        self.agentctl("resume", self.name, code=0)
+        self.expect(later, "succeeded")
+
+    def test_pause_lets_the_running_one_finish(self):
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(HEALTH_AFTER_S=4)))
+        self.start()
+        self.in_state(commit, "running")
+        self.agentctl("pause", self.name, code=0)
+        self.expect(commit, "succeeded")
+
+    def test_cancel_puts_back(self):
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(commit, "succeeded")
+        before = self.specs()
+        later = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="two", HEALTH_AFTER_S=300)))
+        self.wait(lambda: self.specs() != before, 30, "the update to be sent")
+        self.agentctl("cancel", self.name, code=0)
+        record = self.expect(later, "cancelled")
+        self.assertEqual(self.specs(), before)
+        self.serves("web", "one")
+        self.assertIn("cancel", record["reason"])
+        # held
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.assertEqual(self.agentctl("cancel", self.name).returncode, 1)
+
+    def test_cancel_while_waiting_for_an_image(self):
+        self.configure(stack={"image_wait": "120s"})
+        commit = self.commit(self.stack(web=self.web(image=f"{self.registry}/{self.name}:never")))
+        self.start()
+        self.wait(lambda: self.record(commit) and "never" in self.waiting(), 30, "the wait for the image")
+        self.agentctl("cancel", self.name, code=0)
+        self.expect(commit, "cancelled", 20)
+
+    def test_cancel_lets_the_migration_end(self):
+        stack = self.stack({"steps": [self.job(command=["sleep", "6"])]}, web=self.web())
+        commit = self.commit(stack)
+        self.start()
+        self.wait(self.job_services, 30, "the job")
+        self.agentctl("cancel", self.name, code=0)
+        record = self.expect(commit, "cancelled", 40)
+        self.assertEqual([m["state"] for m in record["migrations"]], ["applied"])
+        self.assertIsNone(self.spec("web"))
+
+    def test_rollback(self):
+        self.two_versions()
+        one, two = self.first["commit"], self.second["commit"]
+        first_images = self.first["images"]
+        self.agentctl("rollback", self.name, "--wait", code=0)
+        record = self.expect(one, "succeeded", at_least=2)
+        self.assertEqual(record["trigger"], "rollback")
+        self.assertEqual([i["digest"] for i in record["images"]], [i["digest"] for i in first_images])
+        self.serves("web", "one")
+        # the newer commit does not come back by itself
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.serves("web", "one")
+        self.assertTrue(self.status()["held"]["absolute"])
+        self.agent.stop()
+        self.start_ready()
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.assertEqual(len([d for d in self.log() if d["commit"] == two]), 1)
+        # until resume
+        self.agentctl("resume", self.name, code=0)
+        self.expect(two, "succeeded", at_least=2)
+        self.serves("web", "two")
+
+    def test_rollback_ends_with_a_new_commit(self):
+        self.two_versions()
+        self.agentctl("rollback", self.name, str(self.first["id"]), "--wait", code=0)
+        self.deploy(self.stack(web=self.web(VERSION="three")))
+        self.serves("web", "three")
+
+    def test_rollback_does_not_migrate(self):
+        step = [self.job(command=["exit", "0"])]
+        one = self.commit(self.stack({"steps": step}, web=self.web(VERSION="one")))
+        self.start()
+        self.expect(one, "succeeded")
+        self.deploy(self.stack({"steps": step}, web=self.web(VERSION="two")))
+        self.tap.requests.clear()
+        self.agentctl("rollback", self.name, "--wait", code=0)
+        self.serves("web", "one")
+        self.assertEqual(self.tap.count("^POST /services/create"), 0)
+
+    def test_rollback_without_an_earlier_success(self):
+        commit = self.commit(self.stack())
+        self.start()
+        self.expect(commit, "succeeded")
+        self.assertEqual(self.agentctl("rollback", self.name).returncode, 1)
+
+    def test_commits_while_one_is_deployed(self):
+        """Only the newest tip is taken afterwards; those in between end superseded, or were never seen."""
+        slow = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one", HEALTH_AFTER_S=6)))
+        self.start()
+        self.in_state(slow, "running")
+        between = []
+        for n in range(3):
+            between.append(self.commit(self.stack(web=self.web(VERSION=f"between {n}"))))
+            self.wait(lambda: self.status()["tip"] == between[-1] or self.record(slow)["state"] != "running", 20, "the poll")
+        last = self.commit(self.stack(web=self.web(VERSION="last")))
+        self.expect(slow, "succeeded")
+        self.expect(last, "succeeded")
+        for commit in between:
+            self.assertIn((self.record(commit) or {}).get("state", "superseded"), ("superseded",))
+        self.serves("web", "last")
+
+    def test_revert_is_a_deployment(self):
+        self.two_versions()
+        self.git("revert", "--no-edit", "HEAD")
+        self.git("push", "-q", "origin", "main")
+        self.expect(self.git("rev-parse", "HEAD"), "succeeded")
+        self.serves("web", "one")
+
+
+class ExitCodes(Case):
+    def test_without_agentd(self):
+        self.agentctl("sync", self.name, code=4)
+        self.agentctl("pause", self.name, code=4)
+        self.agentctl("cancel", self.name, code=4)
+
+    def test_usage(self):
+        for words in (["no-such-verb"], ["log", "--no-such-flag"], ["show"], ["plan", "a", "b", "c"], []):
+            self.agentctl(*words, code=64)
+
+    def test_not_found(self):
+        commit = self.commit(self.stack())
+        self.start()
+        self.expect(commit, "succeeded")
+        self.agentctl("show", "4711", code=3)
+        self.agentctl("status", "no-such-stack", code=3)
+        self.agentctl("sync", "no-such-stack", code=3)
+
+    def test_version(self):
+        for program in ("agentd", "agent-worker", "agentctl"):
+            run = subprocess.run([self.program(program), "--version"], capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0)
+            self.assertRegex(run.stdout, r"\d+\.\d+")
+
+    def test_log_reads_without_agentd(self):
+        commit = self.commit(self.stack())
+        agent = self.start()
+        self.expect(commit, "succeeded")
+        agent.stop()
+        self.assertEqual(self.log()[0]["commit"], commit)
+        self.assertIn(commit[:7], self.agentctl("show", "1", code=0).stdout)
+        self.assertIn("succeeded", self.agentctl("log", code=0).stdout)
+        self.assertEqual(json.loads(self.agentctl("log", "--state", "failed", "--json", code=0).stdout), [])
+        self.assertEqual(len(json.loads(self.agentctl("log", "-n", "1", "--since", "2h", "--json", code=0).stdout)), 1)
+
+    def test_render_needs_no_engine(self):
+        file = self.dir / "one.yml"
+        file.write_text(json.dumps(self.stack()))
+        run = subprocess.run([self.program("agentctl"), "--config", self.conf, "render", file, "--stack", "shop"],
+                             capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+        self.assertEqual(run.returncode, 0, run.stderr)
+        bodies = json.loads(run.stdout)
+        self.assertEqual([s["Name"] for s in bodies["services"]], ["shop_web"])
+        self.assertEqual(set(bodies), {"networks", "secrets", "configs", "services"})
+
+    def test_check(self):
+        self.commit(self.stack())
+        self.start_ready()
+        text = self.agentctl("check", code=0).stdout
+        for word in (self.name, "engine", "image"):
+            self.assertIn(word, text)
+        self.configure(stack={"repository": f"file://{self.dir}/nowhere.git"})
+        self.agent.stop()
+        run = self.agentctl("check", self.name, code=1)
+        self.assertIn("nowhere", run.stdout)
+
+
+class Rights(Case):
+    """Who may say what over the control socket."""
+
+    def as_user(self, uid, *words):
+        return subprocess.run(["setpriv", f"--reuid={uid}", "--regid=65534", "--clear-groups", self.program("agentctl"),
+                               "--config", self.conf, *words], capture_output=True, text=True)
+
+    def test_others_may_not_act(self):
+        commit = self.commit(self.stack())
+        self.start()
+        self.expect(commit, "succeeded")
+        run = self.as_user(12345, "pause", self.name)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIsNone(self.status()["paused"])
+
+    def test_hostile_requests(self):
+        commit = self.commit(self.stack())
+        self.start_ready()
+        path = str(self.dir / "run/control.sock")
+        long = b'{"verb":"' + b"x" * 200000 + b'"}\n'
+        for text in (b"", b"\n", b"[]\n", b"{\n", b'{"verb":1}\n', b'{"verb":"sync","verb":"sync"}\n', b"\0\xff\xfe\n", long,
+                     b'{"verb":"sync","args":' + b"[" * 5000 + b"]" * 5000 + b"}\n", b'{"verb":"sync","stack":"../../etc"}\n'):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(20)
+                s.connect(path)
+                try:
+                    s.sendall(text)
+                    s.shutdown(socket.SHUT_WR)
+                    answer = s.recv(65536)
+                except OSError:
+                    answer = b""
+                if answer:
+                    self.assertFalse(json.loads(answer)["ok"], text[:60])
+        idle = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+        for s in idle:
+            s.setblocking(False)
+            try:
+                s.connect(path)
+            except OSError:
+                pass
+        self.expect(commit, "succeeded")
+        for s in idle:
+            s.close()
+        self.agentctl("sync", self.name, "--wait", code=0)

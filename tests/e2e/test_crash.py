@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agentd dies by kill -9, alone and together with its worker, in each phase of a deployment. It is taken up again, ends as if
+nothing had happened, and nothing runs twice.
+
+Needs programs built with -Dfaults=true. What happens when the worker alone dies, at every fault point, is in tests/crash.
+"""
+
+import os
+import signal
+
+from harness import Case, wait_for
+
+
+class Supervisor(Case):
+    tapped = True
+
+    def setUp(self):
+        super().setUp()
+        if b"fault point %s" not in self.program("agent-worker").read_bytes():
+            self.skipTest("the programs were built without -Dfaults=true")
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+
+    def version(self, number):
+        return self.stack({"steps": [self.job(command=["append", "/data/runs", number])], "health": self.health()},
+                          web=self.web(VERSION=number, volumes=["data:/data"]), volumes={"data": {}})
+
+    def killed(self, point):
+        """agentd is killed while its worker lives: no twin is started, and the deployment counts once."""
+        first = self.commit(self.version("one"))
+        self.start()
+        self.expect(first, "succeeded")
+        self.agent.stop()
+        self.tap.requests.clear()
+        commit = self.commit(self.version("two"))
+        self.start(FAULTS=f"{point}:sleep=5")
+        self.wait(lambda: f"fault point {point}" in self.agent.log.read_text(), 60, f"the worker to come to {point}")
+        worker = self.run_worker()
+        self.assertIsNotNone(worker)
+        self.agent.kill()
+        self.assertTrue(os.path.exists(f"/proc/{worker}"), "the worker died with agentd")
+        self.start_ready()
+        self.expect(commit, "succeeded")
+        self.assertEqual(self.volume_lines(), ["one", "two"])
+        self.assertEqual(self.updates("web"), 1)
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)
+        self.serves("web", "two")
+        self.assertEqual([d["state"] for d in self.log()], ["succeeded", "succeeded"])
+
+    def test_killed_after_the_plan(self):
+        self.killed("plan.saved")
+
+    def test_killed_before_a_pull(self):
+        self.killed("pull.before")
+
+    def test_killed_during_the_migration(self):
+        self.killed("job.created")
+
+    def test_killed_before_sending(self):
+        self.killed("roll.intent")
+
+    def test_killed_before_the_gate(self):
+        self.killed("roll.sent")
+
+    def test_worker_dies_again_and_again(self):
+        """Taken up three times without progress: stuck, and a person is called; the old version serves."""
+        first = self.commit(self.version("one"))
+        self.start()
+        self.expect(first, "succeeded")
+        self.agent.stop()
+        commit = self.commit(self.version("two"))
+        self.start(FAULTS="roll.intent:kill")
+        record = self.expect(commit, "stuck", 120)
+        self.agent.stop()
+        self.assertIn("agentctl retry", record["reason"])
+        self.assertEqual(self.volume_lines(), ["one", "two"])
+        self.serves("web", "one")
+        self.start_ready()
+        self.agentctl("retry", self.name, code=0)
+        self.expect(commit, "succeeded", 90, at_least=2)
+        self.serves("web", "two")
+
+    def test_killed_while_fetching(self):
+        commit = self.commit(self.version("one"))
+        self.start(FAULTS="repo.downloaded:sleep=5")
+        self.wait(self.workers, 20, "a worker")
+        self.agent.kill()
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        self.start()
+        self.expect(commit, "succeeded")
+        self.assertEqual(self.volume_lines(), ["one"])
+
+    def test_both_killed_again_and_again(self):
+        """The engine goes on by itself; whoever comes back finds out what has happened."""
+        first = self.commit(self.version("one"))
+        self.start()
+        self.expect(first, "succeeded")
+        commit = self.commit(self.version("two"))
+        self.wait(lambda: self.record(commit), 20, "the request")
+        for _ in range(3):
+            self.wait(lambda: self.run_worker() or (self.record(commit) or {}).get("state") == "succeeded", 20, "a worker")
+            worker = self.run_worker()
+            self.agent.kill()
+            if worker:
+                try:
+                    os.kill(worker, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.start_ready()
+        self.expect(commit, "succeeded", 90)
+        self.assertEqual(self.volume_lines(), ["one", "two"])
+        self.serves("web", "two")
+
+    def test_stopped_in_the_middle(self):
+        """SIGTERM, as at an upgrade: the worker stops at the next safe point, and the deployment is taken up again."""
+        stack = self.version("one")
+        stack["services"]["web"]["environment"]["HEALTH_AFTER_S"] = "8"
+        commit = self.commit(stack)
+        self.start()
+        self.wait(lambda: self.spec("web"), 40, "the service")
+        self.assertEqual(self.agent.stop(60), 0)
+        self.assertEqual(self.workers(), [])
+        self.assertIn(self.record(commit)["state"], ("interrupted", "running"))
+        self.start_ready()
+        self.expect(commit, "succeeded")
+        self.assertEqual(self.volume_lines(), ["one"])
+        self.assertEqual(len(self.log()), 1)
+
+    def test_first_start_dies_while_the_journal_is_made(self):
+        agent = self.start(FAULTS="journal.migrate:kill")
+        wait_for(lambda: not agent.alive(), 20, "agentd to die")
+        commit = self.commit(self.version("one"))
+        self.start()
+        self.expect(commit, "succeeded")

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rollout goes on only over services that work; what does not is put back as it was."""
+
+import time
+
+from harness import Case
+
+
+class Gate(Case):
+    tapped = True
+
+    def two(self, **web):
+        return self.stack({"health": self.health()}, web=self.web(**web), other=self.web(depends_on=["web"], VERSION=web.get("VERSION", "")))
+
+    def setUp(self):
+        super().setUp()
+        first = self.commit(self.two(VERSION="one"))
+        self.start()
+        self.first = self.expect(first, "succeeded")
+        self.before = self.specs()
+        self.others = self.task_ids("other")
+        self.tap.requests.clear()
+
+    def rolled_back(self, stack, *words, seconds=90):
+        """Deploys it; everything is put back: the specs are those before, byte for byte, and `other` was left alone."""
+        record = self.expect(self.commit(stack), "rolled_back", seconds)
+        for word in words:
+            self.assertIn(word, record["reason"])
+        self.assertIn(f"#{self.first['id']}", record["reason"])
+        self.assertEqual(self.specs(), self.before)
+        self.assertEqual(self.task_ids("other"), self.others)
+        self.serves("web", "one")
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "rolled_back", "other": "untouched"})
+        self.assertEqual(self.updates("web"), 2)  # there and back
+        return record
+
+    def test_health_500(self):
+        record = self.rolled_back(self.two(VERSION="two", HEALTH_STATUS=500), "/health", "200 before", "500 now")
+        # held: a look at the same commit does nothing
+        self.tap.requests.clear()
+        self.agentctl("sync", self.name, "--wait", code=1)
+        self.assertEqual(self.tap.effects(), [])
+        # a new commit goes
+        self.deploy(self.two(VERSION="three"))
+        self.serves("web", "three")
+        self.assertTrue(record["images"][0]["digest"])
+
+    def test_health_hangs(self):
+        self.rolled_back(self.two(VERSION="two", HANG=1), "/health", "no answer")
+
+    def test_health_answers_slower_than_its_timeout(self):
+        self.rolled_back(self.two(VERSION="two", SLOW_MS=4000), "/health")
+
+    def test_health_slow_but_in_time(self):
+        self.deploy(self.two(VERSION="two", SLOW_MS=700))
+
+    def test_unhealthy_at_first(self):
+        self.deploy(self.two(VERSION="two", HEALTH_AFTER_S=5))
+
+    def test_crash_loop(self):
+        self.rolled_back(self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=3), "exit")
+
+    def test_refuses_to_start(self):
+        self.rolled_back(self.two(VERSION="two", REFUSE=1), "exit")
+        output = self.agentctl("show", str(self.log()[0]["id"]), "--logs").stdout
+        self.assertIn("REFUSE is set", output)
+
+    def test_container_cannot_start(self):
+        stack = self.two(VERSION="two")
+        stack["services"]["web"]["entrypoint"] = ["/no/such/program"]
+        self.rolled_back(stack)
+
+    def test_no_node_fits(self):
+        stack = self.two(VERSION="two")
+        stack["services"]["web"]["deploy"]["placement"] = {"constraints": ["node.labels.nowhere == yes"]}
+        stack["services"]["web"]["deploy"]["update_config"] = {"order": "start-first"}
+        self.gate = {**self.gate, "healthy_deadline": "12s"}
+        stack["x-release"]["gate"] = self.gate
+        self.rolled_back(stack, "no suitable node")
+
+    def test_body_decides(self):
+        stack = self.two(VERSION="two")
+        stack["x-release"]["health"] = self.health(path="/", body="^three$$")
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "12s"}
+        self.rolled_back(stack, "body")
+        stack["x-release"]["health"] = self.health(path="/", body="^two$$")
+        self.deploy(stack)
+
+    def test_host_and_headers_reach_the_service(self):
+        stack = self.two(VERSION="two")
+        stack["x-release"]["health"] = self.health(status=404, path="/nothing", host="www.example.org", header={"X-One": "1"})
+        self.deploy(stack)
+
+    def test_healthcheck_of_the_container(self):
+        stack = self.two(VERSION="two", healthcheck={"test": ["CMD", "/web", "exit", "1"], "interval": "1s", "retries": 2})
+        self.rolled_back(stack)
+
+    def test_check_asks_each_new_task(self):
+        """One of three replicas is bad: the check by name would pass two times of three."""
+        stack = self.two(VERSION="two", HEALTH_FILE="/data/status-{{.Task.Slot}}", volumes=["data:/data"], deploy={"replicas": 3})
+        stack["volumes"] = {"data": {}}
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        for slot, status in ((1, 200), (2, 200), (3, 500)):
+            self.lab.docker("run", "--rm", "-v", f"{self.name}_data:/data", f"{self.registry}/web:1", "append", f"/data/status-{slot}", str(status))
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "15s"}
+        self.rolled_back(stack, "500")
+
+    def test_swarm_pauses_the_update(self):
+        """Swarm's own verdict counts: update_config is the user's, and failure_action pause is a failure."""
+        stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=1,
+                         deploy={"update_config": {"failure_action": "pause", "monitor": "10s"}})
+        self.rolled_back(stack)
+
+    def test_swarm_rolls_back_by_itself(self):
+        stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=1,
+                         deploy={"update_config": {"failure_action": "rollback", "monitor": "10s"}})
+        record = self.expect(self.commit(stack), "rolled_back", 90)
+        self.assertEqual(self.task_ids("other"), self.others)
+        self.serves("web", "one")
+        self.assertEqual(self.specs()[self.full("other")], self.before[self.full("other")])
+        self.assertEqual(self.spec("web")["TaskTemplate"], self.before[self.full("web")]["TaskTemplate"], record["reason"])
+
+    def test_third_of_three_fails(self):
+        def stack(version, **more):
+            return self.stack({"health": {**self.health(), **self.health("third")}, "rollout": {"order": ["web", "other", "third", "fourth"]}},
+                              web=self.web(VERSION=version), other=self.web(VERSION=version), third=self.web(VERSION=version, **more),
+                              fourth=self.web(VERSION=version))
+
+        self.deploy(stack("two"))
+        before, fourth = self.specs(), self.task_ids("fourth")
+        record = self.expect(self.commit(stack("three", HEALTH_STATUS=503)), "rolled_back", 120)
+        self.assertEqual(self.specs(), before)
+        self.assertEqual(self.task_ids("fourth"), fourth)
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]},
+                         {"web": "rolled_back", "other": "rolled_back", "third": "rolled_back", "fourth": "untouched"})
+        for service in ("web", "other", "third"):
+            self.serves(service, "two")
+        self.serves("fourth", "two")
+        # in reverse order
+        ids = {self.engine.service(self.full(s))["ID"]: s for s in ("web", "other", "third")}
+        updates = [r for r in self.tap.requests if r.startswith("POST /services/") and any(f"{i}/update" in r for i in ids)]
+        last = [next(name for i, name in ids.items() if i in r) for r in updates[-3:]]
+        self.assertEqual(last, ["third", "other", "web"])
+
+    def test_soak_finds_what_shows_later(self):
+        stack = self.two(VERSION="two", HEALTH_FILE="/data/status", volumes=["data:/data"])
+        stack["volumes"] = {"data": {}}
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        stack["x-release"]["gate"] = {**self.gate, "soak": "60s"}
+        commit = self.commit(stack)
+
+        def soaks():
+            record = self.record(commit)
+            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
+
+        self.wait(soaks, 60, "the soak")
+        self.lab.docker("run", "--rm", "-v", f"{self.name}_data:/data", f"{self.registry}/web:1", "append", "/data/status", "500")
+        record = self.expect(commit, "rolled_back", 60)
+        self.assertIn("soak", record["reason"])
+        self.assertIn("500", record["reason"])
+        self.assertEqual(self.specs(), self.before)
+
+    def test_new_service_that_fails_is_removed(self):
+        stack = self.two(VERSION="one")
+        stack["services"]["extra"] = self.web(REFUSE=1)
+        record = self.expect(self.commit(stack), "rolled_back", 90)
+        self.assertIsNone(self.spec("extra"))
+        self.assertEqual(self.specs(), self.before)
+        self.assertIn("REFUSE is set", self.agentctl("show", str(record["id"]), "--logs").stdout)
+
+    def test_on_failure_halt(self):
+        self.configure(stack={"on_failure": "halt"})
+        self.agent.stop()
+        self.start_ready()
+        record = self.expect(self.commit(self.two(VERSION="two", HEALTH_STATUS=500)), "halted", 90)
+        self.assertIn("on_failure", record["reason"])
+        self.serves("web", "two")
+
+    def test_changed_by_hand_during_the_rollout(self):
+        """Somebody else's update in the middle of ours: it is left alone, and a person is called."""
+        commit = self.commit(self.two(VERSION="two", HEALTH_AFTER_S=8))
+        self.wait(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 30, "the update to be sent")
+
+        def mine(spec):
+            spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["VERSION=by hand"]
+
+        time.sleep(1)
+        self.engine.update(self.full("web"), mine)
+        record = self.ended(commit, 90)
+        self.assertEqual(record["state"], "halted", record["reason"])
+        self.assertIn("someone else", record["reason"])
+        self.assertIn("VERSION=by hand", self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"])
+        self.assertEqual(self.task_ids("other"), self.others)
+
+
+class FirstDeployment(Case):
+    def test_failing_service_is_removed(self):
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(HEALTH_STATUS=500)))
+        self.start()
+        record = self.expect(commit, "rolled_back", 90)
+        self.assertEqual(self.specs(), {})
+        self.assertTrue(record["reason"])
+
+    def test_bad_baseline_may_be_mended(self):
+        """What failed before does not stand in the way of its fix."""
+        commit = self.commit(self.stack(web=self.web(VERSION="one", HEALTH_STATUS=500)))
+        self.start()
+        self.expect(commit, "succeeded")  # nobody asked /health
+        self.deploy(self.stack({"health": self.health()}, web=self.web(VERSION="two")))
+
+    def test_unverified_is_said(self):
+        commit = self.commit(self.stack())
+        self.start()
+        record = self.expect(commit, "succeeded")
+        self.assertIn("unverified", record["reason"])
+        self.assertEqual(record["services"][0]["state"], "unverified")

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit under a real systemd: installed by meson in a container that systemd boots, on the lab's network.
+
+The sandbox must let through what agent-worker does (git over file, https and ssh, SQLite, the engine's socket), and
+nothing that it does not need.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+from harness import HERE, Case, lab, wait_for
+
+TOP = HERE.parent.parent
+UNIT = "deploy-agent"
+MESSAGES = {}
+for line in (TOP / "include/agent/events.h").read_text().splitlines():
+    if line.startswith("#define MESSAGE_"):
+        _, name, value = line.split()
+        MESSAGES[name.removeprefix("MESSAGE_")] = value.strip('"')
+
+
+class Machine:
+    """A container with systemd as PID 1, the agent installed, and users inside and outside of the agent's group."""
+
+    def __init__(self, case):
+        self.case = case
+        self.name = case.name
+        self.state = tempfile.mkdtemp(prefix="deploy-agent-unit.", dir="/var/tmp")
+        image = lab().tool("systemd-image").strip()
+        lab().docker("run", "-d", "--name", self.name, "--network", "host", "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
+                     "--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+                     "-v", f"{os.path.dirname(lab().socket)}:/engine", "-v", f"{lab().env['GIT_ROOT']}:/srv/git:ro",
+                     "-v", f"{self.state}:/exchange", image)
+        wait_for(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 30, "systemd")
+        self.install()
+
+    def run(self, *command, check=False):
+        run = subprocess.run(lab().enter("docker", "exec", self.name, *command), capture_output=True, text=True, errors="replace")
+        if check and run.returncode != 0:
+            raise AssertionError(f"{command}: {run.stdout}{run.stderr}")
+        return run
+
+    def sh(self, script):
+        return self.run("sh", "-euc", script, check=True).stdout.strip()
+
+    def put(self, path, text, mode="0644", owner="root:root"):
+        name = f"{self.state}/file"
+        pathlib.Path(name).write_text(text)
+        self.sh(f"cp /exchange/file {path} && chown {owner} {path} && chmod {mode} {path}")
+
+    def install(self):
+        build = pathlib.Path(os.environ["PROGRAMS"]).resolve()
+        root = pathlib.Path(self.state, "root")
+        subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "-C", build, "--destdir", root], check=True,
+                       capture_output=True)
+        for program in ("agentd", "agent-worker"):
+            assert list(root.rglob(f"libexec/deploy-agent/{program}")), f"{program} is not installed in libexec"
+        self.sh("""
+            chown -R root:root /exchange/root && cp -a /exchange/root/. / && rm -r /exchange/root
+            systemd-sysusers && systemd-tmpfiles --create && journalctl --update-catalog && systemctl daemon-reload
+            useradd -G deploy-agent reader && useradd stranger
+            chgrp docker /engine/docker.sock # the lab's own: root reaches it in any case""")
+
+    def properties(self, *names):
+        out = self.run("systemctl", "show", UNIT, *(f"--property={n}" for n in names), check=True).stdout
+        return dict(line.split("=", 1) for line in out.splitlines())
+
+    def pid(self):
+        return int(self.properties("MainPID")["MainPID"])
+
+    def active(self):
+        return self.properties("ActiveState")["ActiveState"] == "active"
+
+    def journal(self, *matches):
+        out = self.run("journalctl", "-o", "json", "--no-pager", "-u", UNIT, *matches).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def said(self, text):
+        return [e for e in self.journal() if isinstance(e.get("MESSAGE"), str) and text in e["MESSAGE"]]
+
+    def agentctl(self, *words, user="reader"):
+        return self.run("setpriv", f"--reuid={user}", "--init-groups", f"--regid={user}", "agentctl", *words)
+
+    def remove(self):
+        lab().docker("rm", "-f", "-v", self.name, check=False)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+class Unit(Case):
+    limit = 400
+
+    def setUp(self):
+        super().setUp()
+        self.machine = Machine(self)
+        self.addCleanup(self.machine.remove)
+
+    def doCleanups(self):
+        if self._outcome and not self._outcome.success and hasattr(self, "machine"):
+            print(self.machine.run("journalctl", "--no-pager", "-u", UNIT, "-n", "80").stdout)
+        return super().doCleanups()
+
+    def configure_unit(self, agent="", stacks="", **settings):
+        values = {"repository": f"file:///srv/git/{self.name}.git", "file": "stack.yml", "poll_interval": "1s", **settings}
+        text = f"[agent]\ndocker = unix:///engine/docker.sock\n{agent}\n[http]\nlisten =\n[stack {self.name}]\n"
+        text += "".join(f"{k} = {v}\n" for k, v in values.items()) + stacks
+        self.machine.put("/etc/deploy-agent/agent.conf", text, "0640", "root:deploy-agent")
+
+    def start_unit(self):
+        self.machine.run("systemctl", "start", UNIT, check=True)
+
+    def record_of(self, commit, state):
+        def look():
+            run = self.machine.agentctl("log", self.name, "--json")
+            found = [d for d in json.loads(run.stdout or "[]") if d["commit"] == commit] if run.returncode == 0 else []
+            return found[0] if found and found[0]["state"] == state else None
+
+        return wait_for(look, 60, lambda: f"{commit[:7]} {state}: " + self.machine.agentctl("log", self.name).stdout)
+
+    def test_a_deployment_in_the_sandbox(self):
+        m = self.machine
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one")))
+        self.configure_unit()
+        self.start_unit()
+        record = self.record_of(commit, "succeeded")
+        self.serves("web", "one")
+        p = m.properties("ActiveState", "StatusText", "Type", "NRestarts", "User", "Result")
+        self.assertEqual((p["ActiveState"], p["Type"], p["NRestarts"], p["User"]), ("active", "notify", "0", "deploy-agent"))
+        wait_for(lambda: m.properties("StatusText")["StatusText"] == "1 stack", 10, "the status line")
+        # events carry their fields and their explanation
+        events = m.journal(f"MESSAGE_ID={MESSAGES['DEPLOYMENT_SUCCEEDED']}")
+        self.assertEqual([(e["STACK"], e["DEPLOYMENT"], e["COMMIT"]) for e in events], [(self.name, str(record["id"]), commit)])
+        self.assertIn("Nothing has to be done", m.run("journalctl", "-x", "--no-pager", "-u", UNIT).stdout)
+        # who may read, who may act, who may do nothing
+        self.assertEqual(m.agentctl("status").returncode, 0)
+        run = m.agentctl("pause", self.name)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("control_uids", run.stderr)
+        self.assertNotEqual(m.agentctl("log", user="stranger").returncode, 0)
+        self.assertNotEqual(m.agentctl("status", user="stranger").returncode, 0)
+        self.assertEqual(m.run("agentctl", "pause", self.name).returncode, 0)
+        modes = m.sh("stat -c '%a %U %G %n' /run/deploy-agent/control.sock /run/deploy-agent /var/lib/deploy-agent /var/lib/deploy-agent/journal.db")
+        self.assertEqual(modes.splitlines(), ["660 deploy-agent deploy-agent /run/deploy-agent/control.sock",
+                                              "750 deploy-agent deploy-agent /run/deploy-agent",
+                                              "750 deploy-agent deploy-agent /var/lib/deploy-agent",
+                                              "640 deploy-agent deploy-agent /var/lib/deploy-agent/journal.db"])
+
+    def test_all_transports_in_the_sandbox(self):
+        m, env = self.machine, lab().env
+        commit = self.commit(self.stack())
+        name = self.name
+        for file, path in (("ca.pem", env["GIT_CA_FILE"]), ("known_hosts", env["GIT_SSH_KNOWN_HOSTS"])):
+            m.put(f"/etc/deploy-agent/{file}", pathlib.Path(path).read_text())
+        m.put("/etc/deploy-agent/key", pathlib.Path(env["GIT_SSH_KEY"]).read_text(), "0640", "root:deploy-agent")
+        m.put("/etc/deploy-agent/token", env["GIT_PASSWORD"] + "\n", "0640", "root:deploy-agent")
+        more = (f"[stack {name}-https]\nrepository = {env['GIT_HTTPS_AUTH_URL']}/{name}.git\nusername = {env['GIT_USER']}\n"
+                f"token_file = /etc/deploy-agent/token\nca_file = /etc/deploy-agent/ca.pem\nfile = stack.yml\n"
+                f"[stack {name}-ssh]\nrepository = {env['GIT_SSH_URL']}/{name}.git\nssh_key = /etc/deploy-agent/key\nfile = stack.yml\n")
+        self.addCleanup(self.remove_stack, f"{name}-https")
+        self.addCleanup(self.remove_stack, f"{name}-ssh")
+        self.configure_unit(stacks=more)
+        self.start_unit()
+
+        def done():
+            run = m.agentctl("log", "--json")
+            records = json.loads(run.stdout or "[]") if run.returncode == 0 else []
+            return {d["stack"] for d in records if d["state"] == "succeeded" and d["commit"] == commit} == {name, f"{name}-https", f"{name}-ssh"}
+
+        wait_for(done, 90, lambda: "three deployments: " + m.agentctl("log").stdout + m.agentctl("status").stdout)
+        run = m.agentctl("check", name)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+
+    def test_the_sandbox_is_closed(self):
+        m = self.machine
+        self.configure_unit()
+        self.start_unit()
+        # who the processes are, as the kernel sees them
+        status = dict(line.split(":\t", 1) for line in m.sh(f"cat /proc/{m.pid()}/status").splitlines() if ":\t" in line)
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(status["Seccomp"], "2")
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(status[kind], 16), 0, kind)
+        self.assertNotEqual(status["Uid"].split()[0], "0")
+        mounts = m.sh(f"cat /proc/{m.pid()}/mountinfo").splitlines()
+        root = [f for f in (line.split() for line in mounts) if f[4] == "/"][-1]
+        self.assertIn("ro", root[5].split(","))
+        run = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", TOP / "packaging/deploy-agent.service"],
+                             capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout[-200:])
+
+    def test_a_hanging_agentd_is_restarted(self):
+        m = self.machine
+        m.sh("mkdir -p /etc/systemd/system/deploy-agent.service.d")
+        m.put("/etc/systemd/system/deploy-agent.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\nRestartSec=1\n")
+        m.sh("systemctl daemon-reload")
+        self.configure_unit()
+        self.start_unit()
+        time.sleep(6)
+        self.assertEqual(m.properties("NRestarts")["NRestarts"], "0")  # it is fed
+        first = m.pid()
+        m.sh(f"kill -STOP {first}")
+        wait_for(lambda: m.active() and m.pid() not in (0, first), 30, "a new agentd")
+        self.assertEqual(m.properties("NRestarts")["NRestarts"], "1")
+
+    def in_a_step(self):
+        """A deployment that is in the middle of a job."""
+        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "6"])]}))
+        self.record_of(commit, "running")
+        wait_for(lambda: "run migrate" in self.machine.properties("StatusText")["StatusText"], 30,
+                 lambda: "the step in the status line: " + self.machine.properties("StatusText")["StatusText"])
+        return commit
+
+    def test_killed_in_a_step(self):
+        """KillMode=mixed: with agentd its workers die; the next one takes the deployment up again, and no job runs twice."""
+        m = self.machine
+        self.commit(self.stack())
+        self.configure_unit()
+        self.start_unit()
+        commit = self.in_a_step()
+        worker = m.sh("pgrep -f 'agent-worker .* run'")
+        m.sh(f"kill -KILL {m.pid()}")
+        wait_for(lambda: m.run("kill", "-0", worker).returncode != 0, 10, "the worker to die as well")
+        self.record_of(commit, "succeeded")
+        self.assertEqual(m.properties("NRestarts")["NRestarts"], "1")
+
+    def test_stopped_in_a_step(self):
+        m = self.machine
+        self.commit(self.stack())
+        self.configure_unit()
+        self.start_unit()
+        commit = self.in_a_step()
+        m.run("systemctl", "stop", UNIT, check=True)
+        self.assertEqual(m.properties("Result", "ExecMainStatus"), {"Result": "success", "ExecMainStatus": "0"})
+        self.assertEqual(m.run("pgrep", "agent-worker").stdout, "")
+        self.assertFalse(m.said("did not stop within"))
+        self.assertEqual(m.sh("test -e /run/deploy-agent && echo there || echo gone"), "gone")
+        self.record_of(commit, "interrupted")  # agentctl reads the record without agentd
+        self.start_unit()
+        self.record_of(commit, "succeeded")
+
+    def test_reload_and_bad_configuration(self):
+        m = self.machine
+        self.configure_unit()
+        self.start_unit()
+        self.configure_unit(agent="colour = red")
+        m.run("systemctl", "reload", UNIT)
+        wait_for(lambda: m.journal(f"MESSAGE_ID={MESSAGES['RELOAD_REFUSED']}"), 10, "the refusal")
+        self.assertTrue(m.active())
+        self.assertIn("agent.conf:3: [agent] colour: unknown key", m.journal(f"MESSAGE_ID={MESSAGES['RELOAD_REFUSED']}")[0]["MESSAGE"])
+        # workers do not see the refused file
+        commit = self.commit(self.stack())
+        self.record_of(commit, "succeeded")
+        # but a start does, once, with the code for it
+        m.run("systemctl", "restart", UNIT)
+        wait_for(lambda: m.properties("ActiveState")["ActiveState"] == "failed", 10, "the refusal to start")
+        time.sleep(6)
+        self.assertEqual(m.properties("ExecMainStatus", "NRestarts", "ActiveState"),
+                         {"ExecMainStatus": "78", "NRestarts": "0", "ActiveState": "failed"})

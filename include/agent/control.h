@@ -2,24 +2,20 @@
 #pragma once
 
 /*
- * The control socket RUN_DIR/control.sock: one request and one reply per connection, each a JSON object on one line
- * of at most 64 KiB (requests) or 16 MiB (replies), ended by a newline.
- *   → {"verb":"sync","stack":"shop","args":{…}}
- *   ← {"ok":true,"exit":0, …}   or   {"ok":false,"exit":1,"error":"…"}
- * `exit` is the exit code agentctl ends with (design section 9). Callers are known by SO_PEERCRED: reading verbs for
- * everybody who can connect (0660, group deploy-agent), writing verbs for uid 0, the agent's own uid and control_uids.
+ * The control socket RUN_DIR/control.sock: one request and one reply per connection, each a JSON object on
+ * one line of at most 64 KiB (requests) or 16 MiB (replies), ended by a newline. →
+ * {"verb":"sync","stack":"shop","args":{…}} ← {"ok":true,"exit":0, …}   or {"ok":false,"exit":1,"error":"…"}
+ * `exit` is the exit code agentctl ends with (design section 9). Callers are known by SO_PEERCRED: reading
+ * verbs for everybody who can connect (0660, group deploy-agent), writing verbs for uid 0, the agent's own
+ * uid and control_uids.
  *
  * verb      args                              reply besides ok, exit, error
- * status    –                                 agentd{version,pid,since}, stacks[{stack, polling, next_poll, last_poll,
- *                                             poll_error, running (deployment id), worker_pid}]: what only agentd knows
- * sync      requested_by                      deployment (id, 0: nothing to do), held (id), result, message
- * plan      commit, json (bool)               output (agent-worker's stdout), message (its stderr)
- * check     –                                 output
- * retry     deployment                        deployment (the new id)
- * cancel    deployment                        deployment, message
- * approve   commit, deployment                message
- * pause     reason, until (RFC 3339)          –
- * resume    –                                 –
+ * status    –                                 agentd{version,pid,since}, stacks[{stack, polling, next_poll,
+ * last_poll, poll_error, running (deployment id), worker_pid}]: what only agentd knows sync      requested_by
+ * deployment (id, 0: nothing to do), held (id), result, message plan      commit, json (bool) output
+ * (agent-worker's stdout), message (its stderr) check     –                                 output retry
+ * deployment                        deployment (the new id) cancel    deployment deployment, message approve
+ * commit, deployment                message pause     reason, until (RFC 3339)          – resume    – –
  * rollback  deployment (0: the success before) deployment (the new id)
  */
 
@@ -32,7 +28,14 @@
 #define CONTROL_REQUEST_MAX (64 * 1024)
 #define CONTROL_REPLY_MAX   (16 * 1024 * 1024)
 
-enum exit_code { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_CHANGES = 2, EXIT_NOT_FOUND = 3, EXIT_NO_DAEMON = 4, EXIT_BAD_USAGE = 64 };
+enum exit_code {
+    EXIT_GOOD = 0,
+    EXIT_FAILED = 1,
+    EXIT_CHANGES = 2,
+    EXIT_NOT_FOUND = 3,
+    EXIT_NO_DAEMON = 4,
+    EXIT_BAD_USAGE = 64
+};
 
 struct control_request {
     json_t *root; /* owned; strings below live in it */
@@ -40,8 +43,10 @@ struct control_request {
     json_t *args; /* object, never NULL */
 };
 /* Pure: checks shape, depth, duplicate keys, sizes. */
-int control_request_parse(const char *text, size_t len, struct control_request *ret, struct error *err) MUST_CHECK;
+int control_request_parse(const char *text, size_t len, struct control_request *ret,
+                          struct error *err) MUST_CHECK;
 void control_request_release(struct control_request *request);
 
 /* For agentctl: connects, sends, reads the reply. Not running: ERR_NOT_FOUND. */
-int control_call(const char *socket_path, const json_t *request, int64_t timeout_us, json_t **ret_reply, struct error *err) MUST_CHECK;
+int control_call(const char *socket_path, const json_t *request, int64_t timeout_us, json_t **ret_reply,
+                 struct error *err) MUST_CHECK;

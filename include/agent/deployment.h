@@ -28,17 +28,36 @@ enum deployment_state {
 const char *deployment_state_name(enum deployment_state state);
 int deployment_state_parse(const char *name, enum deployment_state *ret);
 bool deployment_state_ended(enum deployment_state state);
-/* Does this end hold the commit until a new one or `agentctl retry`? Every end but succeeded and superseded. */
+/* Does this end hold the commit until a new one or `agentctl retry`? Every end but succeeded and superseded.
+ */
 bool deployment_state_holds(enum deployment_state state);
 /* May `from` become `to`? One table, deployment.c; the journal refuses other changes. */
 bool deployment_state_may_follow(enum deployment_state from, enum deployment_state to);
 
-enum trigger { TRIGGER_POLL, TRIGGER_WEBHOOK, TRIGGER_SYNC, TRIGGER_IMAGE, TRIGGER_ENV, TRIGGER_DRIFT, TRIGGER_ROLLBACK, TRIGGER_RETRY };
+enum trigger {
+    TRIGGER_POLL,
+    TRIGGER_WEBHOOK,
+    TRIGGER_SYNC,
+    TRIGGER_IMAGE,
+    TRIGGER_ENV,
+    TRIGGER_DRIFT,
+    TRIGGER_ROLLBACK,
+    TRIGGER_RETRY
+};
 const char *trigger_name(enum trigger trigger);
 int trigger_parse(const char *name, enum trigger *ret);
 
-enum step_state { STEP_PENDING, STEP_RUNNING, STEP_DONE, STEP_FAILED, STEP_FAILED_ALLOWED, STEP_SKIPPED, STEP_UNDONE };
-const char *step_state_name(enum step_state state); /* pending running done failed "failed (allowed)" skipped undone */
+enum step_state {
+    STEP_PENDING,
+    STEP_RUNNING,
+    STEP_DONE,
+    STEP_FAILED,
+    STEP_FAILED_ALLOWED,
+    STEP_SKIPPED,
+    STEP_UNDONE
+};
+const char *step_state_name(
+    enum step_state state); /* pending running done failed "failed (allowed)" skipped undone */
 int step_state_parse(const char *name, enum step_state *ret);
 
 /* What a deployment did with one service: action is create, update, remove, none; state is pending, updating,

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The Engine API over the engine's unix socket (https://docs.docker.com/engine/api/v1.41/), version negotiated by
- * HEAD /_ping, at least 1.41. src/docker builds every request that exists: this list is what the agent
- * can ask an engine. Blocking; each call has a deadline. Objects are jansson values as the engine
+ * The Engine API over the engine's unix socket (https://docs.docker.com/engine/api/v1.41/), version
+ * negotiated by HEAD /_ping, at least 1.41. src/docker builds every request that exists: this list is what
+ * the agent can ask an engine. Blocking; each call has a deadline. Objects are jansson values as the engine
  * gives them; new references belong to the caller.
  *
  * Failures: ERR_UNAVAILABLE (socket missing, connection cut, 5xx that may pass, "no leader"),
@@ -29,12 +29,13 @@ void docker_close(struct docker *docker);
 const char *docker_api_version(const struct docker *docker); /* "1.41"; NULL before the first request */
 
 struct swarm_info {
-    bool active;        /* this node is in a swarm */
-    bool manager;       /* and a reachable manager */
+    bool active;  /* this node is in a swarm */
+    bool manager; /* and a reachable manager */
     bool leader;
     const char *node_id, *availability, *engine_version, *cluster_id;
 };
-int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *ret, struct error *err) MUST_CHECK;
+int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *ret,
+                 struct error *err) MUST_CHECK;
 
 /* ---- reading; `label` is KEY=VALUE or NULL ---- */
 int docker_services(struct docker *docker, const char *label, json_t **ret, struct error *err) MUST_CHECK;
@@ -46,17 +47,23 @@ int docker_configs(struct docker *docker, const char *label, json_t **ret, struc
 int docker_secret(struct docker *docker, const char *id_or_name, json_t **ret, struct error *err) MUST_CHECK;
 int docker_config(struct docker *docker, const char *id_or_name, json_t **ret, struct error *err) MUST_CHECK;
 /* up_to_date: only tasks whose spec is the service's present one (the engine's filter _up-to-date) */
-int docker_tasks(struct docker *docker, const char *service_id, bool up_to_date, json_t **ret, struct error *err) MUST_CHECK;
+int docker_tasks(struct docker *docker, const char *service_id, bool up_to_date, json_t **ret,
+                 struct error *err) MUST_CHECK;
 int docker_nodes(struct docker *docker, json_t **ret, struct error *err) MUST_CHECK;
 /* A container of this node (health state of a local task); ERR_NOT_FOUND when it runs elsewhere. */
 int docker_container(struct docker *docker, const char *id, json_t **ret, struct error *err) MUST_CHECK;
 
 /* ---- writing ---- */
-int docker_network_create(struct docker *docker, const json_t *body, char **ret_id, struct error *err) MUST_CHECK; /* caller frees id */
-int docker_secret_create(struct docker *docker, const json_t *body, char **ret_id, struct error *err) MUST_CHECK;
-int docker_config_create(struct docker *docker, const json_t *body, char **ret_id, struct error *err) MUST_CHECK;
-int docker_secret_update(struct docker *docker, const char *id, uint64_t version, const json_t *body, struct error *err) MUST_CHECK;
-int docker_config_update(struct docker *docker, const char *id, uint64_t version, const json_t *body, struct error *err) MUST_CHECK;
+int docker_network_create(struct docker *docker, const json_t *body, char **ret_id,
+                          struct error *err) MUST_CHECK; /* caller frees id */
+int docker_secret_create(struct docker *docker, const json_t *body, char **ret_id,
+                         struct error *err) MUST_CHECK;
+int docker_config_create(struct docker *docker, const json_t *body, char **ret_id,
+                         struct error *err) MUST_CHECK;
+int docker_secret_update(struct docker *docker, const char *id, uint64_t version, const json_t *body,
+                         struct error *err) MUST_CHECK;
+int docker_config_update(struct docker *docker, const char *id, uint64_t version, const json_t *body,
+                         struct error *err) MUST_CHECK;
 int docker_network_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
 int docker_secret_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
 int docker_config_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
@@ -82,22 +89,27 @@ struct image_info {
 int docker_distribution(struct docker *docker, struct arena *arena, const char *image, struct image_info *ret,
                         struct error *err) MUST_CHECK;
 /* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. */
-int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, struct error *err) MUST_CHECK;
-int docker_image(struct docker *docker, const char *name, json_t **ret, struct error *err) MUST_CHECK; /* inspect */
-/* Creates an image from a tar in memory (POST /images/create?fromSrc=-); its ID goes to *ret_id (caller frees). */
-int docker_image_import(struct docker *docker, const void *tar, size_t len, const char *const *changes, char **ret_id,
-                        struct error *err) MUST_CHECK;
+int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us,
+                      struct error *err) MUST_CHECK;
+int docker_image(struct docker *docker, const char *name, json_t **ret,
+                 struct error *err) MUST_CHECK; /* inspect */
+/* Creates an image from a tar in memory (POST /images/create?fromSrc=-); its ID goes to *ret_id (caller
+ * frees). */
+int docker_image_import(struct docker *docker, const void *tar, size_t len, const char *const *changes,
+                        char **ret_id, struct error *err) MUST_CHECK;
 /* Is anything known for this image's registry in auth_file? For `check`. */
 bool docker_has_auth(struct docker *docker, const char *image);
 
 /* ---- logs ---- */
-/* Reads a service's log (stdout and stderr demultiplexed) to its present end, from the byte position where the
-   last call stopped is not possible: `since_ns` is the engine's timestamp of the last line seen (0: all).
-   Each line goes to the callback with its timestamp; returning non-zero stops. Lines longer than 64 KiB are cut.
-   ERR_UNAVAILABLE and ERR_TIMEOUT may mean that one node did not answer: lines of the others were delivered. */
-typedef int (*docker_log_fn)(void *userdata, int64_t timestamp_ns, bool is_stderr, const char *line, size_t len);
-int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns, unsigned tail, docker_log_fn fn,
-                        void *userdata, struct error *err) MUST_CHECK; /* tail 0: all */
+/* Reads a service's log (stdout and stderr demultiplexed) to its present end, from the byte position where
+   the last call stopped is not possible: `since_ns` is the engine's timestamp of the last line seen (0: all).
+   Each line goes to the callback with its timestamp; returning non-zero stops. Lines longer than 64 KiB are
+   cut. ERR_UNAVAILABLE and ERR_TIMEOUT may mean that one node did not answer: lines of the others were
+   delivered. */
+typedef int (*docker_log_fn)(void *userdata, int64_t timestamp_ns, bool is_stderr, const char *line,
+                             size_t len);
+int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns, unsigned tail,
+                        docker_log_fn fn, void *userdata, struct error *err) MUST_CHECK; /* tail 0: all */
 /* The same of one task. */
 int docker_task_logs(struct docker *docker, const char *id, unsigned tail, docker_log_fn fn, void *userdata,
                      struct error *err) MUST_CHECK;
@@ -106,8 +118,9 @@ int docker_task_logs(struct docker *docker, const char *id, unsigned tail, docke
 struct relay;
 /*
  * Makes sure the stack's relay service runs on this node on the given networks (names) and returns a handle;
- * waits up to timeout_us. The service is outside the stack's namespace, named deploy-agent-relay_STACK, labels
- * deploy-agent.relay=STACK; image imported by us and addressed by its ID. The handle uses `docker` as long as it lives.
+ * waits up to timeout_us. The service is outside the stack's namespace, named deploy-agent-relay_STACK,
+ * labels deploy-agent.relay=STACK; image imported by us and addressed by its ID. The handle uses `docker` as
+ * long as it lives.
  */
 int relay_ensure(struct docker *docker, const char *stack, const char *const *networks, int64_t timeout_us,
                  const char *run_dir, struct relay **ret, struct error *err) MUST_CHECK;
@@ -115,9 +128,11 @@ void relay_close(struct relay *relay); /* the service stays, the sockets and the
 /* A unix socket path on which each connection is a TCP connection to host:port inside the overlay;
    host is a task address or a service name. Same target, same socket. Owned by the relay. Its name is
    .s.PGSQL.PORT in a folder of its own: libpq takes host=FOLDER port=PORT. A target that cannot be reached
-   accepts, and closes at once; relay_failure() says why. Asked again after the relay's task was found gone (an
-   engine restarted), it starts a new one first, which takes seconds: ask for the socket before each use. */
-int relay_target(struct relay *relay, const char *host, unsigned port, const char **ret_socket, struct error *err) MUST_CHECK;
+   accepts, and closes at once; relay_failure() says why. Asked again after the relay's task was found gone
+   (an engine restarted), it starts a new one first, which takes seconds: ask for the socket before each use.
+ */
+int relay_target(struct relay *relay, const char *host, unsigned port, const char **ret_socket,
+                 struct error *err) MUST_CHECK;
 /* Why the last connection through this socket was never made ("10.0.1.7:8000: Connection refused"); NULL: not
    known, or asked before. Owned by the relay. */
 const char *relay_failure(struct relay *relay, const char *socket);

@@ -3,11 +3,12 @@
 
 /*
  * The record of every deployment: STATE_DIR/journal.db, SQLite. src/journal is the only user of sqlite3.h.
- * WAL, synchronous=FULL, SQLITE_FCNTL_PERSIST_WAL in each writer so that group members who may only read can read
- * after a clean close. Intent is committed before each effect: journal_step_begin() returns only when it is on disk.
+ * WAL, synchronous=FULL, SQLITE_FCNTL_PERSIST_WAL in each writer so that group members who may only read can
+ * read after a clean close. Intent is committed before each effect: journal_step_begin() returns only when it
+ * is on disk.
  *
- * Writers: the worker of a deployment (its rows), agentd (requests, states of dead workers, stack rows). Each call
- * is one transaction. Busy: waits up to 5 s. Disk full or an I/O error: ERR_UNAVAILABLE, and the caller
+ * Writers: the worker of a deployment (its rows), agentd (requests, states of dead workers, stack rows). Each
+ * call is one transaction. Busy: waits up to 5 s. Disk full or an I/O error: ERR_UNAVAILABLE, and the caller
  * must not go on with any effect.
  *
  * Strings returned live in the given arena. Times are wall µs, 0 when not yet. JSON columns are text.
@@ -26,13 +27,15 @@ struct journal;
 enum journal_mode {
     JOURNAL_READ,
     JOURNAL_WRITE,
-    JOURNAL_CHECK, /* as JOURNAL_WRITE, and the whole file is checked when nobody else writes: agentd at its start */
+    JOURNAL_CHECK, /* as JOURNAL_WRITE, and the whole file is checked when nobody else writes: agentd at its
+                      start */
 };
 /* JOURNAL_WRITE creates and migrates the file (mode 0640, owner of its folder). A newer schema: ERR_REFUSED.
-   JOURNAL_READ of a missing file: ERR_NOT_FOUND; one that this user may not read: ERR_REFUSED. Damage found at open
-   (always looked for after an unclean end): a writer moves the file to journal.db.broken-TIME and starts a new one,
-   which the caller logs when journal_recovered() says so; readers return an error. */
-int journal_open(const char *path, enum journal_mode mode, struct journal **ret, struct error *err) MUST_CHECK;
+   JOURNAL_READ of a missing file: ERR_NOT_FOUND; one that this user may not read: ERR_REFUSED. Damage found
+   at open (always looked for after an unclean end): a writer moves the file to journal.db.broken-TIME and
+   starts a new one, which the caller logs when journal_recovered() says so; readers return an error. */
+int journal_open(const char *path, enum journal_mode mode, struct journal **ret,
+                 struct error *err) MUST_CHECK;
 bool journal_recovered(const struct journal *journal);
 void journal_close(struct journal *journal);
 static inline void journal_close_p(struct journal **journal)
@@ -40,7 +43,8 @@ static inline void journal_close_p(struct journal **journal)
     journal_close(*journal);
 }
 #define cleanup_journal __attribute__((cleanup(journal_close_p)))
-/* Changes when another process has committed something since the last call (PRAGMA data_version); -1: unreadable now. */
+/* Changes when another process has committed something since the last call (PRAGMA data_version); -1:
+ * unreadable now. */
 int64_t journal_data_version(struct journal *journal);
 
 /* ---- deployments ---- */
@@ -58,7 +62,8 @@ struct deployment {
     int64_t target_id; /* trigger rollback or retry: the deployment meant; else 0 */
     unsigned resumes;  /* times a worker had to take it up again without progress since */
     bool cancel_requested;
-    const char *plan;     /* JSON as `agentctl plan --json`; NULL before planned, and in rows of journal_deployments() */
+    const char
+        *plan; /* JSON as `agentctl plan --json`; NULL before planned, and in rows of journal_deployments() */
     const char *env_hash; /* salted hash of the env_file it used */
     const char *warnings; /* JSON array of strings; NULL: none */
 };
@@ -68,10 +73,13 @@ struct deployment_request {
     enum trigger trigger;
     int64_t target_id;
 };
-/* Inserts it as `requested`; other deployments of the stack still `requested` end `superseded` ("by #ID") in the same transaction. */
-int journal_request(struct journal *journal, const struct deployment_request *request, int64_t *ret_id, struct error *err) MUST_CHECK;
+/* Inserts it as `requested`; other deployments of the stack still `requested` end `superseded` ("by #ID") in
+ * the same transaction. */
+int journal_request(struct journal *journal, const struct deployment_request *request, int64_t *ret_id,
+                    struct error *err) MUST_CHECK;
 /* *ret_found false: no such row. */
-int journal_deployment(struct journal *journal, struct arena *arena, int64_t id, struct deployment *ret, bool *ret_found, struct error *err) MUST_CHECK;
+int journal_deployment(struct journal *journal, struct arena *arena, int64_t id, struct deployment *ret,
+                       bool *ret_found, struct error *err) MUST_CHECK;
 
 struct deployment_filter {
     const char *stack;                  /* NULL: all */
@@ -86,16 +94,20 @@ int journal_deployments(struct journal *journal, struct arena *arena, const stru
 /* The newest of the stack with that state; id 0 in *ret when there is none. */
 int journal_last(struct journal *journal, struct arena *arena, const char *stack, enum deployment_state state,
                  struct deployment *ret, struct error *err) MUST_CHECK;
-/* What a worker should run next for the stack: an unfinished one (planned, running, interrupted) first, else the newest
-   requested; 0: nothing. */
-int journal_runnable(struct journal *journal, const char *stack, int64_t *ret_id, struct error *err) MUST_CHECK;
+/* What a worker should run next for the stack: an unfinished one (planned, running, interrupted) first, else
+   the newest requested; 0: nothing. */
+int journal_runnable(struct journal *journal, const char *stack, int64_t *ret_id,
+                     struct error *err) MUST_CHECK;
 
-/* Changes the state (checked against deployment_state_may_follow: ERR_CONFLICT); the state it has already: nothing is
-   written. Started is the first time it is planned or running, finished its end. reason NULL: kept. */
-int journal_set_state(struct journal *journal, int64_t id, enum deployment_state state, const char *reason, struct error *err) MUST_CHECK;
+/* Changes the state (checked against deployment_state_may_follow: ERR_CONFLICT); the state it has already:
+   nothing is written. Started is the first time it is planned or running, finished its end. reason NULL:
+   kept. */
+int journal_set_state(struct journal *journal, int64_t id, enum deployment_state state, const char *reason,
+                      struct error *err) MUST_CHECK;
 int journal_request_cancel(struct journal *journal, int64_t id, struct error *err) MUST_CHECK;
 /* Adds one to resumes and returns the new value; journal_step_end() sets it back to 0: progress. */
-int journal_count_resume(struct journal *journal, int64_t id, unsigned *ret_resumes, struct error *err) MUST_CHECK;
+int journal_count_resume(struct journal *journal, int64_t id, unsigned *ret_resumes,
+                         struct error *err) MUST_CHECK;
 
 /* ---- the plan: saved whole, in one transaction, before the first effect ---- */
 
@@ -109,8 +121,8 @@ struct step {
     const char *progress;    /* JSON the step keeps for its own resume; NULL: none yet */
     const char *fingerprint; /* of migrations: definition, digest, environment, secrets */
     const char *error;       /* text; NULL: none */
-    const char *output;      /* job output or a task's last log lines, at most 1 MiB; NULL: none. Not filled by
-                                journal_steps(), see journal_step_output() */
+    const char *output; /* job output or a task's last log lines, at most 1 MiB; NULL: none. Not filled by
+                           journal_steps(), see journal_step_output() */
     int64_t started_us, finished_us;
 };
 
@@ -130,7 +142,7 @@ struct image_record {
 
 struct migration_record {
     const char *step, *version, *name; /* run steps: version is the commit's 12 digits, name the command */
-    const char *state;                 /* pending running applied failed "failed (allowed)" skipped "not run" */
+    const char *state; /* pending running applied failed "failed (allowed)" skipped "not run" */
 };
 
 struct plan_rows {
@@ -145,30 +157,44 @@ struct plan_rows {
     const struct migration_record *migrations;
     size_t n_migrations;
 };
-/* requested → planned. Specs are stored once by content (table spec). A deployment that is planned, running or
-   interrupted may be planned again, which replaces its rows, as long as none of its steps has begun: ERR_CONFLICT. */
-int journal_save_plan(struct journal *journal, int64_t id, const struct plan_rows *rows, struct error *err) MUST_CHECK;
+/* requested → planned. Specs are stored once by content (table spec). A deployment that is planned, running
+   or interrupted may be planned again, which replaces its rows, as long as none of its steps has begun:
+   ERR_CONFLICT. */
+int journal_save_plan(struct journal *journal, int64_t id, const struct plan_rows *rows,
+                      struct error *err) MUST_CHECK;
 
-int journal_steps(struct journal *journal, struct arena *arena, int64_t id, struct step **ret, size_t *ret_count, struct error *err) MUST_CHECK;
-int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq, const char **ret, struct error *err) MUST_CHECK;
+int journal_steps(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
+                  size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
+                        const char **ret, struct error *err) MUST_CHECK;
 /* pending or running → running; progress (may be NULL: kept) is on disk when it returns. */
-int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress, struct error *err) MUST_CHECK;
-int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, const char *progress, struct error *err) MUST_CHECK;
-int journal_step_end(struct journal *journal, int64_t id, unsigned seq, enum step_state state, const char *error, struct error *err) MUST_CHECK;
-/* Appends to the step's output; beyond 1 MiB the middle is dropped: the first 256 KiB and the newest rest are kept, with
-   a line that says how much is missing. Secrets are redacted piece by piece: hand over whole lines where possible. Any
-   bytes may come; what is read back is clean text. */
-int journal_step_append_output(struct journal *journal, int64_t id, unsigned seq, const char *text, size_t len, struct error *err) MUST_CHECK;
+int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,
+                       struct error *err) MUST_CHECK;
+int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, const char *progress,
+                          struct error *err) MUST_CHECK;
+int journal_step_end(struct journal *journal, int64_t id, unsigned seq, enum step_state state,
+                     const char *error, struct error *err) MUST_CHECK;
+/* Appends to the step's output; beyond 1 MiB the middle is dropped: the first 256 KiB and the newest rest are
+   kept, with a line that says how much is missing. Secrets are redacted piece by piece: hand over whole lines
+   where possible. Any bytes may come; what is read back is clean text. */
+int journal_step_append_output(struct journal *journal, int64_t id, unsigned seq, const char *text,
+                               size_t len, struct error *err) MUST_CHECK;
 
-int journal_services(struct journal *journal, struct arena *arena, int64_t id, struct service_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_services(struct journal *journal, struct arena *arena, int64_t id, struct service_record **ret,
+                     size_t *ret_count, struct error *err) MUST_CHECK;
 /* The same without the specs: before and after stay NULL. For lists. */
-int journal_service_states(struct journal *journal, struct arena *arena, int64_t id, struct service_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_service_states(struct journal *journal, struct arena *arena, int64_t id,
+                           struct service_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 /* state, note, before, after NULL: kept as they are */
-int journal_set_service(struct journal *journal, int64_t id, const char *service, const char *state, const char *note,
-                        const char *before, const char *after, struct error *err) MUST_CHECK;
-int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
-int journal_migrations(struct journal *journal, struct arena *arena, int64_t id, struct migration_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
-int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version, const char *state, struct error *err) MUST_CHECK;
+int journal_set_service(struct journal *journal, int64_t id, const char *service, const char *state,
+                        const char *note, const char *before, const char *after,
+                        struct error *err) MUST_CHECK;
+int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
+                   size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
+                       struct migration_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
+                          const char *state, struct error *err) MUST_CHECK;
 
 /* ---- one row per stack: what is true now ---- */
 
@@ -181,33 +207,48 @@ struct stack_state {
     unsigned poll_failures;
     const char *waiting; /* what the running deployment waits for, in words; NULL: nothing */
     int64_t waiting_since_us;
-    const char *alarm;    /* needs a person: "main no longer contains …; agentctl approve STACK"; NULL: none */
+    const char *alarm; /* needs a person: "main no longer contains …; agentctl approve STACK"; NULL: none */
     const char *alarm_commit;
     const char *approved; /* commit that `agentctl approve` let through */
     bool paused;
     const char *pause_reason;
     int64_t paused_since_us, paused_until_us;
-    int64_t held_id;        /* deployment whose end holds its commit; 0: none. Derived: newest ended deployment, unless retried */
-    bool hold_absolute;     /* after `rollback`: until a new commit or `resume` */
+    int64_t held_id;    /* deployment whose end holds its commit; 0: none. Derived: newest ended deployment,
+                           unless retried */
+    bool hold_absolute; /* after `rollback`: until a new commit or `resume` */
 };
-int journal_stack(struct journal *journal, struct arena *arena, const char *stack, struct stack_state *ret, struct error *err) MUST_CHECK; /* missing row: zeroed, with the name */
-int journal_set_tip(struct journal *journal, const char *stack, const char *tip, struct error *err) MUST_CHECK; /* also clears poll_error */
-/* First failure of a row of them, another text, and recovery are written; repetitions are not (a poll without news writes
-   nothing). *ret_first: the first failure, or the recovery. error NULL: recovered. poll_failures counts written texts. */
-int journal_set_poll_error(struct journal *journal, const char *stack, const char *error, bool *ret_first, struct error *err) MUST_CHECK;
-int journal_set_waiting(struct journal *journal, const char *stack, const char *waiting, struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears */
-int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit, struct error *err) MUST_CHECK;
-int journal_approve(struct journal *journal, const char *stack, const char *commit, struct error *err) MUST_CHECK; /* clears the alarm */
-int journal_pause(struct journal *journal, const char *stack, bool paused, const char *reason, int64_t until_us, struct error *err) MUST_CHECK;
-int journal_set_hold_absolute(struct journal *journal, const char *stack, bool absolute, struct error *err) MUST_CHECK;
+int journal_stack(struct journal *journal, struct arena *arena, const char *stack, struct stack_state *ret,
+                  struct error *err) MUST_CHECK; /* missing row: zeroed, with the name */
+int journal_set_tip(struct journal *journal, const char *stack, const char *tip,
+                    struct error *err) MUST_CHECK; /* also clears poll_error */
+/* First failure of a row of them, another text, and recovery are written; repetitions are not (a poll without
+   news writes nothing). *ret_first: the first failure, or the recovery. error NULL: recovered. poll_failures
+   counts written texts. */
+int journal_set_poll_error(struct journal *journal, const char *stack, const char *error, bool *ret_first,
+                           struct error *err) MUST_CHECK;
+int journal_set_waiting(struct journal *journal, const char *stack, const char *waiting,
+                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears */
+int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit,
+                      struct error *err) MUST_CHECK;
+int journal_approve(struct journal *journal, const char *stack, const char *commit,
+                    struct error *err) MUST_CHECK; /* clears the alarm */
+int journal_pause(struct journal *journal, const char *stack, bool paused, const char *reason,
+                  int64_t until_us, struct error *err) MUST_CHECK;
+int journal_set_hold_absolute(struct journal *journal, const char *stack, bool absolute,
+                              struct error *err) MUST_CHECK;
 
 /* Names of all stacks that have a row or a deployment, sorted; NULL-terminated. */
-int journal_stacks(struct journal *journal, struct arena *arena, char ***ret, size_t *ret_count, struct error *err) MUST_CHECK;
+int journal_stacks(struct journal *journal, struct arena *arena, char ***ret, size_t *ret_count,
+                   struct error *err) MUST_CHECK;
 
-/* Random per installation, made at creation: salt of content labels and the host part of ids. Never changes. */
-int journal_identity(struct journal *journal, struct arena *arena, const char **ret_host_id, const char **ret_salt, struct error *err) MUST_CHECK;
+/* Random per installation, made at creation: salt of content labels and the host part of ids. Never changes.
+ */
+int journal_identity(struct journal *journal, struct arena *arena, const char **ret_host_id,
+                     const char **ret_salt, struct error *err) MUST_CHECK;
 /* Every write verb of the control socket: who, what. */
-int journal_audit(struct journal *journal, unsigned uid, int pid, const char *verb, const char *arguments, struct error *err) MUST_CHECK;
-/* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five that changed
-   something), at most 200 in one call; specs nobody needs; and all but the newest 10,000 audit rows. */
+int journal_audit(struct journal *journal, unsigned uid, int pid, const char *verb, const char *arguments,
+                  struct error *err) MUST_CHECK;
+/* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five
+   that changed something), at most 200 in one call; specs nobody needs; and all but the newest 10,000 audit
+   rows. */
 int journal_trim(struct journal *journal, unsigned keep, struct error *err) MUST_CHECK;

@@ -15,7 +15,7 @@
 struct pg_url {
     const char *user, *password; /* NULL: not given */
     const char *host, *dbname;
-    unsigned port; /* 5432 when not given */
+    unsigned port;        /* 5432 when not given */
     const char **dropped; /* names of parameters that were not understood, NULL-terminated */
 };
 
@@ -32,8 +32,9 @@ struct pg_login {
 
 /*
  * One login and SELECT 1. socket_folder: of the relay's socket (named .s.PGSQL.PORT); NULL: TCP to url->host.
- * ERR_UNAVAILABLE: not yet (starting, no answer, too many connections): try again. ERR_REFUSED: credentials or database do
- * not exist, the text says what to do. ERR_CONFLICT: a standby, or read-only.
+ * ERR_UNAVAILABLE: not yet (starting, no answer, too many connections): try again. ERR_REFUSED: credentials
+ * or database do not exist, the text says what to do. ERR_CONFLICT: a standby, or read-only.
  */
-int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder, const char *application_name,
-             int64_t timeout_us, struct pg_login *ret, struct error *err) MUST_CHECK;
+int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+             const char *application_name, int64_t timeout_us, struct pg_login *ret,
+             struct error *err) MUST_CHECK;

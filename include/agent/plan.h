@@ -23,15 +23,16 @@ struct observed {
     json_t *services; /* those with the stack's namespace label */
     json_t *networks; /* all of the swarm: names for IDs, externals */
     json_t *secrets, *configs;
-    const char *api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
+    const char *
+        api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
 };
 void observed_release(struct observed *observed);
 
 struct plan_image {
     const char *service;   /* key */
     const char *reference; /* as sent without digest: "127.0.0.1:5000/web:latest" */
-    const char *digest;    /* sha256:…; NULL: the reference has one, or none is known (platforms NULL then) */
-    json_t *platforms;     /* borrowed; NULL: none */
+    const char *digest; /* sha256:…; NULL: the reference has one, or none is known (platforms NULL then) */
+    json_t *platforms;  /* borrowed; NULL: none */
 };
 
 /* Fingerprint of a step in the last success. */
@@ -46,10 +47,11 @@ struct plan_input {
     size_t n_images;
     const struct plan_fingerprint *fingerprints;
     size_t n_fingerprints;
-    bool first_deploy;       /* no success on record */
+    bool first_deploy;         /* no success on record */
     const bool *paths_changed; /* per release step: did its `changed` paths change since the last success */
-    const json_t *retained;  /* array of specs of retained rollback targets: their configs and secrets are kept */
-    const char *commit;      /* 40 hex digits */
+    const json_t
+        *retained;      /* array of specs of retained rollback targets: their configs and secrets are kept */
+    const char *commit; /* 40 hex digits */
     const char *salt;
     bool prune;
     const char *const *extra_warnings; /* NULL-terminated, may be NULL */
@@ -99,8 +101,8 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
 
 /*
  * What `docker compose run` would do, as a replicated job: the service's image by digest, entrypoint,
- * environment, user, mounts, networks (without its aliases), secrets, configs and constraints; the command in the
- * place of its arguments; no healthcheck, ports, reservations, restart. New reference.
+ * environment, user, mounts, networks (without its aliases), secrets, configs and constraints; the command in
+ * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
  */
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
 /* STACK_mig_STEP_COMMIT12 (or _chk_), at most 63 bytes: a Swarm service's name is a DNS label. */

@@ -32,10 +32,10 @@ struct health_check {
     const char *service; /* whose health it decides */
     const char *host; /* of the URL: a service key of this stack is asked task by task, other names by name */
     unsigned port;
-    const char *path;   /* path and query, "/" at least */
-    const char *label;  /* "web /health", for messages */
-    unsigned status;    /* the one that passes */
-    const char *body;   /* extended regular expression; NULL: any */
+    const char *path;  /* path and query, "/" at least */
+    const char *label; /* "web /health", for messages */
+    unsigned status;   /* the one that passes */
+    const char *body;  /* extended regular expression; NULL: any */
     const char *host_header;
     const char **headers; /* "Name: value", NULL-terminated */
     int64_t timeout_us;
@@ -47,7 +47,7 @@ struct gate_settings {
 };
 
 struct release {
-    const char *database_service; /* NULL: none */
+    const char *database_service;  /* NULL: none */
     const char *database_url_from; /* NULL: none */
     int64_t database_ready_us;
     struct run_step *steps;
@@ -60,8 +60,8 @@ struct release {
 };
 
 /* node NULL: all defaults. Service names are checked against the stack's. */
-int release_decode(struct arena *arena, const struct node *node, const struct stack *stack, struct release *ret,
-                   struct error *err) MUST_CHECK;
+int release_decode(struct arena *arena, const struct node *node, const struct stack *stack,
+                   struct release *ret, struct error *err) MUST_CHECK;
 
 /*
  * Keys of all services in the order they are rolled: `before` first (*ret_n_before of them), then

@@ -22,10 +22,13 @@
 #define LABEL_CONTENT    "deploy-agent.content" /* on configs and secrets: salted hash */
 #define LABEL_PREFIX     "deploy-agent."
 
-/* Follows keys of nested objects: json_path(task, "Status", "ContainerStatus", NULL). NULL when one is missing. */
+/* Follows keys of nested objects: json_path(task, "Status", "ContainerStatus", NULL). NULL when one is
+ * missing. */
 const json_t *json_path(const json_t *object, ...) __attribute__((sentinel));
-const char *json_path_string(const json_t *object, ...) __attribute__((sentinel)); /* NULL: missing or no string */
-json_int_t json_path_integer(const json_t *object, json_int_t fallback, const char *key, const char *key2, const char *key3);
+const char *json_path_string(const json_t *object, ...)
+    __attribute__((sentinel)); /* NULL: missing or no string */
+json_int_t json_path_integer(const json_t *object, json_int_t fallback, const char *key, const char *key2,
+                             const char *key3);
 
 /* A label of a spec ({"Labels":{…}}); NULL: none. */
 const char *spec_label(const json_t *spec, const char *label);
@@ -40,13 +43,15 @@ json_t *spec_normalise(const json_t *spec, const json_t *networks);
 bool spec_same(const json_t *desired, const json_t *live, const json_t *networks);
 /* Would Swarm replace the tasks when the one becomes the other? With changed constraints it may, or not. */
 bool spec_restarts_tasks(const json_t *desired, const json_t *live, const json_t *networks);
-/* What differs, for humans: "image", "env DEBUG", "replicas 2 → 3", "label a"; values of variables and labels are not
-   shown. Empty exactly when spec_same(). NULL-terminated. */
-const char **spec_differences(struct arena *arena, const json_t *desired, const json_t *live, const json_t *networks);
+/* What differs, for humans: "image", "env DEBUG", "replicas 2 → 3", "label a"; values of variables and labels
+   are not shown. Empty exactly when spec_same(). NULL-terminated. */
+const char **spec_differences(struct arena *arena, const json_t *desired, const json_t *live,
+                              const json_t *networks);
 
 /* Canonical text (sorted keys, compact); caller frees with free(). */
 char *spec_text(const json_t *spec);
 /* Of the canonical text: tells whether a live spec is still the one that was seen. */
 void spec_hash(const json_t *spec, char ret[SHA256_HEX_SIZE]);
-/* The same with values of environment variables replaced by "***"; for everything users see. New reference. */
+/* The same with values of environment variables replaced by "***"; for everything users see. New reference.
+ */
 json_t *spec_redacted(const json_t *spec);

@@ -37,12 +37,12 @@ struct step_ctx {
     const struct manifest *manifest; /* of the deployment's commit; NULL in a rollback whose commit is gone */
     const char *host_id, *salt;
     const char *database_url; /* value of x-release.database.url_from; NULL: not set. A secret */
-    struct relay *relay; /* opened by the relay step, or on demand; owned by the pipeline */
-    int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
-    struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
+    struct relay *relay;      /* opened by the relay step, or on demand; owned by the pipeline */
+    int64_t deadline_us;      /* monotonic; gate.total_deadline of the whole rollout; 0: none */
+    struct gate **gates;      /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     const char *waiting; /* as last told; NULL: for nothing */
-    bool ignore_cancel; /* while services are put back, and while a migration may be running */
+    bool ignore_cancel;  /* while services are put back, and while a migration may be running */
 };
 
 struct step_kind {
@@ -53,12 +53,12 @@ struct step_kind {
     /* How long it can take at most; a worker that takes longer hangs, and agentd ends it. NULL: not known. */
     int64_t (*deadline_us)(struct step_ctx *ctx, const json_t *params);
     /*
-     * resumed: the step was begun by a worker that died. Failure of the deployed thing: ERR_FAILED and others, *err the
-     * reason. ERR_CANCELLED: asked to stop; the step stays `running` and is resumed.
+     * resumed: the step was begun by a worker that died. Failure of the deployed thing: ERR_FAILED and
+     * others, *err the reason. ERR_CANCELLED: asked to stop; the step stays `running` and is resumed.
      * *ret_allowed: it failed, and the plan allows that.
      */
-    int (*run)(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err);
+    int (*run)(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err);
 };
 
 extern const struct step_kind *const step_kinds[]; /* NULL-terminated */
@@ -77,20 +77,23 @@ void step_sleep(int64_t us);
 int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err) MUST_CHECK;
 
 /* After a crash: takes up the watch over a service that was rolled before it, for the soak. */
-int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err) MUST_CHECK;
+int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params,
+               struct error *err) MUST_CHECK;
 
 /*
- * Removes finished jobs of earlier deployments: the last failure is kept until the next deployment. Those that still run
- * stay; the step of their name refuses to start beside them.
+ * Removes finished jobs of earlier deployments: the last failure is kept until the next deployment. Those
+ * that still run stay; the step of their name refuses to start beside them.
  */
 void step_sweep_jobs(struct step_ctx *ctx);
 
 /* A socket whose connections end at this task's port, by its own address. Owned by the relay. */
-int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret, struct error *err) MUST_CHECK;
+int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret,
+                     struct error *err) MUST_CHECK;
 
 /*
  * Putting one service of this deployment back to the spec recorded before it: update back, or remove
  * what the deployment created (its last log lines go to the step's output). Repeatable. *ret_touched
  * false: the step had no effect yet.
  */
-int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched, struct error *err) MUST_CHECK;
+int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched,
+                  struct error *err) MUST_CHECK;

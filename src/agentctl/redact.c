@@ -30,12 +30,10 @@ static void hide_environment(json_t *value)
     json_t *one;
     void *next;
     size_t i;
-    json_array_foreach(value, i, one)
-    {
+    json_array_foreach (value, i, one) {
         json_array_set_new(value, i, hide_value(one));
     }
-    json_object_foreach_safe(value, next, name, one)
-    {
+    json_object_foreach_safe (value, next, name, one) {
         json_object_set_new(value, name, json_string(hidden));
     }
 }
@@ -59,15 +57,13 @@ void json_redact(json_t *value)
     json_t *one;
     void *next;
     size_t i;
-    json_array_foreach(value, i, one)
-    {
+    json_array_foreach (value, i, one) {
         if (json_is_string(one))
             json_array_set_new(value, i, redacted_string(one));
         else
             json_redact(one);
     }
-    json_object_foreach_safe(value, next, key, one)
-    {
+    json_object_foreach_safe (value, next, key, one) {
         if (is_environment(key) && (json_is_array(one) || json_is_object(one)))
             hide_environment(one);
         else if (strcmp(key, "Data") == 0 && json_is_string(one))

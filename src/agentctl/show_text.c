@@ -72,8 +72,7 @@ static void print_warnings(struct arena *arena, const struct page *page)
     json_t *one;
     if (json_array_size(page->warnings) > 0)
         heading("warnings");
-    json_array_foreach(page->warnings, i, one)
-    {
+    json_array_foreach (page->warnings, i, one) {
         if (json_is_string(one))
             printf("  - %s\n", text_safe(arena, json_string_value(one)));
     }

@@ -66,8 +66,7 @@ static const json_t *find_stack(const json_t *reply, const char *stack)
 {
     size_t i;
     const json_t *one;
-    json_array_foreach(json_object_get(reply, "stacks"), i, one)
-    {
+    json_array_foreach (json_object_get(reply, "stacks"), i, one) {
         if (str_eq(json_string_value(json_object_get(one, "stack")), stack))
             return one;
     }

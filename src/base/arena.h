@@ -21,7 +21,8 @@ void *arena_array(struct arena *arena, size_t count, size_t size);
 char *arena_strdup(struct arena *arena, const char *s); /* NULL gives NULL */
 char *arena_strndup(struct arena *arena, const char *s, size_t n);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
-char *arena_vprintf(struct arena *arena, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+char *arena_vprintf(struct arena *arena, const char *format, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 /*
  * Grows an array that lives in the arena: returns room for at least count+1 elements, contents kept.

@@ -38,17 +38,17 @@ static inline void cleanup_json_p(json_t **j)
 #define cleanup_arena CLEANUP(arena_release)
 
 /* Gives the value away: the variable is emptied so that its cleanup does nothing. */
-#define TAKE(p)                          \
-    ({                                   \
-        __typeof__(p) taken_ = (p);      \
-        (p) = (__typeof__(p)){0};        \
-        taken_;                          \
+#define TAKE(p)                                                                                              \
+    ({                                                                                                       \
+        __typeof__(p) taken_ = (p);                                                                          \
+        (p) = (__typeof__(p)){0};                                                                            \
+        taken_;                                                                                              \
     })
-#define TAKE_FD(fd)                      \
-    ({                                   \
-        int taken_ = (fd);               \
-        (fd) = -1;                       \
-        taken_;                          \
+#define TAKE_FD(fd)                                                                                          \
+    ({                                                                                                       \
+        int taken_ = (fd);                                                                                   \
+        (fd) = -1;                                                                                           \
+        taken_;                                                                                              \
     })
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof *(a))

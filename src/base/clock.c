@@ -37,8 +37,8 @@ char *rfc3339_utc(struct arena *arena, int64_t us)
     time_t t = us / US_PER_S;
     if (us == 0 || !gmtime_r(&t, &tm))
         return NULL;
-    return arena_printf(arena, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                        tm.tm_min, tm.tm_sec);
+    return arena_printf(arena, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                        tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 char *local_minute(struct arena *arena, int64_t us)
@@ -47,8 +47,8 @@ char *local_minute(struct arena *arena, int64_t us)
     time_t t = us / US_PER_S;
     if (!localtime_r(&t, &tm))
         return arena_strdup(arena, "-");
-    return arena_printf(arena, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                        tm.tm_min);
+    return arena_printf(arena, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                        tm.tm_hour, tm.tm_min);
 }
 
 int time_parse(const char *text, int64_t *ret_us, struct error *err)
@@ -56,8 +56,11 @@ int time_parse(const char *text, int64_t *ret_us, struct error *err)
     static const struct {
         const char *format;
         bool utc;
-    } formats[] = {{"%Y-%m-%dT%H:%M:%SZ", true}, {"%Y-%m-%dT%H:%M:%S", false}, {"%Y-%m-%d %H:%M:%S", false},
-                   {"%Y-%m-%d %H:%M", false},    {"%Y-%m-%d", false}};
+    } formats[] = {{"%Y-%m-%dT%H:%M:%SZ", true},
+                   {"%Y-%m-%dT%H:%M:%S", false},
+                   {"%Y-%m-%d %H:%M:%S", false},
+                   {"%Y-%m-%d %H:%M", false},
+                   {"%Y-%m-%d", false}};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         struct tm tm = {.tm_isdst = -1};
         const char *end = strptime(text, formats[i].format, &tm);
@@ -70,7 +73,9 @@ int time_parse(const char *text, int64_t *ret_us, struct error *err)
     int64_t ago;
     struct error ignored = {0};
     if (duration_parse(text, &ago, &ignored) < 0)
-        return error_set(err, ERR_INVALID, 0, "'%s' is no time: use 2026-08-23, '2026-08-23 14:02', or 2h for two hours ago", text);
+        return error_set(err, ERR_INVALID, 0,
+                         "'%s' is no time: use 2026-08-23, '2026-08-23 14:02', or 2h for two hours ago",
+                         text);
     *ret_us = wall_us() - ago;
     return 0;
 }

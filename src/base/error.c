@@ -46,7 +46,7 @@ int error_errno(struct error *err, const char *format, ...)
     va_start(ap, format);
     vsnprintf(what, sizeof what, format, ap);
     va_end(ap);
-    enum error_kind kind = saved == ENOENT                    ? ERR_NOT_FOUND
+    enum error_kind kind = saved == ENOENT                     ? ERR_NOT_FOUND
                            : saved == EACCES || saved == EPERM ? ERR_REFUSED
                                                                : ERR_SYSTEM;
     return error_set(err, kind, saved, "%s: %s", what, strerror(saved));

@@ -17,8 +17,8 @@
 /* The group whose members may read the agent's secrets; see packaging/deploy-agent.sysusers. */
 static const char agent_group[] = "deploy-agent";
 
-static int read_descriptor(struct arena *arena, int fd, const char *path, size_t max, char **ret, size_t *ret_len,
-                           struct error *err)
+static int read_descriptor(struct arena *arena, int fd, const char *path, size_t max, char **ret,
+                           size_t *ret_len, struct error *err)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -65,16 +65,18 @@ static int check_private(int fd, const char *path, struct error *err)
         return error_set(err, ERR_INVALID, 0,
                          "%s: holds secrets and its mode %04o lets every user %s it; mend it with: "
                          "chgrp %s %s && chmod 0640 %s",
-                         path, (unsigned)(st.st_mode & 07777), st.st_mode & S_IROTH ? "read" : "write", agent_group, path,
-                         path);
+                         path, (unsigned)(st.st_mode & 07777), st.st_mode & S_IROTH ? "read" : "write",
+                         agent_group, path, path);
     if ((st.st_mode & (S_IRGRP | S_IWGRP)) && !ours && st.st_gid != 0)
-        return error_set(err, ERR_INVALID, 0,
-                         "%s: holds secrets and the members of group %u may read it; mend it with: chgrp %s %s", path,
-                         (unsigned)st.st_gid, agent_group, path);
+        return error_set(
+            err, ERR_INVALID, 0,
+            "%s: holds secrets and the members of group %u may read it; mend it with: chgrp %s %s", path,
+            (unsigned)st.st_gid, agent_group, path);
     return 0;
 }
 
-int fs_read_private(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len, struct error *err)
+int fs_read_private(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len,
+                    struct error *err)
 {
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -169,7 +171,8 @@ int fs_lock(const char *path, int *ret_fd, struct error *err)
             return error_errno(err, "locking %s", path);
         ssize_t n = pread(fd, text, sizeof text - 1, 0);
         text[n > 0 ? n : 0] = '\0';
-        return error_set(err, ERR_CONFLICT, 0, "%s is held by process %.*s", path, (int)strcspn(text, "\n"), text);
+        return error_set(err, ERR_CONFLICT, 0, "%s is held by process %.*s", path, (int)strcspn(text, "\n"),
+                         text);
     }
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0)

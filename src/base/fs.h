@@ -24,10 +24,12 @@ int fs_read(struct arena *arena, const char *path, size_t max, char **ret, size_
 int fs_read_private(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len,
                     struct error *err) MUST_CHECK;
 
-int fs_mkdir(const char *path, unsigned mode, struct error *err) MUST_CHECK; /* parents too; existing is fine */
+int fs_mkdir(const char *path, unsigned mode,
+             struct error *err) MUST_CHECK; /* parents too; existing is fine */
 
 /* Temp file, fsync, rename, fsync of the folder: the old or the new content, never half of one. */
-int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mode, struct error *err) MUST_CHECK;
+int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mode,
+                    struct error *err) MUST_CHECK;
 
 /*
  * Takes an exclusive flock that dies with the process. Returns the descriptor (close-on-exec) in *ret_fd.

@@ -66,8 +66,11 @@ static void to_journal(struct arena *arena, enum log_level level, const char *me
 {
     const struct {
         const char *name, *value;
-    } fields[] = {{"MESSAGE_ID", message_id},           {"STACK", context_stack},   {"DEPLOYMENT", context_deployment},
-                  {"COMMIT", context_commit},           {"STEP", context_step}};
+    } fields[] = {{"MESSAGE_ID", message_id},
+                  {"STACK", context_stack},
+                  {"DEPLOYMENT", context_deployment},
+                  {"COMMIT", context_commit},
+                  {"STEP", context_step}};
     struct iovec iov[8];
     size_t n = 0;
     char *parts[8];
@@ -81,7 +84,8 @@ static void to_journal(struct arena *arena, enum log_level level, const char *me
     sd_journal_sendv(iov, (int)n);
 }
 
-/* systemd sets JOURNAL_STREAM to device:inode of the stderr it gave; a child's may have been turned elsewhere since. */
+/* systemd sets JOURNAL_STREAM to device:inode of the stderr it gave; a child's may have been turned elsewhere
+ * since. */
 static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");

@@ -17,8 +17,9 @@
 
 extern char **environ;
 
-static const char *const passed_on[] = {"TZ", "JOURNAL_STREAM", "FAULTS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-                                        "CREDENTIALS_DIRECTORY", "HOME"};
+static const char *const passed_on[] = {
+    "TZ",           "JOURNAL_STREAM",        "FAULTS", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+    "LSAN_OPTIONS", "CREDENTIALS_DIRECTORY", "HOME"};
 
 static const char **minimal_environment(struct arena *arena)
 {
@@ -112,8 +113,8 @@ static void drain(int fd, int64_t deadline, size_t max, struct str *output)
     }
 }
 
-int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, struct str *ret_output, int *ret_status,
-             struct error *err)
+int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, struct str *ret_output,
+             int *ret_status, struct error *err)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -121,14 +122,16 @@ int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, str
     cleanup_close int in = fds[0];
     int64_t deadline = mono_us() + timeout_us;
     pid_t pid;
-    struct proc_options options = {.argv = argv, .stdout_fd = fds[1], .stderr_fd = -1, .die_with_parent = true};
+    struct proc_options options = {
+        .argv = argv, .stdout_fd = fds[1], .stderr_fd = -1, .die_with_parent = true};
     int r = proc_spawn(&options, &pid, err);
     close(fds[1]);
     if (r < 0)
         return -1;
     drain(in, deadline, max_output, ret_output);
     if (reap(pid, deadline, ret_status) < 0)
-        return error_set(err, ERR_TIMEOUT, 0, "%s did not end within %lld s", argv[0], (long long)(timeout_us / US_PER_S));
+        return error_set(err, ERR_TIMEOUT, 0, "%s did not end within %lld s", argv[0],
+                         (long long)(timeout_us / US_PER_S));
     return 0;
 }
 

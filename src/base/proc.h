@@ -15,9 +15,9 @@
 
 struct proc_options {
     const char *const *argv; /* argv[0] is the absolute path */
-    const char *const *env;  /* NULL: a minimal environment (PATH, LANG=C.UTF-8, TZ, JOURNAL_STREAM, FAULTS) */
-    int stdout_fd;           /* -1: inherited */
-    int stderr_fd;           /* -1: inherited */
+    const char *const *env; /* NULL: a minimal environment (PATH, LANG=C.UTF-8, TZ, JOURNAL_STREAM, FAULTS) */
+    int stdout_fd;          /* -1: inherited */
+    int stderr_fd;          /* -1: inherited */
     bool die_with_parent;
 };
 
@@ -30,6 +30,7 @@ int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, str
 /* Path of a program of ours: beside the running executable, else PKGLIBEXECDIR. In the arena. */
 char *proc_sibling(struct arena *arena, const char *name);
 
-/* USR1 only ends a wait early (agentd: "look at the journal"). TERM and INT set this flag (and interrupt waits); worker code looks at it at each safe point. */
+/* USR1 only ends a wait early (agentd: "look at the journal"). TERM and INT set this flag (and interrupt
+ * waits); worker code looks at it at each safe point. */
 void proc_catch_stop(void);
 bool proc_stop_requested(void);

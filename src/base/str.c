@@ -176,7 +176,7 @@ static const struct {
     const char *name;
     int64_t us;
 } duration_units[] = {
-    {"us", 1},         {"ms", 1000},       {"s", 1000000},       {"m", 60000000},
+    {"us", 1},         {"ms", 1000},       {"s", 1000000},      {"m", 60000000},
     {"h", 3600000000}, {"d", 86400000000}, {"w", 604800000000},
 };
 
@@ -203,7 +203,8 @@ int duration_parse(const char *text, int64_t *ret_us, struct error *err)
             if (strlen(duration_units[i].name) == len && strncmp(p, duration_units[i].name, len) == 0)
                 unit = duration_units[i].us;
         if (unit == 0)
-            return error_set(err, ERR_INVALID, 0, "'%s' is not a duration: units are ms, s, m, h, d, w", text);
+            return error_set(err, ERR_INVALID, 0, "'%s' is not a duration: units are ms, s, m, h, d, w",
+                             text);
         if (__builtin_mul_overflow(value, unit, &value) || __builtin_add_overflow(total, value, &total))
             return error_set(err, ERR_INVALID, 0, "'%s' is too long a duration", text);
         p += len;
@@ -230,7 +231,8 @@ int size_parse(const char *text, uint64_t *ret_bytes, struct error *err)
     if (!isdigit((unsigned char)*p))
         return error_set(err, ERR_INVALID, 0, "'%s' is not a size (64M, 1G, 512K)", text);
     for (; isdigit((unsigned char)*p); p++)
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
             return error_set(err, ERR_INVALID, 0, "'%s' is too large a size", text);
     if (*p) {
         const char *unit = strchr(units, *p);

@@ -43,8 +43,8 @@ static int compile(const struct health_check *check, regex_t *ret, struct error 
         return 0;
     char text[128];
     regerror(r, ret, text, sizeof text);
-    return error_set(err, ERR_INVALID, 0, "check %s: body '%s' is no extended regular expression: %s", check->label,
-                     check->body, text);
+    return error_set(err, ERR_INVALID, 0, "check %s: body '%s' is no extended regular expression: %s",
+                     check->label, check->body, text);
 }
 
 int check_validate(const struct health_check *check, struct error *err)
@@ -84,7 +84,8 @@ static const char **request_headers(struct arena *arena, const struct health_che
     return headers;
 }
 
-void checker_ask(struct checker *checker, const struct health_check *check, const char *socket, struct check_result *ret)
+void checker_ask(struct checker *checker, const struct health_check *check, const char *socket,
+                 struct check_result *ret)
 {
     struct arena arena = {0};
     struct error err = {0};
@@ -104,9 +105,11 @@ void checker_ask(struct checker *checker, const struct health_check *check, cons
             snprintf(ret->text, sizeof ret->text, "%.200s", err.text);
     } else {
         ret->status = (unsigned)response.status;
-        bool status = ret->status == check->status, body = status && body_matches(check, str_text(&response.body));
+        bool status = ret->status == check->status,
+             body = status && body_matches(check, str_text(&response.body));
         ret->passed = status && body;
-        snprintf(ret->text, sizeof ret->text, status && !body ? "%u but its body does not match" : "%u", ret->status);
+        snprintf(ret->text, sizeof ret->text, status && !body ? "%u but its body does not match" : "%u",
+                 ret->status);
     }
     http_response_release(&response);
     arena_release(&arena);

@@ -36,12 +36,10 @@ static unsigned depth_of(json_t *value)
     size_t i;
     if (!json_is_object(value) && !json_is_array(value))
         return 0;
-    json_object_foreach(value, key, child)
-    {
+    json_object_foreach (value, key, child) {
         deepest = (d = depth_of(child)) > deepest ? d : deepest;
     }
-    json_array_foreach(value, i, child)
-    {
+    json_array_foreach (value, i, child) {
         deepest = (d = depth_of(child)) > deepest ? d : deepest;
     }
     return deepest + 1;
@@ -51,8 +49,7 @@ static int check_keys(json_t *root, struct error *err)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(root, key, value)
-    {
+    json_object_foreach (root, key, value) {
         if (strcmp(key, "verb") != 0 && strcmp(key, "stack") != 0 && strcmp(key, "args") != 0)
             return error_set(err, ERR_INVALID, 0,
                              "the request has an unknown key; known are verb, stack, args");

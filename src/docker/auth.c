@@ -96,8 +96,7 @@ static json_t *find_member(json_t *object, const char *domain, const char **ret_
         *ret_key = exact;
         return value;
     }
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         if (key_matches(key, domain)) {
             *ret_key = key;
             return value;

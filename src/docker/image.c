@@ -20,8 +20,7 @@ static json_t *make_platforms(const json_t *answer)
 {
     json_t *platforms = json_array(), *item;
     size_t i;
-    json_array_foreach(json_object_get(answer, "Platforms"), i, item)
-    {
+    json_array_foreach (json_object_get(answer, "Platforms"), i, item) {
         const char *architecture = json_string_value(json_object_get(item, "architecture"));
         const char *os = json_string_value(json_object_get(item, "os"));
         json_t *platform = json_object();

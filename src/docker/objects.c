@@ -221,8 +221,7 @@ static void append_warnings(const json_t *answer, struct str *warnings)
         str_printf(warnings, "%s\n", one);
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(answer, "Warnings"), i, item)
-    {
+    json_array_foreach (json_object_get(answer, "Warnings"), i, item) {
         const char *text = json_string_value(item);
         if (text && text[0])
             str_printf(warnings, "%s\n", text);

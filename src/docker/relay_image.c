@@ -58,8 +58,7 @@ int relay_image(struct docker *docker, struct arena *arena, const char **ret_id,
     const char *first = NULL;
     size_t i;
     json_t *image;
-    json_array_foreach(images, i, image)
-    {
+    json_array_foreach (images, i, image) {
         const char *id = json_string_value(json_object_get(image, "Id"));
         if (id && (!first || strcmp(id, first) < 0))
             first = id;

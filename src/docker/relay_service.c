@@ -169,8 +169,7 @@ static const json_t *newest_task(const json_t *tasks)
     bool newest_wanted = false;
     size_t i;
     json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         bool wanted = str_eq(json_string_value(json_object_get(task, "DesiredState")), "running");
         const char *created = json_string_value(json_object_get(task, "CreatedAt"));
         const char *best = json_string_value(json_object_get(newest, "CreatedAt"));

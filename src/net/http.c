@@ -338,7 +338,8 @@ static int set_error(const struct transfer *t, CURLcode code, const char *messag
     case CURLE_COULDNT_RESOLVE_HOST:
         return error_set(err, ERR_UNAVAILABLE, 0, "%s: the name does not resolve", peer.data);
     case CURLE_GOT_NOTHING:
-        return error_set(err, ERR_UNAVAILABLE, 0, "%s: connection closed without a complete answer", peer.data);
+        return error_set(err, ERR_UNAVAILABLE, 0, "%s: connection closed without a complete answer",
+                         peer.data);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:

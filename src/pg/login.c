@@ -23,10 +23,12 @@ static void clear(PGresult **result)
 static const struct {
     const char *state, *words;
 } refusals[] = {
-    {"28P01", "the password is wrong. POSTGRES_PASSWORD is read only when the volume is empty: change the role's password in the "
+    {"28P01", "the password is wrong. POSTGRES_PASSWORD is read only when the volume is empty: change the "
+              "role's password in the "
               "database, or the URL"},
     {"28000", "the role is not known or may not log in. POSTGRES_USER is read only when the volume is empty"},
-    {"3D000", "the database does not exist. POSTGRES_DB is read only when the volume is empty: create it once by hand"},
+    {"3D000", "the database does not exist. POSTGRES_DB is read only when the volume is empty: create it "
+              "once by hand"},
     {"42501", "the role may not connect to this database"},
 };
 
@@ -34,13 +36,14 @@ static int classify(const char *sqlstate, const char *text, struct error *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
         if (str_eq(sqlstate, refusals[i].state))
-            return error_set(err, ERR_REFUSED, 0, "PostgreSQL refuses the login (%s): %s", sqlstate, refusals[i].words);
+            return error_set(err, ERR_REFUSED, 0, "PostgreSQL refuses the login (%s): %s", sqlstate,
+                             refusals[i].words);
     return error_set(err, ERR_UNAVAILABLE, 0, "PostgreSQL is not ready: %s", text);
 }
 
 /*
- * With verbosity SQLSTATE the message of a failed connect ends in the five-character code, whatever the server's
- * language; it has to be set between PQconnectStart and the first poll.
+ * With verbosity SQLSTATE the message of a failed connect ends in the five-character code, whatever the
+ * server's language; it has to be set between PQconnectStart and the first poll.
  */
 static int connect_failed(struct arena *arena, PGconn *conn, struct error *err)
 {
@@ -59,7 +62,8 @@ static int establish(struct arena *arena, PGconn *conn, int64_t deadline, struct
     if (PQstatus(conn) == CONNECTION_BAD)
         return connect_failed(arena, conn, err);
     PQsetErrorVerbosity(conn, PQERRORS_SQLSTATE);
-    for (PostgresPollingStatusType want = PGRES_POLLING_WRITING; want != PGRES_POLLING_OK; want = PQconnectPoll(conn)) {
+    for (PostgresPollingStatusType want = PGRES_POLLING_WRITING; want != PGRES_POLLING_OK;
+         want = PQconnectPoll(conn)) {
         if (want == PGRES_POLLING_FAILED)
             return connect_failed(arena, conn, err);
         int64_t left = (deadline - mono_us()) / 1000;
@@ -73,28 +77,39 @@ static int establish(struct arena *arena, PGconn *conn, int64_t deadline, struct
 static int ask(struct arena *arena, PGconn *conn, struct pg_login *ret, struct error *err)
 {
     __attribute__((cleanup(clear))) PGresult *result =
-        PQexec(conn, "SELECT pg_postmaster_start_time()::text, pg_is_in_recovery(), current_setting('transaction_read_only')");
+        PQexec(conn, "SELECT pg_postmaster_start_time()::text, pg_is_in_recovery(), "
+                     "current_setting('transaction_read_only')");
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
         const char *message = PQerrorMessage(conn);
-        return classify(PQresultErrorField(result, PG_DIAG_SQLSTATE), str_clean(arena, message, strlen(message), true, 400), err);
+        return classify(PQresultErrorField(result, PG_DIAG_SQLSTATE),
+                        str_clean(arena, message, strlen(message), true, 400), err);
     }
     if (strcmp(PQgetvalue(result, 0, 1), "t") == 0)
-        return error_set(err, ERR_CONFLICT, 0, "this PostgreSQL is a standby (in recovery): migrations need the primary");
+        return error_set(err, ERR_CONFLICT, 0,
+                         "this PostgreSQL is a standby (in recovery): migrations need the primary");
     if (strcmp(PQgetvalue(result, 0, 2), "on") == 0)
-        return error_set(err, ERR_CONFLICT, 0, "this PostgreSQL only reads (default_transaction_read_only is on)");
+        return error_set(err, ERR_CONFLICT, 0,
+                         "this PostgreSQL only reads (default_transaction_read_only is on)");
     ret->server_start = arena_strdup(arena, PQgetvalue(result, 0, 0));
     ret->server_version = PQserverVersion(conn);
     return 0;
 }
 
-int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder, const char *application_name,
-             int64_t timeout_us, struct pg_login *ret, struct error *err)
+int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+             const char *application_name, int64_t timeout_us, struct pg_login *ret, struct error *err)
 {
     char port[8];
     snprintf(port, sizeof port, "%u", url->port);
-    const char *const keys[] = {"host", "port", "user", "password", "dbname", "application_name", "client_encoding", NULL};
-    const char *const values[] = {socket_folder ? socket_folder : url->host, port, url->user, url->password, url->dbname,
-                                  application_name, "UTF8", NULL};
+    const char *const keys[] = {
+        "host", "port", "user", "password", "dbname", "application_name", "client_encoding", NULL};
+    const char *const values[] = {socket_folder ? socket_folder : url->host,
+                                  port,
+                                  url->user,
+                                  url->password,
+                                  url->dbname,
+                                  application_name,
+                                  "UTF8",
+                                  NULL};
     __attribute__((cleanup(finish))) PGconn *conn = PQconnectStartParams(keys, values, 0);
     if (!conn)
         return error_set(err, ERR_INTERNAL, 0, "libpq has no memory for a connection");

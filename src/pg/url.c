@@ -43,7 +43,8 @@ static const char *decode(struct arena *arena, const char *text, size_t len)
     return out;
 }
 
-static int parse_host(struct arena *arena, const char *text, size_t len, struct pg_url *url, struct error *err)
+static int parse_host(struct arena *arena, const char *text, size_t len, struct pg_url *url,
+                      struct error *err)
 {
     const char *colon = memrchr(text, ':', len);
     size_t host_len = colon ? (size_t)(colon - text) : len;
@@ -82,7 +83,9 @@ int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, stru
     struct pg_url url = {0};
     const char *colon = strstr(text, "://");
     if (!colon || !known_scheme(text, (size_t)(colon - text)))
-        return error_set(err, ERR_INVALID, 0, "the database URL does not begin with postgresql:// (or postgres, postgis, pgsql, postgresql+DRIVER)");
+        return error_set(err, ERR_INVALID, 0,
+                         "the database URL does not begin with postgresql:// (or postgres, postgis, pgsql, "
+                         "postgresql+DRIVER)");
     const char *authority = colon + 3;
     size_t len = strcspn(authority, "/?");
     const char *at = memrchr(authority, '@', len), *host = at ? at + 1 : authority;

@@ -20,9 +20,20 @@ static void durations(void **state)
         const char *text;
         int64_t us; /* -1: refused */
     } cases[] = {
-        {"30s", 30000000}, {"1h30m", 5400000000}, {"250ms", 250000}, {"0", 0},  {"0s", 0},   {"2d", 172800000000},
-        {"", -1},          {"5", -1},             {"s", -1},         {"-5s", -1}, {"5x", -1}, {"1h 30m", -1},
-        {"99999999999999999999s", -1},            {"9999999999999w", -1},
+        {"30s", 30000000},
+        {"1h30m", 5400000000},
+        {"250ms", 250000},
+        {"0", 0},
+        {"0s", 0},
+        {"2d", 172800000000},
+        {"", -1},
+        {"5", -1},
+        {"s", -1},
+        {"-5s", -1},
+        {"5x", -1},
+        {"1h 30m", -1},
+        {"99999999999999999999s", -1},
+        {"9999999999999w", -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error err = {0};
@@ -61,15 +72,24 @@ static void cleaning(void **state)
         {"a\nb\tc", "a b c", true, 0},
         {"a\nb", "a\nb", false, 0},
         {"\033[31mred\033[0m", "[31mred[0m", true, 0},
-        {"x\xc2\x9b" "31m", "x31m", true, 0},          /* C1 */
-        {"\xe2\x80\xae" "evil", "evil", true, 0},       /* right-to-left override */
-        {"bad\xff" "byte", "bad\xef\xbf\xbd" "byte", true, 0},
+        {"x\xc2\x9b"
+         "31m",
+         "x31m", true, 0}, /* C1 */
+        {"\xe2\x80\xae"
+         "evil",
+         "evil", true, 0}, /* right-to-left override */
+        {"bad\xff"
+         "byte",
+         "bad\xef\xbf\xbd"
+         "byte",
+         true, 0},
         {"\xc3\xa4\xc3\xb6\xc3\xbc", "\xc3\xa4\xc3\xb6", true, 5}, /* cut at a character's edge */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena arena = {0};
         assert_string_equal(
-            str_clean(&arena, cases[i].text, strlen(cases[i].text), cases[i].one_line, cases[i].max), cases[i].want);
+            str_clean(&arena, cases[i].text, strlen(cases[i].text), cases[i].one_line, cases[i].max),
+            cases[i].want);
         arena_release(&arena);
     }
 }
@@ -81,7 +101,8 @@ static void redaction(void **state)
     secret_register("hunter22");
     secret_register("abc"); /* too short to search for */
     assert_string_equal(secret_redact(&arena, "the hunter22 abc"), "the *** abc");
-    assert_string_equal(secret_redact(&arena, "postgres://u:p@db/x and https://h/y"), "postgres://***@db/x and https://h/y");
+    assert_string_equal(secret_redact(&arena, "postgres://u:p@db/x and https://h/y"),
+                        "postgres://***@db/x and https://h/y");
     assert_string_equal(secret_redact(&arena, "https://h/a@b"), "https://h/a@b");
     secret_forget_all();
     assert_string_equal(secret_redact(&arena, "the hunter22"), "the hunter22");
@@ -111,7 +132,8 @@ static void hashing(void **state)
     (void)state;
     char hex[SHA256_HEX_SIZE];
     sha256_hex("abc", 3, hex);
-    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); /* FIPS 180-2 B.1 */
+    assert_string_equal(
+        hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); /* FIPS 180-2 B.1 */
 }
 
 static void times(void **state)
@@ -147,8 +169,9 @@ static void error_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations), cmocka_unit_test(sizes),   cmocka_unit_test(cleaning), cmocka_unit_test(redaction),
-        cmocka_unit_test(growing),   cmocka_unit_test(hashing), cmocka_unit_test(times),    cmocka_unit_test(error_cut),
+        cmocka_unit_test(durations), cmocka_unit_test(sizes),     cmocka_unit_test(cleaning),
+        cmocka_unit_test(redaction), cmocka_unit_test(growing),   cmocka_unit_test(hashing),
+        cmocka_unit_test(times),     cmocka_unit_test(error_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -596,7 +596,8 @@ static void trimming(void **state)
     OK(journal_trim(f->journal, 5, &f->err));
     assert_int_equal(count(f, "blog"), 3);
     assert_int_equal(count(f, "shop"), 5 + 1 + 5); /* the newest, the last success, five to go back to */
-    OK(journal_trim(f->journal, 0, &f->err));       /* what has not ended and what is needed stay whatever is asked */
+    OK(journal_trim(f->journal, 0,
+                    &f->err)); /* what has not ended and what is needed stay whatever is asked */
     assert_int_equal(count(f, "shop"), 1 + 1 + 5);
     get(f, good[2]);
     get(f, good[6]);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/stack.h"
 #include "base/cleanup.h"
@@ -325,6 +326,14 @@ static char *repeat(struct arena *arena, const char *unit, size_t n, const char 
     return arena_strdup(arena, str_text(&s));
 }
 
+/* CPU, not wall: the bound is on the work, and the machine may be busy with other tests. */
+static int64_t cpu_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * US_PER_S + ts.tv_nsec / 1000;
+}
+
 static void hostile_files(void **state)
 {
     (void)state;
@@ -342,11 +351,11 @@ static void hostile_files(void **state)
         {repeat(&arena, "a,", 250000, "x-a: [", "]"), "too many values"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int64_t start = mono_us();
+        int64_t start = cpu_us();
         const char *text = refuse(rows[i].text);
         if (!strstr(text, rows[i].expected))
             fail_msg("row %zu: %s", i, text);
-        assert_true(mono_us() - start < 2 * US_PER_S);
+        assert_true(cpu_us() - start < 2 * US_PER_S);
     }
 }
 
@@ -364,12 +373,12 @@ static void a_thousand_services(void **state)
                    "  s%d:\n    <<: *base\n    hostname: h%d\n    ports: ['%d:80']\n    labels: {n: %d}\n", i,
                    i, 10000 + i, i);
     str_append(&text, "networks: {front: , back: }\n");
-    int64_t start = mono_us();
+    int64_t start = cpu_us();
     struct stack *stack = load(str_text(&text));
     assert_int_equal(stack->n_services, 1000);
     assert_string_equal(stack->services[999].key, "s999");
     stack_free(stack);
-    assert_true(mono_us() - start < 5 * US_PER_S);
+    assert_true(cpu_us() - start < 5 * US_PER_S);
 }
 
 /* ---- small parsers ---- */

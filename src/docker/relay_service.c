@@ -15,6 +15,7 @@
 #define SERVICE_NAME_MAX 63
 #define RELAY_MEMORY     ((json_int_t)32 << 20)
 #define RELAY_PIDS       256
+#define MAX_STARTS       4
 #define LOOK_AGAIN_US    (US_PER_S / 5)
 
 /* One relay_service_ensure(). */
@@ -26,6 +27,7 @@ struct ensuring {
     json_t *spec;          /* wanted */
     int64_t deadline_us;
     char *started_task;    /* ended when we looked, so an update was sent; NULL: none */
+    unsigned starts;       /* how often an ended task was given a follower */
     char waiting_for[512]; /* why the task does not run yet, as Swarm says */
 };
 
@@ -223,16 +225,17 @@ static int look_at_task(struct ensuring *e, const json_t *service, const char **
     if (!has_ended(state))
         return 0;
     const char *task_id = json_string_value(json_object_get(task, "ID"));
-    if (e->started_task && !str_eq(e->started_task, task_id))
+    if (e->started_task && str_eq(e->started_task, task_id))
+        return 0; /* its follower is not there yet */
+    /* an engine that was just restarted may refuse a task once or twice ("sandbox join failed") */
+    if (e->starts++ >= MAX_STARTS)
         return error_set(err, ERR_FAILED, 0, "service %s: %s", e->name, e->waiting_for);
-    if (!e->started_task) {
-        struct error first = {0};
-        if (update_service(e, service, true, &first) < 0 && first.kind != ERR_CONFLICT) {
-            *err = first;
-            return -1;
-        }
-        e->started_task = arena_strdup(e->arena, task_id ? task_id : "");
+    struct error first = {0};
+    if (update_service(e, service, true, &first) < 0 && first.kind != ERR_CONFLICT) {
+        *err = first;
+        return -1;
     }
+    e->started_task = arena_strdup(e->arena, task_id ? task_id : "");
     return 0;
 }
 

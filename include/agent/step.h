@@ -64,6 +64,12 @@ struct step_kind {
 extern const struct step_kind *const step_kinds[]; /* NULL-terminated */
 const struct step_kind *step_kind_find(const char *name);
 
+/* Did it end because the process was asked to stop? Then the step is resumed. Calls below us say that without a code. */
+static inline bool step_is_shutdown(const struct error *err)
+{
+    return err->kind == ERR_CANCELLED && err->code != STOP_CANCEL;
+}
+
 /* Looked at in every wait. Sets err (ERR_CANCELLED) and returns -1 when the work has to stop. */
 int step_should_stop(struct step_ctx *ctx, struct error *err) MUST_CHECK;
 enum stop_reason step_stop_reason(struct step_ctx *ctx);

@@ -2,8 +2,8 @@
 
 /*
  * Plans and step parameters hold whole service specs, environment included: the journal needs them, readers
- * must not see them. What is hidden: values in lists and maps called Env or Environment, the Data of configs
- * and secrets, and everything secret_redact() knows (user information in URLs).
+ * must not see them. What is hidden: values in lists and maps called Env or Environment, arguments, the Data
+ * of configs and secrets, and everything secret_redact() knows (user information in URLs).
  */
 
 #include <string.h>
@@ -51,6 +51,18 @@ static bool is_environment(const char *key)
     return strcasecmp(key, "env") == 0 || strcasecmp(key, "environment") == 0;
 }
 
+/* Arguments may hold what env_file filled in; a migration's command is shown redacted beside it. */
+static bool is_arguments(const char *key)
+{
+    return strcmp(key, "Args") == 0 || strcmp(key, "Command") == 0;
+}
+
+static void hide_items(json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        json_array_set_new(list, i, json_string(hidden));
+}
+
 void json_redact(json_t *value)
 {
     const char *key;
@@ -66,6 +78,8 @@ void json_redact(json_t *value)
     json_object_foreach_safe (value, next, key, one) {
         if (is_environment(key) && (json_is_array(one) || json_is_object(one)))
             hide_environment(one);
+        else if (is_arguments(key) && json_is_array(one))
+            hide_items(one);
         else if (strcmp(key, "Data") == 0 && json_is_string(one))
             json_object_set_new(value, key, json_string(hidden));
         else if (json_is_string(one))

@@ -14,10 +14,15 @@ static void plan_images(struct plan_builder *b)
 {
     const struct plan_input *input = b->input;
     struct image_record *rows = arena_array(b->arena, input->n_images, sizeof *rows);
-    for (size_t i = 0; i < input->n_images; i++)
-        rows[i] = (struct image_record){arena_strdup(b->arena, input->images[i].service),
-                                        arena_strdup(b->arena, input->images[i].reference),
-                                        arena_strdup(b->arena, input->images[i].digest)};
+    for (size_t i = 0; i < input->n_images; i++) {
+        const struct plan_image *image = &input->images[i];
+        const char *at = strchr(image->reference, '@'); /* the stack file may name the digest itself */
+        rows[i] = (struct image_record){arena_strdup(b->arena, image->service),
+                                        arena_strdup(b->arena, image->reference),
+                                        arena_strdup(b->arena, image->digest ? image->digest
+                                                               : at          ? at + 1
+                                                                             : NULL)};
+    }
     b->plan->rows.images = rows;
     b->plan->rows.n_images = input->n_images;
 }

@@ -4,6 +4,7 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "core/plan_internal.h"
 
@@ -14,7 +15,8 @@ static const char *command_text(struct arena *arena, const char *const *command)
     cleanup_str struct str text = {0};
     for (size_t i = 0; command[i]; i++)
         str_printf(&text, "%s%s", i ? " " : "", command[i]);
-    return str_clean(arena, str_text(&text), text.len, true, 200);
+    const char *redacted = secret_redact(arena, str_text(&text)); /* before it is cut */
+    return str_clean(arena, redacted, strlen(redacted), true, 200);
 }
 
 static const char *last_fingerprint(const struct plan_input *input, const char *step)

@@ -44,6 +44,7 @@ struct gate {
     int64_t next_probe_us;
     int64_t unreachable_since_us; /* the engine did not answer; 0: it does */
     int64_t excuse_until_us;
+    bool was_away; /* nobody watched for a while: the next look excuses what it finds */
     int64_t bad_since_us; /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
     bool healthcheck;
@@ -88,8 +89,8 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
         gate_close(gate);
         return -1;
     }
-    /* what a restart of engine or machine ended while nobody watched says nothing about the new version */
     gate->excuse_until_us = options->resumed ? mono_us() + outage_grace_us : 0;
+    gate->was_away = options->resumed;
     *ret = gate;
     return 0;
 }
@@ -141,7 +142,8 @@ static void note(struct check_state *state, const struct check_result *result)
 {
     state->asked++;
     state->failed += !result->passed;
-    snprintf(state->last, sizeof state->last, "%s", result->text);
+    if (!result->passed) /* of several tasks, the one that fails is the news */
+        snprintf(state->last, sizeof state->last, "%s", result->text);
 }
 
 /* One round: each check asks each running task by its own address; old ones may still run beside them. */
@@ -192,15 +194,35 @@ static void forget_stability(struct gate *gate)
         gate->checks[i].passes = 0;
 }
 
-static void excuse_ended(struct gate *gate, const json_t *tasks)
+static bool is_excused(const struct gate *gate, const json_t *id)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(gate->excused, i, item)
+    {
+        if (json_equal(item, id))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * An engine that restarts ends all its tasks, and may report that much later: those that were there when it came back are
+ * not counted at all, and for a while none that end. What replaces them is judged.
+ */
+static void excuse(struct gate *gate, const json_t *tasks)
 {
     size_t i;
     const json_t *task;
+    if (!gate->was_away && mono_us() >= gate->excuse_until_us)
+        return;
     json_array_foreach(tasks, i, task)
     {
-        if (task_ended(task))
-            json_array_append(gate->excused, json_object_get(task, "ID"));
+        json_t *id = json_object_get(task, "ID");
+        if ((gate->was_away || task_ended(task)) && !is_excused(gate, id))
+            json_array_append(gate->excused, id);
     }
+    gate->was_away = false;
 }
 
 static bool engine_trouble(const struct error *err)
@@ -228,6 +250,7 @@ static void reachable_again(struct gate *gate)
     if (gate->ctx->deadline_us)
         gate->ctx->deadline_us += away;
     gate->excuse_until_us = mono_us() + outage_grace_us;
+    gate->was_away = true;
     gate->unreachable_since_us = 0;
     step_waiting(gate->ctx, NULL);
 }
@@ -238,13 +261,13 @@ static bool swarm_rolls_back(const json_t *service)
     return str_eq(state, "rollback_started") || str_eq(state, "rollback_completed");
 }
 
-static int check_ownership(struct gate *gate, const json_t *service, struct error *err)
+static int check_ownership(struct gate *gate, const json_t *service, const char *died, struct error *err)
 {
     const char *trouble = update_trouble(&gate->arena, service);
     char live[SHA256_HEX_SIZE];
     /* a rollback by Swarm is what putting back wants, too */
     if (trouble && (gate->sent || !swarm_rolls_back(service)))
-        return error_set(err, ERR_FAILED, 0, "%s: %s", gate->service, trouble);
+        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s", gate->service, trouble, died ? "; " : "", died ? died : "");
     spec_hash(json_object_get(service, "Spec"), live);
     if (gate->sent && strcmp(gate->sent, live) != 0)
         return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", gate->service);
@@ -300,13 +323,12 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     if (!gate->unreachable_since_us && mono_us() - asked_us > slow_answer_us)
         gate->unreachable_since_us = asked_us;
     reachable_again(gate);
-    if (mono_us() < gate->excuse_until_us)
-        excuse_ended(gate, tasks);
-    if (check_ownership(gate, service, err) < 0)
+    excuse(gate, tasks);
+    tasks_judge(&arena, service, tasks, gate->excused, &t);
+    if (check_ownership(gate, service, t.trouble, err) < 0)
         return -1;
     const json_t *test = json_array_get(json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
     gate->healthcheck |= test && !str_eq(json_string_value(test), "NONE");
-    tasks_judge(&arena, service, tasks, gate->excused, &t);
     if (judge(gate, service, &t, err) < 0)
         return -1;
     if (!gate->stable_since_us)

@@ -27,18 +27,8 @@ static int remove_service(struct step_ctx *ctx, const json_t *item, struct error
     return PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err), err);
 }
 
-/* Both are recognised by a label of ours, and every stack of this host has that: only this one's are removed. */
-static bool is_of_stack(struct step_ctx *ctx, const json_t *item, int (*get)(struct docker *, const char *, json_t **, struct error *))
-{
-    cleanup_json json_t *live = NULL;
-    struct error ignored = {0};
-    return get(ctx->docker, json_path_string(item, "id", NULL), &live, &ignored) == 0 &&
-           str_eq(json_path_string(live, "Spec", "Labels", LABEL_NAMESPACE, NULL), ctx->stack->name);
-}
-
 /* A config or secret that is still referred to stays: the engine refuses, and that is right. */
 static void remove_blobs(struct step_ctx *ctx, const char *word, const json_t *list,
-                         int (*get)(struct docker *, const char *, json_t **, struct error *),
                          int (*remove)(struct docker *, const char *, struct error *))
 {
     size_t i;
@@ -46,8 +36,6 @@ static void remove_blobs(struct step_ctx *ctx, const char *word, const json_t *l
     json_array_foreach(list, i, item)
     {
         struct error err = {0};
-        if (!is_of_stack(ctx, item, get))
-            continue;
         if (remove(ctx->docker, json_path_string(item, "id", NULL), &err) < 0 && err.kind != ERR_NOT_FOUND)
             log_info("%s %s stays for now: %s", word, json_path_string(item, "name", NULL), err.text);
     }
@@ -67,8 +55,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
         if (remove_service(ctx, item, err) < 0)
             return -1;
     }
-    remove_blobs(ctx, "secret", json_object_get(params, "secrets"), docker_secret, docker_secret_remove);
-    remove_blobs(ctx, "config", json_object_get(params, "configs"), docker_config, docker_config_remove);
+    remove_blobs(ctx, "secret", json_object_get(params, "secrets"), docker_secret_remove);
+    remove_blobs(ctx, "config", json_object_get(params, "configs"), docker_config_remove);
     return 0;
 }
 

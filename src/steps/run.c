@@ -189,7 +189,6 @@ static int create(struct job *job, const json_t *spec, struct error *err)
     json_object_set_new(labels, LABEL_STACK, json_string(job->ctx->stack->name));
     json_object_set_new(labels, LABEL_STEP, json_string(job->step->name));
     json_object_set_new(labelled, "Labels", labels);
-    fault_point("job.create");
     return send_create(job->ctx, labelled, &job->id, err);
 }
 
@@ -216,6 +215,7 @@ static int start(struct job *job, const json_t *spec, bool created, bool may_can
                          "the job %s was removed while the agent was away; whether it ended well is not known, so it was not run "
                          "again. Look at the database, then: agentctl retry %s",
                          job->name, job->ctx->stack->name);
+    fault_point("job.create");
     if (may_cancel) {
         job->ctx->ignore_cancel = false;
         int r = step_should_stop(job->ctx, err);
@@ -428,7 +428,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     ctx->ignore_cancel = true;
     int r = run_phases(ctx, step, params, progress, err);
     ctx->ignore_cancel = false;
-    if (r < 0 && err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
+    if (r < 0 && step_is_shutdown(err))
         return -1;
     if (r < 0 && err->kind == ERR_CANCELLED) {
         state = "not run";

@@ -170,12 +170,24 @@ static void use_snapshot(struct run *run)
     run->ctx.database_url = run->snapshot.database_url;
 }
 
+/* The mirror has the commit since the poll; one that was lost or damaged meanwhile is made anew. */
+static int open_commit(struct run *run, struct error *err)
+{
+    char tip[COMMIT_HEX_SIZE];
+    if (!run->work.repo && work_open_repo(&run->work, err) < 0)
+        return -1;
+    if (repo_has_commit(run->work.repo, run->deployment.commit))
+        return 0;
+    log_warning("commit %.12s is not in the mirror any more; fetching again", run->deployment.commit);
+    return repo_fetch(run->work.repo, tip, err);
+}
+
 static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
 {
     struct prepared prepared;
     struct prepare_request request = {
         .work = &run->work, .commit = run->deployment.commit, .ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
-    if (work_open_repo(&run->work, err) < 0 || prepare(&request, &prepared, err) < 0)
+    if (open_commit(run, err) < 0 || prepare(&request, &prepared, err) < 0)
         return -1;
     log_warnings(prepared.plan.json);
     *ret_empty = prepared.plan.empty;
@@ -224,8 +236,7 @@ static int load_manifest(struct run *run, struct error *err)
 {
     if (run->ctx.manifest)
         return 0;
-    if ((!run->work.repo && work_open_repo(&run->work, err) < 0) ||
-        snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
+    if (open_commit(run, err) < 0 || snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
         if (run->deployment.trigger != TRIGGER_ROLLBACK)
             return error_wrap(err, "reading commit %.12s again", run->deployment.commit);
         log_warning("health is judged by tasks alone, without the checks of the stack file: %s", err->text);
@@ -247,7 +258,7 @@ static enum deployment_state end_of(const struct error *err)
 /* Nothing was touched yet: whatever went wrong ends the deployment here. */
 static int end_early(struct run *run, struct error *err)
 {
-    if (err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
+    if (step_is_shutdown(err))
         return -1;
     /* whoever requested the newer one, or cancelled this, may have said so in the record already */
     struct error ignored = {0};
@@ -304,7 +315,7 @@ static int resume(struct run *run, struct error *err)
     if (wait_for_turn(run, true, err) < 0)
         return -1;
     if (load_manifest(run, err) < 0)
-        return pipeline_give_up(&run->ctx, err);
+        return step_is_shutdown(err) ? -1 : pipeline_give_up(&run->ctx, err);
     return pipeline_run(&run->ctx, plan_is_empty(&run->deployment), err);
 }
 

@@ -141,7 +141,7 @@ static int wait_for_image(const struct wanted *w, struct image_info *ret, struct
 }
 
 /* resolve_image = changed: the digest that runs stays while the image's text does. */
-static const char *kept_image(const struct images_request *request, const struct stack_service *service)
+static const char *kept_image(const struct images_request *request, const struct stack_service *service, struct arena *arena)
 {
     size_t i;
     const json_t *live;
@@ -152,7 +152,7 @@ static const char *kept_image(const struct images_request *request, const struct
         const json_t *spec = json_object_get(live, "Spec");
         const char *image = json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
         if (str_eq(json_path_string(spec, "Name", NULL), service->name) && str_eq(spec_label(spec, LABEL_IMAGE), service->image))
-            return image && strchr(image, '@') ? strchr(image, '@') + 1 : NULL;
+            return image && strchr(image, '@') ? arena_strdup(arena, strchr(image, '@') + 1) : NULL;
     }
     return NULL;
 }
@@ -209,7 +209,7 @@ static int resolve_service(const struct images_request *request, const struct st
     const struct plan_image *same = seen(images, ref.familiar);
     if (ref.digest) {
         /* already exact; the registry is asked when it is pulled */
-    } else if ((item->digest = kept_image(request, service))) {
+    } else if ((item->digest = kept_image(request, service, arena))) {
         /* as it runs */
     } else if (same) {
         item->digest = same->digest;

@@ -132,7 +132,7 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     step->state = STEP_RUNNING;
     int r = kind->run(ctx, step, params, resumed, &allowed, err);
     fault_point("step.ran");
-    if (r < 0 && err->kind == ERR_CANCELLED && err->code == STOP_SHUTDOWN)
+    if (r < 0 && step_is_shutdown(err))
         return -1;
     enum step_state state = r == 0 ? STEP_DONE : allowed ? STEP_FAILED_ALLOWED : STEP_FAILED;
     struct error outcome = *err, journal_err = {0};

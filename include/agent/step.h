@@ -64,7 +64,8 @@ struct step_kind {
 extern const struct step_kind *const step_kinds[]; /* NULL-terminated */
 const struct step_kind *step_kind_find(const char *name);
 
-/* Did it end because the process was asked to stop? Then the step is resumed. Calls below us say that without a code. */
+/* Did it end because the process was asked to stop? Then the step is resumed. Calls below us say that without
+ * a code. */
 static inline bool step_is_shutdown(const struct error *err)
 {
     return err->kind == ERR_CANCELLED && err->code != STOP_CANCEL;

@@ -101,11 +101,13 @@ bool persist_again(struct persist *state, struct error *err)
     step_sleep(journal_retry_us);
     if (!proc_stop_requested())
         return true;
-    (void)error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal while the journal could not be written; to be resumed");
+    (void)error_set(err, ERR_CANCELLED, STOP_SHUTDOWN,
+                    "stopped by a signal while the journal could not be written; to be resumed");
     return false;
 }
 
-/* The networks that checks need: of the plan's relay step, else (a rollback has none) of the manifest's checked services. */
+/* The networks that checks need: of the plan's relay step, else (a rollback has none) of the manifest's
+ * checked services. */
 static json_t *planned_networks(struct step_ctx *ctx)
 {
     struct step *steps;
@@ -114,7 +116,8 @@ static json_t *planned_networks(struct step_ctx *ctx)
     if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
         return NULL;
     for (size_t i = 0; i < n; i++) {
-        cleanup_json json_t *params = strcmp(steps[i].kind, STEP_RELAY) == 0 ? json_loads(steps[i].params, 0, NULL) : NULL;
+        cleanup_json json_t *params =
+            strcmp(steps[i].kind, STEP_RELAY) == 0 ? json_loads(steps[i].params, 0, NULL) : NULL;
         if (params)
             return json_incref(json_object_get(params, "networks"));
     }
@@ -125,11 +128,11 @@ static json_t *networks_of_checks(const struct manifest *manifest)
 {
     json_t *names = json_array();
     for (size_t i = 0; manifest && i < manifest->release.n_checks; i++) {
-        const struct stack_service *service = stack_service(manifest->stack, manifest->release.checks[i].service);
+        const struct stack_service *service =
+            stack_service(manifest->stack, manifest->release.checks[i].service);
         size_t j;
         const json_t *attachment;
-        json_array_foreach(json_path(service->spec, "TaskTemplate", "Networks", NULL), j, attachment)
-        {
+        json_array_foreach (json_path(service->spec, "TaskTemplate", "Networks", NULL), j, attachment) {
             if (json_path_string(attachment, "Target", NULL))
                 json_array_append(names, json_object_get(attachment, "Target"));
         }
@@ -145,8 +148,7 @@ static const char **relay_networks(struct step_ctx *ctx)
     const char **names = arena_array(ctx->arena, json_array_size(list) + 1, sizeof *names);
     size_t n = 0, i;
     const json_t *item;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         bool repeated = false;
         for (size_t k = 0; k < n; k++)
             repeated |= str_eq(names[k], json_string_value(item));
@@ -162,26 +164,28 @@ int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err)
         const char **networks = relay_networks(ctx);
         if (!networks[0])
             return error_set(err, ERR_INTERNAL, 0, "no network is known for the relay");
-        if (relay_ensure(ctx->docker, ctx->stack->name, networks, relay_timeout_us, ctx->config->run_dir, &ctx->relay, err) < 0)
+        if (relay_ensure(ctx->docker, ctx->stack->name, networks, relay_timeout_us, ctx->config->run_dir,
+                         &ctx->relay, err) < 0)
             return error_wrap(err, "the relay into the stack's networks");
     }
     *ret = ctx->relay;
     return 0;
 }
 
-int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret, struct error *err)
+int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret,
+                     struct error *err)
 {
     struct relay *relay;
     size_t i;
     const json_t *attachment;
     if (step_relay(ctx, &relay, err) < 0)
         return -1;
-    json_array_foreach(json_object_get(task, "NetworksAttachments"), i, attachment)
-    {
+    json_array_foreach (json_object_get(task, "NetworksAttachments"), i, attachment) {
         const char *network = json_path_string(attachment, "Network", "ID", NULL);
         const char *address = network ? task_address(ctx->arena, task, network) : NULL;
         if (address && relay_on_network(relay, network))
             return relay_target(relay, address, port, ret, err);
     }
-    return error_set(err, ERR_FAILED, 0, "task %.12s has no address on a network of the relay", json_path_string(task, "ID", NULL));
+    return error_set(err, ERR_FAILED, 0, "task %.12s has no address on a network of the relay",
+                     json_path_string(task, "ID", NULL));
 }

@@ -20,7 +20,8 @@ static const int64_t outage_grace_us = 15 * US_PER_S;
 /* An engine that needs longer than this for an answer was away. */
 static const int64_t slow_answer_us = 3 * US_PER_S;
 
-/* A verdict against the new version is looked at twice: an engine that is being stopped ends tasks, and goes away. */
+/* A verdict against the new version is looked at twice: an engine that is being stopped ends tasks, and goes
+ * away. */
 static const int64_t confirm_us = 1500000;
 
 struct check_state {
@@ -40,11 +41,12 @@ struct gate {
     size_t n_checks;
     const struct gate_settings *settings;
     int64_t deadline_us;
-    int64_t stable_since_us;   /* all desired tasks run without a break since; 0: they do not */
+    int64_t stable_since_us; /* all desired tasks run without a break since; 0: they do not */
     int64_t next_probe_us;
     int64_t unreachable_since_us; /* the engine did not answer; 0: it does */
     int64_t excuse_until_us;
-    bool was_away; /* nobody watched for a while: the next look excuses what it finds */
+    bool inconclusive;    /* the last round could not be asked */
+    bool was_away;        /* nobody watched for a while: the next look excuses what it finds */
     int64_t bad_since_us; /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
     bool healthcheck;
@@ -117,8 +119,8 @@ bool gate_verified(const struct gate *gate)
 
 /* ---- checks ---- */
 
-static void ask(struct step_ctx *ctx, struct checker *checker, const struct health_check *check, const json_t *task,
-                struct check_result *ret)
+static void ask(struct step_ctx *ctx, struct checker *checker, const struct health_check *check,
+                const json_t *task, struct check_result *ret)
 {
     struct relay *relay;
     struct error err = {0};
@@ -134,12 +136,18 @@ static void ask(struct step_ctx *ctx, struct checker *checker, const struct heal
     checker_ask(checker, check, socket, ret);
     /* no answer: the relay knows better than the closed socket why */
     const char *why = ret->passed || ret->status || !ctx->relay ? NULL : relay_failure(ctx->relay, socket);
+    ret->inconclusive = why && str_starts(why, "the engine does not answer");
     if (why)
         snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
 }
 
-static void note(struct check_state *state, const struct check_result *result)
+static void note(struct gate *gate, struct check_state *state, const struct check_result *result)
 {
+    if (result->inconclusive) {
+        gate->inconclusive = true;
+        snprintf(gate->state, sizeof gate->state, "%s", result->text);
+        return;
+    }
     state->asked++;
     state->failed += !result->passed;
     if (!result->passed) /* of several tasks, the one that fails is the news */
@@ -149,17 +157,18 @@ static void note(struct check_state *state, const struct check_result *result)
 /* One round: each check asks each running task by its own address; old ones may still run beside them. */
 static void probe(struct gate *gate, const struct tasks_judgement *tasks)
 {
+    gate->inconclusive = false;
     for (size_t i = 0; i < gate->n_checks; i++) {
         struct check_state *state = &gate->checks[i];
         bool by_task = strcmp(state->check->host, gate->service) == 0, passed = true;
         for (size_t t = 0; t < (by_task ? tasks->n_active : 1); t++) {
             struct check_result result;
             ask(gate->ctx, gate->checker, state->check, by_task ? tasks->active[t].task : NULL, &result);
-            note(state, &result);
+            note(gate, state, &result);
             passed &= result.passed;
         }
         state->passes = passed ? state->passes + 1 : 0;
-        state->failures = passed ? 0 : state->failures + 1;
+        state->failures = passed ? 0 : state->failures + !gate->inconclusive;
     }
 }
 
@@ -181,8 +190,9 @@ static bool checks_pass(const struct gate *gate)
 
 static int check_failed(const struct gate *gate, const struct check_state *state, struct error *err)
 {
-    return error_set(err, ERR_FAILED, 0, "%s: %s%s%s now (%u of %u)", state->check->label, gate->baseline ? gate->baseline : "",
-                     gate->baseline ? ", " : "", state->last, state->failed, state->asked);
+    return error_set(err, ERR_FAILED, 0, "%s: %s%s%s now (%u of %u)", state->check->label,
+                     gate->baseline ? gate->baseline : "", gate->baseline ? ", " : "", state->last,
+                     state->failed, state->asked);
 }
 
 /* ---- one look ---- */
@@ -198,8 +208,7 @@ static bool is_excused(const struct gate *gate, const json_t *id)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(gate->excused, i, item)
-    {
+    json_array_foreach (gate->excused, i, item) {
         if (json_equal(item, id))
             return true;
     }
@@ -207,8 +216,8 @@ static bool is_excused(const struct gate *gate, const json_t *id)
 }
 
 /*
- * An engine that restarts ends all its tasks, and may report that much later: those that were there when it came back are
- * not counted at all, and for a while none that end. What replaces them is judged.
+ * An engine that restarts ends all its tasks, and may report that much later: those that were there when it
+ * came back are not counted at all, and for a while none that end. What replaces them is judged.
  */
 static void excuse(struct gate *gate, const json_t *tasks)
 {
@@ -216,8 +225,7 @@ static void excuse(struct gate *gate, const json_t *tasks)
     const json_t *task;
     if (!gate->was_away && mono_us() >= gate->excuse_until_us)
         return;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         json_t *id = json_object_get(task, "ID");
         if ((gate->was_away || task_ended(task)) && !is_excused(gate, id))
             json_array_append(gate->excused, id);
@@ -267,16 +275,19 @@ static int check_ownership(struct gate *gate, const json_t *service, const char 
     char live[SHA256_HEX_SIZE];
     /* a rollback by Swarm is what putting back wants, too */
     if (trouble && (gate->sent || !swarm_rolls_back(service)))
-        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s", gate->service, trouble, died ? "; " : "", died ? died : "");
+        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s", gate->service, trouble, died ? "; " : "",
+                         died ? died : "");
     spec_hash(json_object_get(service, "Spec"), live);
     if (gate->sent && strcmp(gate->sent, live) != 0)
-        return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", gate->service);
+        return error_set(err, ERR_CONFLICT, 0,
+                         "%s: the service was changed by someone else during the rollout", gate->service);
     return 0;
 }
 
 static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, struct error *err)
 {
-    bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) || json_path(service, "Spec", "Mode", "GlobalJob", NULL);
+    bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) ||
+               json_path(service, "Spec", "Mode", "GlobalJob", NULL);
     bool bad = t->rejected || t->failed >= (job ? 1U : 2U);
     if (bad && !gate->bad_since_us)
         gate->bad_since_us = mono_us();
@@ -292,8 +303,14 @@ static int judge(struct gate *gate, const json_t *service, const struct tasks_ju
     unsigned good = job ? t->completed : t->running + t->completed;
     if (good < t->desired) {
         forget_stability(gate);
-        snprintf(gate->state, sizeof gate->state, "%u of %u tasks %s%s%s", good, t->desired, job ? "completed" : "running",
-                 t->pending ? "; " : t->trouble ? "; " : "", t->pending ? t->pending : t->trouble ? t->trouble : "");
+        snprintf(gate->state, sizeof gate->state, "%u of %u tasks %s%s%s", good, t->desired,
+                 job ? "completed" : "running",
+                 t->pending   ? "; "
+                 : t->trouble ? "; "
+                              : "",
+                 t->pending   ? t->pending
+                 : t->trouble ? t->trouble
+                              : "");
     } else if (!gate->stable_since_us) {
         gate->stable_since_us = mono_us();
         gate->next_probe_us = 0;
@@ -317,7 +334,8 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
             return 0;
         }
         if (err->kind == ERR_NOT_FOUND)
-            return error_set(err, ERR_CONFLICT, 0, "%s: the service was removed by someone else during the rollout", gate->service);
+            return error_set(err, ERR_CONFLICT, 0,
+                             "%s: the service was removed by someone else during the rollout", gate->service);
         return error_wrap(err, "%s", gate->service);
     }
     if (!gate->unreachable_since_us && mono_us() - asked_us > slow_answer_us)
@@ -327,7 +345,8 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     tasks_judge(&arena, service, tasks, gate->excused, &t);
     if (check_ownership(gate, service, t.trouble, err) < 0)
         return -1;
-    const json_t *test = json_array_get(json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
+    const json_t *test = json_array_get(
+        json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
     gate->healthcheck |= test && !str_eq(json_string_value(test), "NONE");
     if (judge(gate, service, &t, err) < 0)
         return -1;
@@ -336,11 +355,22 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     if (gate->n_checks && mono_us() >= gate->next_probe_us) {
         probe(gate, &t);
         gate->next_probe_us = mono_us() + gate->settings->probe_interval_us;
+        if (gate->inconclusive) {
+            struct error away = {.kind = ERR_UNAVAILABLE};
+            snprintf(away.text, sizeof away.text, "%s", gate->state);
+            unreachable(gate, asked_us, &away);
+            return 0;
+        }
     }
-    bool updating = update_in_progress(service) || (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
+    bool updating =
+        update_in_progress(service) ||
+        (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
     bool checks = checks_pass(gate);
     const struct check_state *failing = failing_check(gate, 1);
-    snprintf(gate->state, sizeof gate->state, "%s", failing ? failing->last : updating ? "Swarm is still updating it" : "not stable long enough");
+    snprintf(gate->state, sizeof gate->state, "%s",
+             failing    ? failing->last
+             : updating ? "Swarm is still updating it"
+                        : "not stable long enough");
     *ret_well = checks && !updating && mono_us() - gate->stable_since_us >= gate->settings->min_healthy_us;
     return 0;
 }
@@ -369,7 +399,8 @@ int gate_wait(struct gate *gate, struct error *err)
                              duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
         }
         if (total && now >= total)
-            return error_set(err, ERR_FAILED, 0, "%s: the rollout took longer than total_deadline: %s", gate->service, gate->state);
+            return error_set(err, ERR_FAILED, 0, "%s: the rollout took longer than total_deadline: %s",
+                             gate->service, gate->state);
     }
 }
 

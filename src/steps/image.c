@@ -11,8 +11,8 @@ static const int64_t pull_timeout_us = 7200 * US_PER_S;
  * Pulls by digest before anything changes: an image that cannot be pulled must not be found out by a task
  * that was to replace a running one. Trouble of the network is waited out within image_wait.
  */
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     const char *image = json_string_value(json_object_get(params, "image"));
     int64_t deadline = mono_us() + ctx->stack->image_wait_us;

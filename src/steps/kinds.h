@@ -7,10 +7,10 @@ extern const struct step_kind step_kind_pull;    /* image.c */
 extern const struct step_kind step_kind_network; /* objects.c */
 extern const struct step_kind step_kind_secret;
 extern const struct step_kind step_kind_config;
-extern const struct step_kind step_kind_before;  /* roll.c */
+extern const struct step_kind step_kind_before; /* roll.c */
 extern const struct step_kind step_kind_roll;
-extern const struct step_kind step_kind_relay;   /* relay.c */
-extern const struct step_kind step_kind_ready;   /* ready.c */
-extern const struct step_kind step_kind_run;     /* run.c */
-extern const struct step_kind step_kind_soak;    /* soak.c */
-extern const struct step_kind step_kind_prune;   /* prune.c */
+extern const struct step_kind step_kind_relay; /* relay.c */
+extern const struct step_kind step_kind_ready; /* ready.c */
+extern const struct step_kind step_kind_run;   /* run.c */
+extern const struct step_kind step_kind_soak;  /* soak.c */
+extern const struct step_kind step_kind_prune; /* prune.c */

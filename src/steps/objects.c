@@ -10,11 +10,12 @@
 #include "steps/send.h"
 
 /*
- * Networks, secrets and configs: made when missing, recognised by their name when a crash, or a connection that broke,
- * came between. Each try looks first.
+ * Networks, secrets and configs: made when missing, recognised by their name when a crash, or a connection
+ * that broke, came between. Each try looks first.
  */
 
-static int ensure_network(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)
+static int ensure_network(struct step_ctx *ctx, const struct step *step, const json_t *params,
+                          struct error *err)
 {
     cleanup_json json_t *live = NULL;
     cleanup_free char *id = NULL;
@@ -22,7 +23,8 @@ static int ensure_network(struct step_ctx *ctx, const struct step *step, const j
         const char *owner = json_path_string(live, "Labels", LABEL_NAMESPACE, NULL);
         if (str_eq(owner, ctx->stack->name))
             return 0;
-        return error_set(err, ERR_CONFLICT, 0, "a network named %s exists and does not belong to this stack", step->name);
+        return error_set(err, ERR_CONFLICT, 0, "a network named %s exists and does not belong to this stack",
+                         step->name);
     }
     if (err->kind != ERR_NOT_FOUND)
         return error_wrap(err, "network %s", step->name);
@@ -32,8 +34,8 @@ static int ensure_network(struct step_ctx *ctx, const struct step *step, const j
     return 0;
 }
 
-static int run_network(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-                       struct error *err)
+static int run_network(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+                       bool *ret_allowed, struct error *err)
 {
     (void)resumed;
     (void)ret_allowed;
@@ -52,8 +54,10 @@ struct blob_calls {
     int (*update)(struct docker *, const char *, uint64_t, const json_t *, struct error *);
 };
 
-static const struct blob_calls secret_calls = {"secret", docker_secret, docker_secret_create, docker_secret_update};
-static const struct blob_calls config_calls = {"config", docker_config, docker_config_create, docker_config_update};
+static const struct blob_calls secret_calls = {"secret", docker_secret, docker_secret_create,
+                                               docker_secret_update};
+static const struct blob_calls config_calls = {"config", docker_config, docker_config_create,
+                                               docker_config_update};
 
 static const struct stack_blob *find_blob(const struct stack_blob *blobs, size_t n, const char *key)
 {
@@ -76,28 +80,30 @@ static json_t *blob_body(const struct stack_blob *blob, const char *name, const 
     return body;
 }
 
-static int adopt(struct step_ctx *ctx, const struct blob_calls *calls, const json_t *live, const json_t *body, const char *name,
-                 struct error *err)
+static int adopt(struct step_ctx *ctx, const struct blob_calls *calls, const json_t *live, const json_t *body,
+                 const char *name, struct error *err)
 {
     uint64_t version = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
     if (calls->update(ctx->docker, json_path_string(live, "ID", NULL), version, body, err) == 0)
         return 0;
     if (strstr(err->text, "only updates to Labels are allowed"))
-        return error_set(err, ERR_CONFLICT, 0,
-                         "%s %s exists with other content and was not made by this agent; remove it or give the %s of the "
-                         "stack file another name",
-                         calls->word, name, calls->word);
+        return error_set(
+            err, ERR_CONFLICT, 0,
+            "%s %s exists with other content and was not made by this agent; remove it or give the %s of the "
+            "stack file another name",
+            calls->word, name, calls->word);
     return error_wrap(err, "adopting %s %s", calls->word, name);
 }
 
-static int ensure_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob, const struct step *step,
-                    const json_t *params, struct error *err)
+static int ensure_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob,
+                       const struct step *step, const json_t *params, struct error *err)
 {
     const char *content = json_path_string(params, "content", NULL);
     cleanup_json json_t *live = NULL, *body = NULL;
     cleanup_free char *id = NULL;
     if (!blob || !blob->body)
-        return error_set(err, ERR_INTERNAL, 0, "%s %s is not in the stack file of this commit", calls->word, step->name);
+        return error_set(err, ERR_INTERNAL, 0, "%s %s is not in the stack file of this commit", calls->word,
+                         step->name);
     body = blob_body(blob, step->name, content);
     if (calls->get(ctx->docker, step->name, &live, err) == 0) {
         if (str_eq(json_path_string(live, "Spec", "Labels", LABEL_CONTENT, NULL), content))
@@ -112,8 +118,8 @@ static int ensure_blob(struct step_ctx *ctx, const struct blob_calls *calls, con
     return 0;
 }
 
-static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob, const struct step *step,
-                    const json_t *params, struct error *err)
+static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const struct stack_blob *blob,
+                    const struct step *step, const json_t *params, struct error *err)
 {
     for (int64_t since = 0; ensure_blob(ctx, calls, blob, step, params, err) < 0;)
         if (send_wait(ctx, &since, err) < 0)
@@ -122,23 +128,25 @@ static int run_blob(struct step_ctx *ctx, const struct blob_calls *calls, const 
     return 0;
 }
 
-static int run_secret(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-                      struct error *err)
+static int run_secret(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+                      bool *ret_allowed, struct error *err)
 {
     (void)resumed;
     (void)ret_allowed;
     const struct stack *stack = ctx->manifest->stack;
-    return run_blob(ctx, &secret_calls, find_blob(stack->secrets, stack->n_secrets, json_path_string(params, "key", NULL)), step,
+    return run_blob(ctx, &secret_calls,
+                    find_blob(stack->secrets, stack->n_secrets, json_path_string(params, "key", NULL)), step,
                     params, err);
 }
 
-static int run_config(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-                      struct error *err)
+static int run_config(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+                      bool *ret_allowed, struct error *err)
 {
     (void)resumed;
     (void)ret_allowed;
     const struct stack *stack = ctx->manifest->stack;
-    return run_blob(ctx, &config_calls, find_blob(stack->configs, stack->n_configs, json_path_string(params, "key", NULL)), step,
+    return run_blob(ctx, &config_calls,
+                    find_blob(stack->configs, stack->n_configs, json_path_string(params, "key", NULL)), step,
                     params, err);
 }
 

@@ -28,7 +28,8 @@ static int flush(struct collector *c)
 {
     if (c->piece.len == 0)
         return 0;
-    int r = journal_step_append_output(c->ctx->journal, c->step->deployment, c->step->seq, c->piece.data, c->piece.len, c->err);
+    int r = journal_step_append_output(c->ctx->journal, c->step->deployment, c->step->seq, c->piece.data,
+                                       c->piece.len, c->err);
     str_clear(&c->piece);
     if (r == 0)
         c->position->last_ns = c->seen_ns;
@@ -36,8 +37,9 @@ static int flush(struct collector *c)
 }
 
 /*
- * Of all that a failing command prints one line goes into the reason. Tracebacks end in the exception, but stdout that was
- * held back may come after it ("  Applying tracker.0003…"), so a line that names an error outlives one that does not.
+ * Of all that a failing command prints one line goes into the reason. Tracebacks end in the exception, but
+ * stdout that was held back may come after it ("  Applying tracker.0003…"), so a line that names an error
+ * outlives one that does not.
  */
 static bool says_error(const char *line)
 {
@@ -66,11 +68,16 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
     return c->piece.len >= piece_size ? flush(c) : 0;
 }
 
-int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id, struct output_position *position,
-                  char *last_line, size_t size, struct error *err)
+int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id,
+                  struct output_position *position, char *last_line, size_t size, struct error *err)
 {
-    struct collector c = {.ctx = ctx, .step = step, .position = position, .seen_ns = position->last_ns, .err = err,
-                          .last_line = last_line, .size = size};
+    struct collector c = {.ctx = ctx,
+                          .step = step,
+                          .position = position,
+                          .seen_ns = position->last_ns,
+                          .err = err,
+                          .last_line = last_line,
+                          .size = size};
     int r = docker_service_logs(ctx->docker, service_id, position->last_ns, 0, collect, &c, err);
     if (flush(&c) < 0)
         r = -1;
@@ -82,8 +89,7 @@ static bool is_old(const json_t *before, const json_t *task)
 {
     size_t i;
     const json_t *id;
-    json_array_foreach(before, i, id)
-    {
+    json_array_foreach (before, i, id) {
         if (json_equal(id, json_object_get(task, "ID")))
             return true;
     }
@@ -93,14 +99,16 @@ static bool is_old(const json_t *before, const json_t *task)
 static void task_tail(struct collector *c, const json_t *task)
 {
     enum { TAIL_LINES = 20 };
-    const char *id = json_path_string(task, "ID", NULL), *state = json_path_string(task, "Status", "State", NULL);
+    const char *id = json_path_string(task, "ID", NULL),
+               *state = json_path_string(task, "Status", "State", NULL);
     str_printf(&c->piece, "task %.12s, %s:\n", id ? id : "", state ? state : "");
     c->seen_ns = 0;
     if (id && docker_task_logs(c->ctx->docker, id, TAIL_LINES, collect, c, c->err) < 0)
         str_printf(&c->piece, "(its log could not be read: %s)\n", c->err->text);
 }
 
-void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const char *service_id, const json_t *before)
+void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const char *service_id,
+                           const json_t *before)
 {
     enum { MAX_TASKS = 3 };
     cleanup_json json_t *tasks = NULL;
@@ -112,8 +120,7 @@ void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const 
     unsigned n = 0;
     size_t i;
     const json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         if (n < MAX_TASKS && !is_old(before, task)) {
             task_tail(&c, task);
             n++;

@@ -10,11 +10,14 @@ struct output_position {
     int64_t last_ns;
 };
 
-/* Appends what is new. last_line (may be NULL): receives the last line that names an error, else the last one that is not empty. */
-int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id, struct output_position *position,
-                  char *last_line, size_t size, struct error *err) MUST_CHECK;
+/* Appends what is new. last_line (may be NULL): receives the last line that names an error, else the last one
+ * that is not empty. */
+int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id,
+                  struct output_position *position, char *last_line, size_t size,
+                  struct error *err) MUST_CHECK;
 /*
- * The last lines of up to three tasks that did not exist before (an array of IDs), for a service whose update failed:
- * what the old tasks said is no part of it. Trouble with reading is noted in their place.
+ * The last lines of up to three tasks that did not exist before (an array of IDs), for a service whose update
+ * failed: what the old tasks said is no part of it. Trouble with reading is noted in their place.
  */
-void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const char *service_id, const json_t *before);
+void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const char *service_id,
+                           const json_t *before);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A journal that cannot be written (disk full) stops everything: no effect without its intent on record, no outcome
- * that only the process knows. Such a write is repeated until it works; a stop ends that (ERR_CANCELLED).
+ * A journal that cannot be written (disk full) stops everything: no effect without its intent on record, no
+ * outcome that only the process knows. Such a write is repeated until it works; a stop ends that
+ * (ERR_CANCELLED).
  *
  *     if (PERSIST(journal_step_progress(…, err), err) < 0)
  *         return -1;
@@ -20,11 +21,11 @@ struct persist {
 /* Is the failed write to be repeated? Waits a while before it says yes. */
 bool persist_again(struct persist *state, struct error *err);
 
-#define PERSIST(call, err)                                                                                             \
-    ({                                                                                                                 \
-        int persist_result;                                                                                            \
-        struct persist persist_state = {0};                                                                            \
-        while ((persist_result = (call)) < 0 && persist_again(&persist_state, (err)))                                  \
-            ;                                                                                                          \
-        persist_result;                                                                                                \
+#define PERSIST(call, err)                                                                                   \
+    ({                                                                                                       \
+        int persist_result;                                                                                  \
+        struct persist persist_state = {0};                                                                  \
+        while ((persist_result = (call)) < 0 && persist_again(&persist_state, (err)))                        \
+            ;                                                                                                \
+        persist_result;                                                                                      \
     })

@@ -21,10 +21,12 @@ static int remove_service(struct step_ctx *ctx, const json_t *item, struct error
         return 0; /* no longer ours */
     if (live)
         fault_point("prune.remove");
-    for (int64_t since = 0; live && docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
+    for (int64_t since = 0;
+         live && docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
         if (send_wait(ctx, &since, err) < 0)
             return error_wrap(err, "removing service %s", key);
-    return PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err), err);
+    return PERSIST(
+        journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err), err);
 }
 
 /* A config or secret that is still referred to stays: the engine refuses, and that is right. */
@@ -33,25 +35,24 @@ static void remove_blobs(struct step_ctx *ctx, const char *word, const json_t *l
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         struct error err = {0};
         if (remove(ctx->docker, json_path_string(item, "id", NULL), &err) < 0 && err.kind != ERR_NOT_FOUND)
             log_info("%s %s stays for now: %s", word, json_path_string(item, "name", NULL), err.text);
     }
 }
 
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     size_t i;
     const json_t *item;
     (void)step;
     (void)resumed;
-    /* what is left over harms nobody, and the next plan sees it again: no reason to put a good version back */
+    /* what is left over harms nobody, and the next plan sees it again: no reason to put a good version back
+     */
     *ret_allowed = true;
-    json_array_foreach(json_object_get(params, "services"), i, item)
-    {
+    json_array_foreach (json_object_get(params, "services"), i, item) {
         if (remove_service(ctx, item, err) < 0)
             return -1;
     }

@@ -13,11 +13,12 @@
 #include "steps/send.h"
 
 /*
- * Is the database ready for migrations? Only logins tell: while an empty volume is initialised, a server that is not
- * the real one answers, and goes away again. So two logins, a second apart, must see the same server.
+ * Is the database ready for migrations? Only logins tell: while an empty volume is initialised, a server that
+ * is not the real one answers, and goes away again. So two logins, a second apart, must see the same server.
  */
 
-static const int64_t login_timeout_us = 5 * US_PER_S, between_logins_us = US_PER_S, longest_pause_us = 2 * US_PER_S;
+static const int64_t login_timeout_us = 5 * US_PER_S, between_logins_us = US_PER_S,
+                     longest_pause_us = 2 * US_PER_S;
 
 struct database {
     struct step_ctx *ctx;
@@ -39,8 +40,8 @@ static int find_socket(struct database *db, struct arena *arena, const char **re
         return -1;
     tasks_judge(arena, service, tasks, NULL, &t);
     if (t.n_active == 0)
-        return error_set(err, ERR_UNAVAILABLE, 0, "no task of service %s runs%s%s", db->service_name, t.pending ? ": " : "",
-                         t.pending ? t.pending : "");
+        return error_set(err, ERR_UNAVAILABLE, 0, "no task of service %s runs%s%s", db->service_name,
+                         t.pending ? ": " : "", t.pending ? t.pending : "");
     if (step_task_socket(db->ctx, t.active[0].task, db->url.port, &socket, err) < 0)
         return -1;
     *ret_folder = arena_strndup(arena, socket, (size_t)(strrchr(socket, '/') - socket));
@@ -52,7 +53,8 @@ static int login(struct database *db, struct arena *arena, struct pg_login *ret,
     const char *folder;
     if (find_socket(db, arena, &folder, err) < 0)
         return -1;
-    return pg_login(arena, &db->url, folder, arena_printf(arena, "deploy-agent/%s/ready", db->ctx->stack->name), login_timeout_us, ret,
+    return pg_login(arena, &db->url, folder,
+                    arena_printf(arena, "deploy-agent/%s/ready", db->ctx->stack->name), login_timeout_us, ret,
                     err);
 }
 
@@ -94,8 +96,8 @@ static int wait_until_ready(struct database *db, int64_t timeout_us, struct erro
     }
 }
 
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     const char *variable = json_path_string(params, "url_from", NULL);
     struct database db = {.ctx = ctx, .service_name = json_path_string(params, "name", NULL)};
@@ -103,12 +105,14 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)resumed;
     (void)ret_allowed;
     if (!ctx->database_url)
-        return error_set(err, ERR_INVALID, 0, "database: url_from names %s, which env_file does not set", variable);
+        return error_set(err, ERR_INVALID, 0, "database: url_from names %s, which env_file does not set",
+                         variable);
     if (pg_url_parse(ctx->arena, ctx->database_url, &db.url, err) < 0)
         return error_wrap(err, "database: variable %s", variable);
     for (size_t i = 0; db.url.dropped[i]; i++)
         log_warning("database: parameter %s of the URL is not used", db.url.dropped[i]);
-    return wait_until_ready(&db, (int64_t)json_path_integer(params, 120 * US_PER_S, "timeout_us", NULL, NULL), err);
+    return wait_until_ready(&db, (int64_t)json_path_integer(params, 120 * US_PER_S, "timeout_us", NULL, NULL),
+                            err);
 }
 
 const struct step_kind step_kind_ready = {

@@ -3,8 +3,8 @@
 #include "steps/send.h"
 
 /* Made before anything depends on it, so that a relay that cannot start stops the deployment early. */
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     struct relay *relay;
     (void)step;

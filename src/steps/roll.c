@@ -19,22 +19,26 @@
  * (the exact spec before, the tasks that existed) is in the journal before the engine hears of anything.
  *
  * progress: {"id": service, "excused": [task IDs before], "baseline": "200 before"|null, "was_well": bool,
- *            "status": UpdateStatus before|null, "sent": hash of the spec that our update left, once it is known,
- *            "foreign": true when somebody changed it before that was known}
+ *            "status": UpdateStatus before|null, "sent": hash of the spec that our update left, once it is
+ * known, "foreign": true when somebody changed it before that was known}
  */
 
-static int save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
+static int save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress,
+                         struct error *err)
 {
     cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
     return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
 }
 
-static int save_state(struct step_ctx *ctx, const struct step *step, const char *state, const char *note, struct error *err)
+static int save_state(struct step_ctx *ctx, const struct step *step, const char *state, const char *note,
+                      struct error *err)
 {
-    return PERSIST(journal_set_service(ctx->journal, step->deployment, step->name, state, note, NULL, NULL, err), err);
+    return PERSIST(
+        journal_set_service(ctx->journal, step->deployment, step->name, state, note, NULL, NULL, err), err);
 }
 
-static int note_intent(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t **ret, struct error *err)
+static int note_intent(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t **ret,
+                       struct error *err)
 {
     const char *id = json_path_string(params, "id", NULL), *key = json_path_string(params, "service", NULL);
     cleanup_json json_t *live = NULL, *tasks = NULL;
@@ -45,8 +49,8 @@ static int note_intent(struct step_ctx *ctx, const struct step *step, const json
     if (id)
         baseline = gate_baseline(ctx, key, id, &was_well);
     cleanup_json json_t *progress =
-        json_pack("{s:s?, s:o, s:s?, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "baseline", baseline, "was_well",
-                  was_well, "status", json_object_get(live, "UpdateStatus"));
+        json_pack("{s:s?, s:o, s:s?, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "baseline", baseline,
+                  "was_well", was_well, "status", json_object_get(live, "UpdateStatus"));
     if (save_progress(ctx, step, progress, err) < 0 || save_state(ctx, step, "updating", NULL, err) < 0)
         return -1;
     *ret = TAKE(progress);
@@ -67,8 +71,8 @@ static int find_before(struct step_ctx *ctx, const struct step *step, json_t **r
 }
 
 /*
- * Swarm's verdict on an update of ours that no record knows of: it took the update back while the worker was dead. A
- * verdict that stood there before the intent was noted is about an older update. NULL: none.
+ * Swarm's verdict on an update of ours that no record knows of: it took the update back while the worker was
+ * dead. A verdict that stood there before the intent was noted is about an older update. NULL: none.
  */
 static const char *unseen_trouble(struct step_ctx *ctx, const json_t *progress, const json_t *live)
 {
@@ -84,21 +88,23 @@ static bool is_ours(struct step_ctx *ctx, const json_t *progress, const json_t *
     const char *sent = json_path_string(progress, "sent", NULL);
     char hash[SHA256_HEX_SIZE];
     spec_hash(spec, hash);
-    return str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx)) && (!sent || strcmp(sent, hash) == 0) &&
-           !json_object_get(progress, "foreign");
+    return str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx)) &&
+           (!sent || strcmp(sent, hash) == 0) && !json_object_get(progress, "foreign");
 }
 
-static int note_foreign(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *verb, struct error *err)
+static int note_foreign(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *verb,
+                        struct error *err)
 {
     json_object_set_new(progress, "foreign", json_true());
     if (save_progress(ctx, step, progress, err) < 0)
         return -1;
-    return error_set(err, ERR_CONFLICT, 0, "%s: the service was %s by someone else during the rollout", step->name, verb);
+    return error_set(err, ERR_CONFLICT, 0, "%s: the service was %s by someone else during the rollout",
+                     step->name, verb);
 }
 
 /*
- * Our update has taken effect; from now on another spec is somebody else's. Has somebody been faster? Then the spec
- * before the present one (the engine keeps it) is already ours.
+ * Our update has taken effect; from now on another spec is somebody else's. Has somebody been faster? Then
+ * the spec before the present one (the engine keeps it) is already ours.
  */
 static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *progress, struct error *err)
 {
@@ -121,7 +127,8 @@ static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *prog
     return save_progress(ctx, step, progress, err);
 }
 
-static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *spec, const json_t *progress, struct error *err)
+static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *spec,
+                     const json_t *progress, struct error *err)
 {
     const char *id = json_path_string(progress, "id", NULL);
     cleanup_json json_t *before = NULL, *live = NULL;
@@ -129,22 +136,26 @@ static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t
         return -1;
     if (send_read_service(ctx, id, &live, err) < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "updating service %s", step->name);
-    const char *trouble = json_equal(json_object_get(live, "Spec"), before) ? unseen_trouble(ctx, progress, live) : NULL;
+    const char *trouble =
+        json_equal(json_object_get(live, "Spec"), before) ? unseen_trouble(ctx, progress, live) : NULL;
     if (trouble)
         return error_set(err, ERR_FAILED, 0, "%s: %s", step->name, trouble);
-    struct send_update update = {.service = step->name, .id = id, .expected = before, .spec = spec, .labels = true};
+    struct send_update update = {
+        .service = step->name, .id = id, .expected = before, .spec = spec, .labels = true};
     return send_update(ctx, &update, err);
 }
 
 /* Sends the spec, once: when it is there already, nothing is sent. */
-static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+static int send(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
+                struct error *err)
 {
     const json_t *spec = json_object_get(params, "spec");
     const char *id = NULL;
     if (json_object_get(progress, "sent"))
         return 0; /* whatever became of it, the gate sees */
     if (json_object_get(progress, "foreign"))
-        return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else during the rollout", step->name);
+        return error_set(err, ERR_CONFLICT, 0,
+                         "%s: the service was changed by someone else during the rollout", step->name);
     fault_point("roll.intent");
     if (step_should_stop(ctx, err) < 0)
         return -1;
@@ -161,8 +172,8 @@ static int send(struct step_ctx *ctx, const struct step *step, const json_t *par
     return note_sent(ctx, step, progress, err);
 }
 
-static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, bool resumed, struct gate **ret,
-                     struct error *err)
+static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *progress, bool resumed,
+                     struct gate **ret, struct error *err)
 {
     struct gate_options options = {
         .service = json_path_string(params, "service", NULL),
@@ -183,20 +194,22 @@ static void keep_gate(struct step_ctx *ctx, struct gate *gate)
     ctx->gates[ctx->n_gates++] = gate;
 }
 
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     cleanup_json json_t *progress = resumed && step->progress ? json_loads(step->progress, 0, NULL) : NULL;
     struct gate *gate;
     (void)ret_allowed;
     if (!progress && note_intent(ctx, step, params, &progress, err) < 0)
         return -1;
-    if (send(ctx, step, params, progress, err) < 0 || open_gate(ctx, params, progress, resumed, &gate, err) < 0)
+    if (send(ctx, step, params, progress, err) < 0 ||
+        open_gate(ctx, params, progress, resumed, &gate, err) < 0)
         return -1;
     if (gate_wait(gate, err) < 0) {
         gate_close(gate);
         if (err->kind != ERR_CANCELLED)
-            output_new_tasks_tail(ctx, step, json_path_string(progress, "id", NULL), json_object_get(progress, "excused"));
+            output_new_tasks_tail(ctx, step, json_path_string(progress, "id", NULL),
+                                  json_object_get(progress, "excused"));
         return -1;
     }
     bool verified = gate_verified(gate);
@@ -229,8 +242,8 @@ static int wait_until_gone(struct step_ctx *ctx, const char *id, struct error *e
     }
 }
 
-static int remove_created(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress,
-                          bool *ret_touched, struct error *err)
+static int remove_created(struct step_ctx *ctx, const struct step *step, const json_t *params,
+                          const json_t *progress, bool *ret_touched, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     const char *name = json_path_string(params, "name", NULL);
@@ -242,7 +255,8 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
         return save_state(ctx, step, *ret_touched ? "removed" : "untouched", NULL, err);
     }
     if (!is_ours(ctx, progress, json_object_get(live, "Spec")))
-        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; it was left alone", name);
+        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; it was left alone",
+                         name);
     *ret_touched = true;
     const char *id = json_path_string(live, "ID", NULL);
     if (step->state != STEP_FAILED) /* a failed one has its output already */
@@ -257,8 +271,8 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
 }
 
 /* The same rules as on the way forward; checks only where they passed before. */
-static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress,
-                           const json_t *excused, struct error *err)
+static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *params,
+                           const json_t *progress, const json_t *excused, struct error *err)
 {
     struct gate_options options = {
         .service = step->name,
@@ -278,19 +292,21 @@ static int wait_until_back(struct step_ctx *ctx, const struct step *step, const 
 /* Did an update of this deployment reach the service? */
 static bool was_sent(struct step_ctx *ctx, const json_t *progress, const json_t *live)
 {
-    return json_object_get(progress, "sent") || json_object_get(progress, "foreign") || unseen_trouble(ctx, progress, live) ||
+    return json_object_get(progress, "sent") || json_object_get(progress, "foreign") ||
+           unseen_trouble(ctx, progress, live) ||
            str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
 }
 
-static int restore(struct step_ctx *ctx, const struct step *step, const json_t *params, const json_t *progress, bool *ret_touched,
-                   struct error *err)
+static int restore(struct step_ctx *ctx, const struct step *step, const json_t *params,
+                   const json_t *progress, bool *ret_touched, struct error *err)
 {
     cleanup_json json_t *before = NULL, *live = NULL, *tasks = NULL, *excused = NULL;
     const char *id = json_path_string(progress, "id", NULL);
     if (find_before(ctx, step, &before, err) < 0)
         return -1;
     if (!before || !id)
-        return error_set(err, ERR_INTERNAL, 0, "the record has no spec of service %s to put back", step->name);
+        return error_set(err, ERR_INTERNAL, 0, "the record has no spec of service %s to put back",
+                         step->name);
     bool gone = send_read_service(ctx, id, &live, err) < 0 && err->kind == ERR_NOT_FOUND;
     if (!gone && (!live || send_read_tasks(ctx, id, &tasks, err) < 0))
         return error_wrap(err, "putting service %s back", step->name);
@@ -303,10 +319,12 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
     if (gone)
         return error_set(err, ERR_CONFLICT, 0, "service %s was removed by someone else", step->name);
     if (!back && !is_ours(ctx, progress, spec))
-        return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; that change was left alone", step->name);
+        return error_set(err, ERR_CONFLICT, 0,
+                         "service %s was changed by someone else; that change was left alone", step->name);
     excused = task_ids(tasks);
     if (!back) {
-        struct send_update update = {.service = step->name, .id = id, .expected = spec, .spec = before, .labels = false};
+        struct send_update update = {
+            .service = step->name, .id = id, .expected = spec, .spec = before, .labels = false};
         fault_point("putback.intent");
         if (send_update(ctx, &update, err) < 0)
             return -1;
@@ -317,7 +335,8 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
     return save_state(ctx, step, "rolled_back", NULL, err);
 }
 
-int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched, struct error *err)
+int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret_touched,
+                  struct error *err)
 {
     *ret_touched = false;
     if (!step->progress) /* no intent was noted: nothing was sent */

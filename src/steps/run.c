@@ -20,12 +20,12 @@
  * A migration: a command in the service's new image, as a Swarm job. It is started once. After a crash it is
  * found by its name and our label, and waited for; one that is gone without a verdict is not started again.
  *
- * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the engine
- * or its leader restarts: so it is removed, once its outcome and output are on record. And removing a job does not stop
- * its task: so it is emptied first, by an update that asks for no completions.
+ * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the
+ * engine or its leader restarts: so it is removed, once its outcome and output are on record. And removing a
+ * job does not stop its task: so it is emptied first, by an update that asks for no completions.
  *
- * progress: {"phase": "command"|"check"|"done"|"failed", "created": true once the engine has confirmed the job,
- *            "log_ns": position in its log, "last": its last line, "error": the reason, when it failed}
+ * progress: {"phase": "command"|"check"|"done"|"failed", "created": true once the engine has confirmed the
+ * job, "log_ns": position in its log, "last": its last line, "error": the reason, when it failed}
  */
 
 static const int64_t look_interval_us = 250000;
@@ -52,7 +52,8 @@ static int save(struct step_ctx *ctx, const struct step *step, const json_t *pro
     return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
 }
 
-static int save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase, struct error *err)
+static int save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase,
+                      struct error *err)
 {
     json_object_clear(progress);
     json_object_set_new(progress, "phase", json_string(phase));
@@ -67,9 +68,9 @@ static enum job_end job_state(const json_t *tasks, const json_t **ret_task)
     size_t i;
     const json_t *task, *newest = NULL;
     bool succeeded = false;
-    json_array_foreach(tasks, i, task)
-    {
-        const char *created = json_path_string(task, "CreatedAt", NULL), *best = json_path_string(newest, "CreatedAt", NULL);
+    json_array_foreach (tasks, i, task) {
+        const char *created = json_path_string(task, "CreatedAt", NULL),
+                   *best = json_path_string(newest, "CreatedAt", NULL);
         if (!task_ended(task)) {
             *ret_task = task;
             return JOB_RUNNING;
@@ -86,8 +87,7 @@ static bool any_runs(const json_t *tasks)
 {
     size_t i;
     const json_t *task;
-    json_array_foreach(tasks, i, task)
-    {
+    json_array_foreach (tasks, i, task) {
         if (!task_ended(task))
             return true;
     }
@@ -102,7 +102,8 @@ static bool is_emptied(const json_t *spec)
     return json_is_integer(total) && json_integer_value(total) == 0;
 }
 
-/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind. */
+/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind.
+ */
 static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
 {
     cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
@@ -110,7 +111,9 @@ static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, s
     json_int_t force = json_path_integer(task, 0, "ForceUpdate", NULL, NULL);
     uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
     json_object_set_new(task, "ForceUpdate", json_integer(force + 1));
-    json_object_set_new(body, "Mode", json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
+    json_object_set_new(
+        body, "Mode",
+        json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
     return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
 }
 
@@ -176,7 +179,8 @@ static int clear_earlier(struct job *job, const json_t *live, struct error *err)
         return -1;
     if (job_state(tasks, &task) == JOB_RUNNING && !is_emptied(spec))
         return error_set(err, ERR_CONFLICT, 0,
-                         "the job %s of deployment %s still runs; a migration never runs twice at once. Wait for it, or remove "
+                         "the job %s of deployment %s still runs; a migration never runs twice at once. Wait "
+                         "for it, or remove "
                          "the service when you are sure",
                          job->name, label);
     return remove_job(job->ctx, id, err);
@@ -212,7 +216,8 @@ static int start(struct job *job, const json_t *spec, bool created, bool may_can
     }
     if (created)
         return error_set(err, ERR_CONFLICT, 0,
-                         "the job %s was removed while the agent was away; whether it ended well is not known, so it was not run "
+                         "the job %s was removed while the agent was away; whether it ended well is not "
+                         "known, so it was not run "
                          "again. Look at the database, then: agentctl retry %s",
                          job->name, job->ctx->stack->name);
     fault_point("job.create");
@@ -233,7 +238,8 @@ static void follow_output(struct job *job)
     struct error ignored = {0};
     int64_t before_ns = job->position.last_ns;
     /* an engine that is away costs lines only for now: the position stays where it is */
-    if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line, &ignored) < 0)
+    if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
+                      &ignored) < 0)
         log_debug("log of %s: %s", job->name, ignored.text);
     if (job->position.last_ns == before_ns)
         return;
@@ -248,25 +254,29 @@ static void follow_output(struct job *job)
 static int describe_failure(const struct job *job, const json_t *task, struct error *err)
 {
     json_int_t code = json_path_integer(task, 0, "Status", "ContainerStatus", "ExitCode");
-    const char *state = json_path_string(task, "Status", "State", NULL), *text = json_path_string(task, "Status", "Err", NULL);
+    const char *state = json_path_string(task, "Status", "State", NULL),
+               *text = json_path_string(task, "Status", "Err", NULL);
     cleanup_arena struct arena arena = {0};
     const char *why = text && *text ? str_clean(&arena, text, strlen(text), true, 400) : "";
     if (code)
-        return error_set(err, ERR_FAILED, (int)code, "exit %lld: %s", (long long)code, *job->last_line ? job->last_line : why);
+        return error_set(err, ERR_FAILED, (int)code, "exit %lld: %s", (long long)code,
+                         *job->last_line ? job->last_line : why);
     return error_set(err, ERR_FAILED, 0, "%s: %s", state ? state : "ended", *why ? why : job->last_line);
 }
 
 static int timed_out(struct job *job, const json_t *task, struct error *err)
 {
-    const char *state = json_path_string(task, "Status", "State", NULL), *why = json_path_string(task, "Status", "Err", NULL);
+    const char *state = json_path_string(task, "Status", "State", NULL),
+               *why = json_path_string(task, "Status", "Err", NULL);
     cleanup_arena struct arena arena = {0};
     const char *took = duration_text(&arena, job->timeout_us);
     if (!why || !*why)
         why = json_path_string(task, "Status", "Message", NULL);
     if (!str_eq(state, "running"))
-        return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took, state ? state : "no task", why ? why : "");
-    return error_set(err, ERR_TIMEOUT, 0, "timed out after %s and was stopped%s%s", took, *job->last_line ? "; last line: " : "",
-                     job->last_line);
+        return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took,
+                         state ? state : "no task", why ? why : "");
+    return error_set(err, ERR_TIMEOUT, 0, "timed out after %s and was stopped%s%s", took,
+                     *job->last_line ? "; last line: " : "", job->last_line);
 }
 
 /* While the engine does not answer, the clock of the timeout stands still. */
@@ -285,7 +295,8 @@ static void note_presence(struct job *job)
     step_waiting(job->ctx, NULL);
 }
 
-/* Only a shutdown interrupts the wait: a cancelled deployment stops after the migration, not in its middle. */
+/* Only a shutdown interrupts the wait: a cancelled deployment stops after the migration, not in its middle.
+ */
 static int wait_for(struct job *job, struct error *err)
 {
     for (int64_t next_log = 0;;) {
@@ -296,7 +307,8 @@ static int wait_for(struct job *job, struct error *err)
             note_presence(job);
             end = job_state(tasks, &task);
         } else if (err->kind == ERR_NOT_FOUND) {
-            return error_set(err, ERR_CONFLICT, 0, "the job %s was removed by someone else; its outcome is not known", job->name);
+            return error_set(err, ERR_CONFLICT, 0,
+                             "the job %s was removed by someone else; its outcome is not known", job->name);
         } else if (!send_is_transient(err)) {
             return -1;
         } else {
@@ -336,12 +348,13 @@ static int fail(struct job *job, struct error *err)
     if (removal.kind == ERR_CANCELLED)
         *err = removal;
     else
-        error_set(err, err->kind, err->code, "%s; its job %s could not be removed: %s", json_path_string(job->progress, "error", NULL),
-                  job->name, removal.text);
+        error_set(err, err->kind, err->code, "%s; its job %s could not be removed: %s",
+                  json_path_string(job->progress, "error", NULL), job->name, removal.text);
     return -1;
 }
 
-static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
+                   struct error *err)
 {
     bool check = str_eq(json_path_string(progress, "phase", NULL), "check");
     bool created = json_is_true(json_object_get(progress, "created"));
@@ -371,7 +384,8 @@ static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *
     }
     fault_point("job.succeeded");
     /* the success is on record before its only other witness goes */
-    if (save_phase(ctx, step, progress, check || json_is_null(json_object_get(params, "check")) ? "done" : "check", err) < 0)
+    if (save_phase(ctx, step, progress,
+                   check || json_is_null(json_object_get(params, "check")) ? "done" : "check", err) < 0)
         return -1;
     fault_point("job.recorded");
     if (remove_job(ctx, job.id, err) == 0)
@@ -385,7 +399,8 @@ static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *
 /* What a worker that died has left after it had recorded an outcome. */
 static int tidy_up(struct step_ctx *ctx, const json_t *params, struct error *err)
 {
-    if (remove_leftover(ctx, json_object_get(params, "job"), err) == 0 && remove_leftover(ctx, json_object_get(params, "check"), err) == 0)
+    if (remove_leftover(ctx, json_object_get(params, "job"), err) == 0 &&
+        remove_leftover(ctx, json_object_get(params, "check"), err) == 0)
         return 0;
     if (err->kind == ERR_CANCELLED)
         return -1;
@@ -393,12 +408,14 @@ static int tidy_up(struct step_ctx *ctx, const json_t *params, struct error *err
     return 0;
 }
 
-static int run_phases(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress, struct error *err)
+static int run_phases(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
+                      struct error *err)
 {
     const char *phase = json_path_string(progress, "phase", NULL);
     if (!phase && save_phase(ctx, step, progress, "command", err) < 0)
         return -1;
-    if (str_eq(phase, "check") && remove_leftover(ctx, json_object_get(params, "job"), err) < 0 && err->kind == ERR_CANCELLED)
+    if (str_eq(phase, "check") && remove_leftover(ctx, json_object_get(params, "job"), err) < 0 &&
+        err->kind == ERR_CANCELLED)
         return -1;
     if ((str_eq(phase, "done") || str_eq(phase, "failed")) && tidy_up(ctx, params, err) < 0)
         return -1;
@@ -413,8 +430,8 @@ static int run_phases(struct step_ctx *ctx, const struct step *step, const json_
     }
 }
 
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     cleanup_json json_t *progress = resumed && step->progress ? json_loads(step->progress, 0, NULL) : NULL;
@@ -422,7 +439,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     struct error journal_err = {0};
     if (!progress)
         progress = json_object();
-    if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, "running", err), err) < 0)
+    if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, "running", err),
+                err) < 0)
         return -1;
     /* from here on a cancel waits for the migration; it is looked at once more before the job is made */
     ctx->ignore_cancel = true;
@@ -436,7 +454,9 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
         *ret_allowed = json_is_true(json_object_get(params, "allow_failure"));
         state = *ret_allowed ? "failed (allowed)" : "failed";
     }
-    if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, state, &journal_err), &journal_err) < 0) {
+    if (PERSIST(
+            journal_set_migration(ctx->journal, step->deployment, step->name, version, state, &journal_err),
+            &journal_err) < 0) {
         *err = journal_err;
         return -1;
     }
@@ -450,17 +470,18 @@ void step_sweep_jobs(struct step_ctx *ctx)
     struct error err = {0};
     size_t i;
     const json_t *live;
-    if (docker_services(ctx->docker, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name), &jobs, &err) < 0)
+    if (docker_services(ctx->docker, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name), &jobs,
+                        &err) < 0)
         return;
-    json_array_foreach(jobs, i, live)
-    {
+    json_array_foreach (jobs, i, live) {
         cleanup_json json_t *tasks = NULL;
         const char *id = json_path_string(live, "ID", NULL);
         if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)) ||
             docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || any_runs(tasks))
             continue;
         if (remove_job(ctx, id, &err) < 0)
-            log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL), err.text);
+            log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),
+                     err.text);
     }
 }
 
@@ -468,7 +489,8 @@ void step_sweep_jobs(struct step_ctx *ctx)
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {
     (void)ctx;
-    return 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + removal_patience_us + send_patience_us);
+    return 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + removal_patience_us +
+                send_patience_us);
 }
 
 const struct step_kind step_kind_run = {

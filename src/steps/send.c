@@ -14,7 +14,8 @@
 /* For an engine that answers, but with nothing than 500. */
 const int64_t send_patience_us = 600 * US_PER_S;
 static const int64_t retry_us = US_PER_S;
-/* How often the engine may contradict itself ("name conflicts" beside "no such service") before it is believed. */
+/* How often the engine may contradict itself ("name conflicts" beside "no such service") before it is
+ * believed. */
 enum { MAX_CONTRADICTIONS = 10 };
 
 const char *send_label(struct step_ctx *ctx)
@@ -68,13 +69,13 @@ int send_read_tasks(struct step_ctx *ctx, const char *service_id, json_t **ret, 
 
 /* ---- the body ---- */
 
-static int fill_ids(json_t *list, const char *name_member, const char *id_member, const char *word, struct docker *docker,
+static int fill_ids(json_t *list, const char *name_member, const char *id_member, const char *word,
+                    struct docker *docker,
                     int (*get)(struct docker *, const char *, json_t **, struct error *), struct error *err)
 {
     size_t i;
     json_t *reference;
-    json_array_foreach(list, i, reference)
-    {
+    json_array_foreach (list, i, reference) {
         cleanup_json json_t *object = NULL;
         const char *name = json_path_string(reference, name_member, NULL);
         if (!name)
@@ -86,22 +87,25 @@ static int fill_ids(json_t *list, const char *name_member, const char *id_member
     return 0;
 }
 
-/* A credential spec names a config; the engine wants its ID, which stands among the config references by now. */
+/* A credential spec names a config; the engine wants its ID, which stands among the config references by now.
+ */
 static int fill_credential_spec(json_t *container, struct error *err)
 {
-    json_t *spec = json_object_get(json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config");
+    json_t *spec = json_object_get(
+        json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config");
     const char *name = json_string_value(spec);
     size_t i;
     const json_t *reference;
     if (!name || !*name)
         return 0;
-    json_array_foreach(json_object_get(container, "Configs"), i, reference)
-    {
+    json_array_foreach (json_object_get(container, "Configs"), i, reference) {
         if (str_eq(json_path_string(reference, "ConfigName", NULL), name))
-            return json_object_set(json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config",
-                                   json_object_get(reference, "ConfigID"));
+            return json_object_set(
+                json_object_get(json_object_get(container, "Privileges"), "CredentialSpec"), "Config",
+                json_object_get(reference, "ConfigID"));
     }
-    return error_set(err, ERR_INTERNAL, 0, "the credential spec's config %s is not among the service's configs", name);
+    return error_set(err, ERR_INTERNAL, 0,
+                     "the credential spec's config %s is not among the service's configs", name);
 }
 
 int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json_t **ret, struct error *err)
@@ -113,13 +117,17 @@ int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json
         labels = json_object();
         json_object_set_new(body, "Labels", labels);
     }
-    /* facts of this deployment stand on the service alone: on the container spec they would restart its tasks */
+    /* facts of this deployment stand on the service alone: on the container spec they would restart its tasks
+     */
     json_object_set_new(labels, LABEL_DEPLOYMENT, json_string(send_label(ctx)));
     json_object_set_new(labels, LABEL_COMMIT, json_string(ctx->deployment->commit));
     json_object_set_new(task, "ForceUpdate",
-                        json_integer(json_path_integer(json_path(live, "Spec", NULL), 0, "TaskTemplate", "ForceUpdate", NULL)));
-    if (fill_ids(json_object_get(container, "Secrets"), "SecretName", "SecretID", "secret", ctx->docker, docker_secret, err) < 0 ||
-        fill_ids(json_object_get(container, "Configs"), "ConfigName", "ConfigID", "config", ctx->docker, docker_config, err) < 0 ||
+                        json_integer(json_path_integer(json_path(live, "Spec", NULL), 0, "TaskTemplate",
+                                                       "ForceUpdate", NULL)));
+    if (fill_ids(json_object_get(container, "Secrets"), "SecretName", "SecretID", "secret", ctx->docker,
+                 docker_secret, err) < 0 ||
+        fill_ids(json_object_get(container, "Configs"), "ConfigName", "ConfigID", "config", ctx->docker,
+                 docker_config, err) < 0 ||
         fill_credential_spec(container, err) < 0)
         return -1;
     *ret = TAKE(body);
@@ -149,7 +157,8 @@ int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, s
         cleanup_str struct str warnings = {0};
         if (docker_service(ctx->docker, name, &live, err) == 0) {
             if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)))
-                return error_set(err, ERR_CONFLICT, 0, "a service named %s was made by someone else meanwhile", name);
+                return error_set(err, ERR_CONFLICT, 0,
+                                 "a service named %s was made by someone else meanwhile", name);
             *ret_id = arena_strdup(ctx->arena, json_path_string(live, "ID", NULL));
             return 0;
         }
@@ -162,7 +171,8 @@ int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, s
                 step_waiting(ctx, NULL);
                 return 0;
             }
-            /* a request that was cut off, or a dead worker's last one, was carried out between our two questions */
+            /* a request that was cut off, or a dead worker's last one, was carried out between our two
+             * questions */
             if (err->kind == ERR_CONFLICT && contradictions++ < MAX_CONTRADICTIONS) {
                 step_sleep(retry_us / 5);
                 continue;
@@ -176,7 +186,8 @@ int send_create(struct step_ctx *ctx, const json_t *spec, const char **ret_id, s
 
 /* ---- update ---- */
 
-/* Does the live service have what is to be sent? By our label; a body without our labels is compared whole. */
+/* Does the live service have what is to be sent? By our label; a body without our labels is compared whole.
+ */
 static bool in_effect(struct step_ctx *ctx, const struct send_update *update, const json_t *live_spec)
 {
     if (update->labels)
@@ -184,7 +195,8 @@ static bool in_effect(struct step_ctx *ctx, const struct send_update *update, co
     return json_equal(live_spec, update->spec);
 }
 
-static int send_once(struct step_ctx *ctx, const struct send_update *update, const json_t *live, uint64_t index, struct error *err)
+static int send_once(struct step_ctx *ctx, const struct send_update *update, const json_t *live,
+                     uint64_t index, struct error *err)
 {
     cleanup_json json_t *body = NULL;
     cleanup_str struct str warnings = {0};
@@ -213,7 +225,8 @@ int send_update(struct step_ctx *ctx, const struct send_update *update, struct e
                 return 0;
             if (update->expected && !json_equal(spec, update->expected))
                 return error_set(err, ERR_CONFLICT, SEND_FOREIGN,
-                                 "service %s was changed by someone else since the plan was made; that change was left alone",
+                                 "service %s was changed by someone else since the plan was made; that "
+                                 "change was left alone",
                                  update->service);
             if (send_once(ctx, update, live, index, err) == 0) {
                 fault_point("service.updated");

@@ -5,7 +5,8 @@
 
 #include "agent/step.h"
 
-/* How long an engine may refuse everything before a write or a look gives up; one that is away is waited for. */
+/* How long an engine may refuse everything before a write or a look gives up; one that is away is waited for.
+ */
 extern const int64_t send_patience_us;
 
 /* HOSTID/ID: what services and jobs of this deployment carry in the label deploy-agent.deployment. */
@@ -15,7 +16,8 @@ const char *send_label(struct step_ctx *ctx);
  * The body to send: spec plus our labels, IDs of the secrets and configs it names, ForceUpdate of the live
  * service (NULL: new). New reference in *ret.
  */
-int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json_t **ret, struct error *err) MUST_CHECK;
+int send_body(struct step_ctx *ctx, const json_t *spec, const json_t *live, json_t **ret,
+              struct error *err) MUST_CHECK;
 
 /*
  * Creates the service, or finds that it is there already with our label. Waits while the engine does not
@@ -34,17 +36,18 @@ enum { SEND_FOREIGN = 1 };
 struct send_update {
     const char *service, *id;
     const json_t *expected;
-    const json_t *spec;   /* to send; our labels and IDs are added when `labels` */
+    const json_t *spec; /* to send; our labels and IDs are added when `labels` */
     bool labels;
 };
 int send_update(struct step_ctx *ctx, const struct send_update *update, struct error *err) MUST_CHECK;
 
 /* Asks again while the engine does not answer, until a stop is requested. */
-int send_read_service(struct step_ctx *ctx, const char *id_or_name, json_t **ret, struct error *err) MUST_CHECK;
+int send_read_service(struct step_ctx *ctx, const char *id_or_name, json_t **ret,
+                      struct error *err) MUST_CHECK;
 int send_read_tasks(struct step_ctx *ctx, const char *service_id, json_t **ret, struct error *err) MUST_CHECK;
 bool send_is_transient(const struct error *err);
 /*
- * After a request that failed (err): 0 to try it again, a second later; -1 to give up, with err as it is or ERR_CANCELLED.
- * *since_us: the caller's, 0 before the first.
+ * After a request that failed (err): 0 to try it again, a second later; -1 to give up, with err as it is or
+ * ERR_CANCELLED. *since_us: the caller's, 0 before the first.
  */
 int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err) MUST_CHECK;

@@ -5,8 +5,8 @@
 #include "steps/kinds.h"
 
 /* After the last service: all that were rolled are watched together, for what only shows after a while. */
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed, bool *ret_allowed,
-               struct error *err)
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
 {
     const struct gate_settings *settings = &ctx->manifest->release.gate;
     int64_t until = mono_us() + settings->soak_us;

@@ -62,10 +62,15 @@ static void check_engine(struct work *work, struct report *report)
     if (work_open_docker(work, &err) < 0 || docker_swarm(work->docker, &work->arena, &swarm, &err) < 0)
         bad(report, "engine %s: %s; is the agent's user in group docker?", work->config.docker, err.text);
     else if (!swarm.active || !swarm.manager)
-        bad(report, "engine %s: this node is not a swarm manager; run the agent on a manager, or: docker swarm init", work->config.docker);
+        bad(report,
+            "engine %s: this node is not a swarm manager; run the agent on a manager, or: docker swarm init",
+            work->config.docker);
     else
-        good("engine %s, API %s: manager%s, availability %s", swarm.engine_version, docker_api_version(work->docker),
-             swarm.leader ? " and leader" : work->config.act == ACT_LEADER ? ", not the leader (act = leader: it would wait)" : "",
+        good("engine %s, API %s: manager%s, availability %s", swarm.engine_version,
+             docker_api_version(work->docker),
+             swarm.leader                     ? " and leader"
+             : work->config.act == ACT_LEADER ? ", not the leader (act = leader: it would wait)"
+                                              : "",
              swarm.availability);
 }
 
@@ -130,7 +135,8 @@ static void check_stack(struct work *work, const struct stack_config *config, st
         if (snapshot_load(work, tip, &snapshot, &err) < 0) {
             bad(report, "stack %s: %s", config->name, err.text);
         } else {
-            good("stack %s: %s is valid, %zu services", config->name, config->files[0], snapshot.manifest.stack->n_services);
+            good("stack %s: %s is valid, %zu services", config->name, config->files[0],
+                 snapshot.manifest.stack->n_services);
             check_images(work, snapshot.manifest.stack, report);
             snapshot_release(&snapshot);
         }
@@ -153,7 +159,8 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         bad(&report, "configuration: %s", err.text);
         return EXIT_FAILED;
     }
-    good("configuration %s: %zu stack%s", work.config.path, work.config.n_stacks, work.config.n_stacks == 1 ? "" : "s");
+    good("configuration %s: %zu stack%s", work.config.path, work.config.n_stacks,
+         work.config.n_stacks == 1 ? "" : "s");
     if (argc == 2 && work_select_stack(&work, argv[1], &err) < 0) {
         bad(&report, "%s", err.text);
     } else {

@@ -13,11 +13,13 @@
 
 static int answer(const char *result, int64_t deployment, const char *message)
 {
-    hint(json_pack("{s:s, s:I, s:s?}", "result", result, "deployment", (json_int_t)deployment, "message", message));
+    hint(json_pack("{s:s, s:I, s:s?}", "result", result, "deployment", (json_int_t)deployment, "message",
+                   message));
     return EXIT_GOOD;
 }
 
-static int find_moved(struct work *w, const struct deployment *success, const char **ret_moved, struct error *err)
+static int find_moved(struct work *w, const struct deployment *success, const char **ret_moved,
+                      struct error *err)
 {
     struct image_record *images;
     size_t n;
@@ -45,7 +47,8 @@ static bool tried(struct work *w, const struct deployment *newest, const char *m
     if (journal_images(w->journal, &w->arena, newest->id, &images, &n, err) < 0)
         return true;
     for (size_t i = 0; i < n; i++)
-        if (images[i].digest && str_eq(arena_printf(&w->arena, "%s@%s", images[i].reference, images[i].digest), moved))
+        if (images[i].digest &&
+            str_eq(arena_printf(&w->arena, "%s@%s", images[i].reference, images[i].digest), moved))
             return true;
     return false;
 }

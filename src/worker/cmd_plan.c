@@ -11,11 +11,13 @@ static int show_plan(struct work *work, const char *commit, bool json, struct er
 {
     struct prepared prepared;
     char tip[COMMIT_HEX_SIZE];
-    if (work_open_journal(work, JOURNAL_WRITE, err) < 0 || work_open_docker(work, err) < 0 || work_open_repo(work, err) < 0)
+    if (work_open_journal(work, JOURNAL_WRITE, err) < 0 || work_open_docker(work, err) < 0 ||
+        work_open_repo(work, err) < 0)
         return -1;
     /* the newest commit, unless one is named that the mirror has */
     if (!commit || !repo_has_commit(work->repo, commit)) {
-        if (repo_tip(work->stack, tip, err) < 0 || (!repo_has_commit(work->repo, tip) && repo_fetch(work->repo, tip, err) < 0))
+        if (repo_tip(work->stack, tip, err) < 0 ||
+            (!repo_has_commit(work->repo, tip) && repo_fetch(work->repo, tip, err) < 0))
             return -1;
         if (!commit)
             commit = tip;

@@ -11,8 +11,9 @@
 #include "worker/work.h"
 
 /*
- * One look at the branch. Without news it ends after the listing: no journal, no disk, no engine. With news it
- * fetches, and decides whether there is something to deploy: rules of deployment states, docs/architecture.md.
+ * One look at the branch. Without news it ends after the listing: no journal, no disk, no engine. With news
+ * it fetches, and decides whether there is something to deploy: rules of deployment states,
+ * docs/architecture.md.
  */
 
 struct poll {
@@ -28,7 +29,7 @@ struct poll {
 static int answer(const struct poll *p, const char *result, int64_t deployment, const char *message)
 {
     hint(json_pack("{s:s, s:s?, s:I, s:s?}", "result", result, "tip", *p->tip ? p->tip : NULL, "deployment",
-                        (json_int_t)deployment, "message", message));
+                   (json_int_t)deployment, "message", message));
     return EXIT_GOOD;
 }
 
@@ -38,7 +39,8 @@ static int load_record(struct poll *p, struct error *err)
     struct deployment *list;
     size_t n;
     struct deployment_filter filter = {.stack = w->stack->name, .limit = 20};
-    if (work_open_journal(w, JOURNAL_WRITE, err) < 0 || journal_stack(w->journal, &w->arena, w->stack->name, &p->state, err) < 0 ||
+    if (work_open_journal(w, JOURNAL_WRITE, err) < 0 ||
+        journal_stack(w->journal, &w->arena, w->stack->name, &p->state, err) < 0 ||
         journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &p->success, err) < 0 ||
         journal_deployments(w->journal, &w->arena, &filter, &list, &n, err) < 0)
         return -1;
@@ -69,18 +71,22 @@ static int check_history(struct poll *p, const char **ret_alarm, struct error *e
         return -1;
     if (!contains)
         *ret_alarm = arena_printf(&p->work.arena,
-                                  "branch %s (%.12s) does not contain the deployed commit %.12s of #%lld; nothing is deployed until: "
+                                  "branch %s (%.12s) does not contain the deployed commit %.12s of #%lld; "
+                                  "nothing is deployed until: "
                                   "agentctl approve %s",
-                                  p->work.stack->branch, p->tip, p->success.commit, (long long)p->success.id, p->work.stack->name);
+                                  p->work.stack->branch, p->tip, p->success.commit, (long long)p->success.id,
+                                  p->work.stack->name);
     else if (p->work.stack->approve)
-        *ret_alarm = arena_printf(&p->work.arena, "commit %.12s waits for approval: agentctl approve %s", p->tip, p->work.stack->name);
+        *ret_alarm = arena_printf(&p->work.arena, "commit %.12s waits for approval: agentctl approve %s",
+                                  p->tip, p->work.stack->name);
     return 0;
 }
 
 static int raise_alarm(struct poll *p, const char *alarm, struct error *err)
 {
     p->alarmed = true;
-    if (!str_eq(p->state.alarm, alarm) && journal_set_alarm(p->work.journal, p->work.stack->name, alarm, p->tip, err) < 0)
+    if (!str_eq(p->state.alarm, alarm) &&
+        journal_set_alarm(p->work.journal, p->work.stack->name, alarm, p->tip, err) < 0)
         return -1;
     return answer(p, "alarm", 0, alarm);
 }
@@ -121,8 +127,10 @@ static int look_at_env(struct poll *p, struct error *err)
 static int held(struct poll *p)
 {
     return answer(p, "held", p->newest.id,
-                arena_printf(&p->work.arena, "commit %.7s is held: #%lld %s; agentctl retry %s, or push a new commit", p->tip,
-                             (long long)p->newest.id, deployment_state_name(p->newest.state), p->work.stack->name));
+                  arena_printf(&p->work.arena,
+                               "commit %.7s is held: #%lld %s; agentctl retry %s, or push a new commit",
+                               p->tip, (long long)p->newest.id, deployment_state_name(p->newest.state),
+                               p->work.stack->name));
 }
 
 static int decide(struct poll *p, struct error *err)
@@ -144,7 +152,8 @@ static int decide(struct poll *p, struct error *err)
         return -1;
     if (alarm)
         return raise_alarm(p, alarm, err);
-    if (p->state.hold_absolute && journal_set_hold_absolute(p->work.journal, p->work.stack->name, false, err) < 0)
+    if (p->state.hold_absolute &&
+        journal_set_hold_absolute(p->work.journal, p->work.stack->name, false, err) < 0)
         return -1;
     return request(p, p->sync ? TRIGGER_SYNC : TRIGGER_POLL, err);
 }
@@ -160,9 +169,11 @@ static int poll_once(struct poll *p, struct error *err)
     int r = decide(p, err);
     if (r < 0)
         return -1;
-    if (p->state.alarm && !p->alarmed && journal_set_alarm(p->work.journal, p->work.stack->name, NULL, NULL, err) < 0)
+    if (p->state.alarm && !p->alarmed &&
+        journal_set_alarm(p->work.journal, p->work.stack->name, NULL, NULL, err) < 0)
         return -1;
-    if (!str_eq(p->state.tip, p->tip) && journal_set_tip(p->work.journal, p->work.stack->name, p->tip, err) < 0)
+    if (!str_eq(p->state.tip, p->tip) &&
+        journal_set_tip(p->work.journal, p->work.stack->name, p->tip, err) < 0)
         return -1;
     return r;
 }

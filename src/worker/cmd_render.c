@@ -14,8 +14,9 @@
 #include "worker/verbs.h"
 
 /*
- * The bodies that a stack file stands for, from files on disk; needs no engine, no configuration and no repository.
- * Paths mean the same as in a commit: the root is the work tree that the first file is in, else its folder.
+ * The bodies that a stack file stands for, from files on disk; needs no engine, no configuration and no
+ * repository. Paths mean the same as in a commit: the root is the work tree that the first file is in, else
+ * its folder.
  */
 
 static const size_t file_max = 4 * 1024 * 1024;
@@ -27,8 +28,8 @@ struct render {
     size_t n_files;
 };
 
-static int read_below_root(void *userdata, const char *path, struct arena *arena, const char **ret_data, size_t *ret_len,
-                           struct error *err)
+static int read_below_root(void *userdata, const char *path, struct arena *arena, const char **ret_data,
+                           size_t *ret_len, struct error *err)
 {
     const struct render *r = userdata;
     char *data;
@@ -60,7 +61,8 @@ static int load_file(struct render *r, const char *path, struct error *err)
         r->root = find_root(&r->arena, full);
     size_t root_len = strlen(r->root);
     if (strncmp(full, r->root, root_len) != 0 || full[root_len] != '/')
-        return error_set(err, ERR_INVALID, 0, "%s: is outside of %s, the folder of the first file", path, r->root);
+        return error_set(err, ERR_INVALID, 0, "%s: is outside of %s, the folder of the first file", path,
+                         r->root);
     struct stack_source *source = &r->files[r->n_files];
     source->path = full + root_len + 1;
     if (fs_read(&r->arena, full, file_max, &text, &source->len, err) < 0)
@@ -87,7 +89,8 @@ static int render(struct render *r, struct error *err)
 {
     struct stack *stack = NULL;
     struct variable *variables;
-    struct stack_input input = {.name = r->name, .files = r->files, .n_files = r->n_files, .read = read_below_root, .userdata = r};
+    struct stack_input input = {
+        .name = r->name, .files = r->files, .n_files = r->n_files, .read = read_below_root, .userdata = r};
     if (load_variables(r, &variables, &input.n_variables, err) < 0)
         return -1;
     input.variables = variables;

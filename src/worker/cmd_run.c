@@ -17,8 +17,8 @@
 #include "worker/verbs.h"
 
 /*
- * One deployment from `requested` to its end. Read from the top: open, wait for our turn, prepare, save the plan,
- * run the pipeline. A worker that dies is followed by one that takes up where the record says.
+ * One deployment from `requested` to its end. Read from the top: open, wait for our turn, prepare, save the
+ * plan, run the pipeline. A worker that dies is followed by one that takes up where the record says.
  */
 
 enum { MAX_RESUMES = 3 };
@@ -51,8 +51,8 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
 {
     struct work *w = &run->work;
     run->lock_fd = -1;
-    if (work_open(w, config_path, err) < 0 || work_open_journal(w, JOURNAL_WRITE, err) < 0 || load_deployment(run, id, err) < 0 ||
-        work_select_stack(w, run->deployment.stack, err) < 0)
+    if (work_open(w, config_path, err) < 0 || work_open_journal(w, JOURNAL_WRITE, err) < 0 ||
+        load_deployment(run, id, err) < 0 || work_select_stack(w, run->deployment.stack, err) < 0)
         return -1;
     if (fs_lock(config_lock_path(&w->arena, &w->config, w->stack->name), &run->lock_fd, err) < 0)
         return -1;
@@ -106,16 +106,17 @@ static int look_for_turn(struct run *run, struct error *err)
     if (docker_swarm(run->work.docker, &arena, &swarm, err) < 0)
         return -1;
     if (!swarm.active || !swarm.manager)
-        return error_set(err, ERR_REFUSED, 0,
-                         "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
+        return error_set(
+            err, ERR_REFUSED, 0,
+            "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
     if (run->work.config.act == ACT_LEADER && !swarm.leader)
         return error_set(err, ERR_UNAVAILABLE, 0, "this node is not the leader of the swarm (act = leader)");
     return 0;
 }
 
 /*
- * One that has begun waits for as long as it takes: it has things to finish. One that has not gives up for good
- * reasons, and makes way for a newer commit.
+ * One that has begun waits for as long as it takes: it has things to finish. One that has not gives up for
+ * good reasons, and makes way for a newer commit.
  */
 static int wait_for_turn(struct run *run, bool begun, struct error *err)
 {
@@ -126,7 +127,8 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
             step_waiting(&run->ctx, NULL);
             return 0;
         }
-        bool may_pass = why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
+        bool may_pass =
+            why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
         if (!begun && !may_pass) {
             *err = why;
             return -1;
@@ -140,7 +142,8 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
         else
             step_pause(&run->ctx, turn_retry_us);
         enum stop_reason stop = step_stop_reason(&run->ctx);
-        if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) && step_should_stop(&run->ctx, err) < 0)
+        if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) &&
+            step_should_stop(&run->ctx, err) < 0)
             return -1;
         if (!begun && newer_requested(run, err) < 0)
             return -1;
@@ -160,7 +163,7 @@ static void log_warnings(const json_t *plan)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(json_object_get(plan, "warnings"), i, item)
+    json_array_foreach (json_object_get(plan, "warnings"), i, item)
         log_warning("%s", json_string_value(item));
 }
 
@@ -185,8 +188,11 @@ static int open_commit(struct run *run, struct error *err)
 static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
 {
     struct prepared prepared;
-    struct prepare_request request = {
-        .work = &run->work, .commit = run->deployment.commit, .ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
+    struct prepare_request request = {.work = &run->work,
+                                      .commit = run->deployment.commit,
+                                      .ctx = &run->ctx,
+                                      .give_up = newer_requested,
+                                      .userdata = run};
     if (open_commit(run, err) < 0 || prepare(&request, &prepared, err) < 0)
         return -1;
     log_warnings(prepared.plan.json);
@@ -203,8 +209,10 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
 {
     struct work *w = &run->work;
     struct observed observed = {0};
-    struct rollback_input input = {
-        .stack = w->stack->name, .observed = &observed, .commit = run->deployment.commit, .target_id = run->deployment.target_id};
+    struct rollback_input input = {.stack = w->stack->name,
+                                   .observed = &observed,
+                                   .commit = run->deployment.commit,
+                                   .target_id = run->deployment.target_id};
     struct service_record *services;
     struct image_record *images;
     struct plan plan;
@@ -214,7 +222,8 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     input.services = services;
     input.images = images;
     if (input.n_services == 0)
-        return error_set(err, ERR_NOT_FOUND, 0, "deployment #%" PRId64 " has no services on record to go back to", input.target_id);
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "deployment #%" PRId64 " has no services on record to go back to", input.target_id);
     if (observe(w->docker, w->stack->name, &observed, err) < 0)
         return -1;
     int r = plan_make_rollback(&input, &plan, err);
@@ -236,7 +245,8 @@ static int load_manifest(struct run *run, struct error *err)
 {
     if (run->ctx.manifest)
         return 0;
-    if (open_commit(run, err) < 0 || snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
+    if (open_commit(run, err) < 0 ||
+        snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
         if (run->deployment.trigger != TRIGGER_ROLLBACK)
             return error_wrap(err, "reading commit %.12s again", run->deployment.commit);
         log_warning("health is judged by tasks alone, without the checks of the stack file: %s", err->text);
@@ -252,7 +262,8 @@ static enum deployment_state end_of(const struct error *err)
 {
     if (err->kind == ERR_CANCELLED)
         return DEPLOYMENT_CANCELLED;
-    return err->kind == ERR_CONFLICT && strncmp(err->text, "by #", 4) == 0 ? DEPLOYMENT_SUPERSEDED : DEPLOYMENT_FAILED;
+    return err->kind == ERR_CONFLICT && strncmp(err->text, "by #", 4) == 0 ? DEPLOYMENT_SUPERSEDED
+                                                                           : DEPLOYMENT_FAILED;
 }
 
 /* Nothing was touched yet: whatever went wrong ends the deployment here. */
@@ -262,13 +273,15 @@ static int end_early(struct run *run, struct error *err)
         return -1;
     /* whoever requested the newer one, or cancelled this, may have said so in the record already */
     struct error ignored = {0};
-    if (load_deployment(run, run->deployment.id, &ignored) == 0 && deployment_state_ended(run->deployment.state)) {
+    if (load_deployment(run, run->deployment.id, &ignored) == 0 &&
+        deployment_state_ended(run->deployment.state)) {
         step_waiting(&run->ctx, NULL);
         return 0;
     }
     enum deployment_state state = end_of(err);
-    const char *reason = state == DEPLOYMENT_SUPERSEDED ? arena_strdup(&run->work.arena, err->text)
-                                                        : arena_printf(&run->work.arena, "%s; no service was touched", err->text);
+    const char *reason = state == DEPLOYMENT_SUPERSEDED
+                             ? arena_strdup(&run->work.arena, err->text)
+                             : arena_printf(&run->work.arena, "%s; no service was touched", err->text);
     return pipeline_end(&run->ctx, state, reason, err);
 }
 
@@ -279,7 +292,9 @@ static int count_resume(struct run *run, bool *ret_stuck, struct error *err)
     *ret_stuck = false;
     /* that it was orderly holds for one resume: from now on a death is a death again */
     if (run->deployment.state == DEPLOYMENT_INTERRUPTED && str_eq(run->deployment.reason, REASON_STOPPED))
-        return PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_RUNNING, REASON_TAKEN_UP, err), err);
+        return PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_RUNNING,
+                                         REASON_TAKEN_UP, err),
+                       err);
     if (PERSIST(journal_count_resume(run->work.journal, run->deployment.id, &resumes, err), err) < 0)
         return -1;
     *ret_stuck = resumes > MAX_RESUMES;
@@ -291,7 +306,8 @@ static int start(struct run *run, bool *ret_empty, struct error *err)
 {
     if (wait_for_turn(run, false, err) < 0)
         return -1;
-    int r = run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err) : plan_commit(run, ret_empty, err);
+    int r = run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
+                                                        : plan_commit(run, ret_empty, err);
     return r < 0 ? -1 : load_manifest(run, err);
 }
 
@@ -307,10 +323,11 @@ static int resume(struct run *run, struct error *err)
     if (count_resume(run, &stuck, err) < 0)
         return -1;
     if (stuck)
-        return pipeline_end(&run->ctx, DEPLOYMENT_STUCK,
-                            "its worker died again and again without progress; nothing more is done by itself. Look at: "
-                            "journalctl -u deploy-agent, agentctl show; then: agentctl retry",
-                            err);
+        return pipeline_end(
+            &run->ctx, DEPLOYMENT_STUCK,
+            "its worker died again and again without progress; nothing more is done by itself. Look at: "
+            "journalctl -u deploy-agent, agentctl show; then: agentctl retry",
+            err);
     log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
     if (wait_for_turn(run, true, err) < 0)
         return -1;
@@ -335,7 +352,8 @@ static int run_deployment(struct run *run, struct error *err)
 static int stopped(struct run *run)
 {
     struct error err = {0};
-    if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
+    if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id,
+                                                  DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
         log_warning("%s", err.text);
     return WORKER_EXIT_STOPPED;
 }

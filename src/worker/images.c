@@ -15,10 +15,11 @@
 static const int64_t first_pause_us = 2 * US_PER_S, longest_pause_us = 15 * US_PER_S;
 static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
-/* Tags that are meant to move: deploying what they point at now may be deploying the image of an older commit. */
+/* Tags that are meant to move: deploying what they point at now may be deploying the image of an older
+ * commit. */
 static bool tag_moves(const struct image_ref *ref)
 {
-    static const char *const moving[] = {"latest", "main",    "master",  "stable",     "edge", "dev",
+    static const char *const moving[] = {"latest",  "main",    "master",  "stable",     "edge", "dev",
                                          "develop", "nightly", "staging", "production", "prod"};
     if (ref->digest)
         return false;
@@ -31,7 +32,8 @@ static bool tag_moves(const struct image_ref *ref)
 }
 
 /* Repositories in agent.conf may be written in full: docker.io/library/web is web. */
-static bool must_carry_commit(struct arena *arena, const struct stack_config *stack, const struct image_ref *ref)
+static bool must_carry_commit(struct arena *arena, const struct stack_config *stack,
+                              const struct image_ref *ref)
 {
     for (size_t i = 0; stack->image_of_commit && stack->image_of_commit[i]; i++) {
         struct image_ref listed;
@@ -61,14 +63,17 @@ struct wanted {
     int64_t deadline_us;
 };
 
-/* Does the image behind the digest name this commit? Labels are in the image's configuration: it has to be pulled. */
-static int names_commit(const struct wanted *w, const char *digest, bool *ret, const char **ret_revision, struct error *err)
+/* Does the image behind the digest name this commit? Labels are in the image's configuration: it has to be
+ * pulled. */
+static int names_commit(const struct wanted *w, const char *digest, bool *ret, const char **ret_revision,
+                        struct error *err)
 {
     cleanup_json json_t *image = NULL;
     const char *name = arena_printf(w->arena, "%s@%s", w->reference, digest);
     struct docker *docker = w->request->work->docker;
     if (docker_image(docker, name, &image, err) < 0 &&
-        (docker_image_pull(docker, name, pull_timeout_us, err) < 0 || docker_image(docker, name, &image, err) < 0))
+        (docker_image_pull(docker, name, pull_timeout_us, err) < 0 ||
+         docker_image(docker, name, &image, err) < 0))
         return error_wrap(err, "pulling %s to read its label", name);
     const char *revision = json_path_string(image, "Config", "Labels", REVISION_LABEL, NULL);
     *ret_revision = revision ? str_clean(w->arena, revision, strlen(revision), true, 64) : NULL;
@@ -106,9 +111,11 @@ static int look(const struct wanted *w, struct image_info *ret, const char **ret
         return 0;
     json_decref(ret->platforms);
     ret->platforms = NULL;
-    *ret_waiting = revision ? arena_printf(w->arena, "image %s is of commit %.12s, not of %.12s yet", w->reference, revision,
-                                           w->request->snapshot->commit.id)
-                            : arena_printf(w->arena, "image %s has no label " REVISION_LABEL ", so it cannot be told to be of %.12s",
+    *ret_waiting = revision ? arena_printf(w->arena, "image %s is of commit %.12s, not of %.12s yet",
+                                           w->reference, revision, w->request->snapshot->commit.id)
+                            : arena_printf(w->arena,
+                                           "image %s has no label " REVISION_LABEL
+                                           ", so it cannot be told to be of %.12s",
                                            w->reference, w->request->snapshot->commit.id);
     return 0;
 }
@@ -117,7 +124,8 @@ static int wait_for_image(const struct wanted *w, struct image_info *ret, struct
 {
     const struct images_request *request = w->request;
     bool logged = false;
-    for (int64_t pause = first_pause_us;; pause = pause * 2 < longest_pause_us ? pause * 2 : longest_pause_us) {
+    for (int64_t pause = first_pause_us;;
+         pause = pause * 2 < longest_pause_us ? pause * 2 : longest_pause_us) {
         const char *waiting;
         if (look(w, ret, &waiting, err) < 0)
             return -1;
@@ -141,17 +149,18 @@ static int wait_for_image(const struct wanted *w, struct image_info *ret, struct
 }
 
 /* resolve_image = changed: the digest that runs stays while the image's text does. */
-static const char *kept_image(const struct images_request *request, const struct stack_service *service, struct arena *arena)
+static const char *kept_image(const struct images_request *request, const struct stack_service *service,
+                              struct arena *arena)
 {
     size_t i;
     const json_t *live;
     if (request->work->stack->resolve_image != RESOLVE_CHANGED)
         return NULL;
-    json_array_foreach(request->observed->services, i, live)
-    {
+    json_array_foreach (request->observed->services, i, live) {
         const json_t *spec = json_object_get(live, "Spec");
         const char *image = json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
-        if (str_eq(json_path_string(spec, "Name", NULL), service->name) && str_eq(spec_label(spec, LABEL_IMAGE), service->image))
+        if (str_eq(json_path_string(spec, "Name", NULL), service->name) &&
+            str_eq(spec_label(spec, LABEL_IMAGE), service->image))
             return image && strchr(image, '@') ? arena_strdup(arena, strchr(image, '@') + 1) : NULL;
     }
     return NULL;
@@ -179,7 +188,8 @@ static const struct plan_image *seen(const struct images *images, const char *re
     return NULL;
 }
 
-/* Was anything that goes into the images changed since the last success? Then the new image has to be waited for. */
+/* Was anything that goes into the images changed since the last success? Then the new image has to be waited
+ * for. */
 static int sources_changed(const struct images_request *request, bool *ret, struct error *err)
 {
     const struct stack_config *stack = request->work->stack;
@@ -190,8 +200,9 @@ static int sources_changed(const struct images_request *request, bool *ret, stru
                         (const char *const *)stack->image_paths, ret, err);
 }
 
-static int resolve_service(const struct images_request *request, const struct stack_service *service, bool changed, int64_t deadline,
-                           struct arena *arena, struct images *images, struct error *err)
+static int resolve_service(const struct images_request *request, const struct stack_service *service,
+                           bool changed, int64_t deadline, struct arena *arena, struct images *images,
+                           struct error *err)
 {
     const struct stack_config *stack = request->work->stack;
     struct plan_image *item = &images->items[images->n];
@@ -202,10 +213,12 @@ static int resolve_service(const struct images_request *request, const struct st
     *item = (struct plan_image){.service = service->key, .reference = ref.familiar};
     if (tag_moves(&ref) && !of_commit && !stack->follow_tags)
         warn(images, arena,
-             arena_printf(arena,
-                          "image %s: its tag moves; what it points at when the deployment starts is deployed, which may be the "
-                          "image of an older commit. Set image_of_commit or follow_tags, or use a tag per commit",
-                          ref.familiar));
+             arena_printf(
+                 arena,
+                 "image %s: its tag moves; what it points at when the deployment starts is deployed, which "
+                 "may be the "
+                 "image of an older commit. Set image_of_commit or follow_tags, or use a tag per commit",
+                 ref.familiar));
     const struct plan_image *same = seen(images, ref.familiar);
     if (ref.digest) {
         /* already exact; the registry is asked when it is pulled */
@@ -228,10 +241,12 @@ static int resolve_service(const struct images_request *request, const struct st
     return 0;
 }
 
-int images_resolve(const struct images_request *request, struct arena *arena, struct images *ret, struct error *err)
+int images_resolve(const struct images_request *request, struct arena *arena, struct images *ret,
+                   struct error *err)
 {
     const struct stack *stack = request->snapshot->manifest.stack;
-    struct images images = {.items = arena_array(arena, stack->n_services, sizeof *images.items), .owned = json_array()};
+    struct images images = {.items = arena_array(arena, stack->n_services, sizeof *images.items),
+                            .owned = json_array()};
     int64_t deadline = mono_us() + request->work->stack->image_wait_us;
     bool changed;
     int r = sources_changed(request, &changed, err);

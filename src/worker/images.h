@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Tags → digests, once per deployment; that digest is used everywhere. An image that is not there yet is waited for up
- * to image_wait, visible in `status`; refusals of the registry fail at once with its words.
+ * Tags → digests, once per deployment; that digest is used everywhere. An image that is not there yet is
+ * waited for up to image_wait, visible in `status`; refusals of the registry fail at once with its words.
  */
 
 #include "agent/plan.h"
@@ -30,5 +30,6 @@ struct images_request {
     void *userdata;
 };
 
-int images_resolve(const struct images_request *request, struct arena *arena, struct images *ret, struct error *err) MUST_CHECK;
+int images_resolve(const struct images_request *request, struct arena *arena, struct images *ret,
+                   struct error *err) MUST_CHECK;
 void images_release(struct images *images);

@@ -12,18 +12,22 @@ static const struct verb {
     const char *name, *args, *help;
     int (*run)(const struct verb_context *context, int argc, char **argv);
 } verbs[] = {
-    {"poll", "STACK [--known TIP] [--sync]", "look at the branch; request a deployment when there is something new", cmd_poll},
+    {"poll", "STACK [--known TIP] [--sync]",
+     "look at the branch; request a deployment when there is something new", cmd_poll},
     {"plan", "STACK [--commit C] [--json]", "show what a deployment would change", cmd_plan},
     {"run", "ID", "run a requested deployment to its end", cmd_run},
     {"observe", "STACK", "look whether a tag that is followed has moved", cmd_observe},
-    {"render", "FILE... --stack NAME [--env-file F]", "print the Engine API bodies of a stack file", cmd_render},
+    {"render", "FILE... --stack NAME [--env-file F]", "print the Engine API bodies of a stack file",
+     cmd_render},
     {"check", "[STACK]", "try everything that the configuration names", cmd_check},
-    {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself", cmd_relay_serve},
+    {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself",
+     cmd_relay_serve},
 };
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: agent-worker [--config FILE] VERB ...\n\nOne job of the deploy agent, as agentd starts it; also useful by hand.\n\n");
+    fprintf(to, "usage: agent-worker [--config FILE] VERB ...\n\nOne job of the deploy agent, as agentd "
+                "starts it; also useful by hand.\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
         fprintf(to, "  %s %s\n      %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 }

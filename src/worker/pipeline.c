@@ -46,8 +46,9 @@ static int record_services(struct step_ctx *ctx, struct error *err)
         if (docker_service(ctx->docker, records[i].name, &live, err) < 0)
             return error_wrap(err, "recording service %s", records[i].service);
         cleanup_free char *text = json_dumps(json_object_get(live, "Spec"), JSON_COMPACT | JSON_SORT_KEYS);
-        if (PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, records[i].state,
-                                             records[i].note, NULL, text, err), err) < 0)
+        if (PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, records[i].service,
+                                        records[i].state, records[i].note, NULL, text, err),
+                    err) < 0)
             return -1;
     }
     return 0;
@@ -71,7 +72,8 @@ static const char *success_reason(struct step_ctx *ctx)
             str_printf(&unverified, "%s%s", unverified.len ? ", " : "", records[i].service);
     }
     if (ctx->deployment->trigger == TRIGGER_ROLLBACK)
-        str_printf(&text, "back to #%lld, the database stays as it is; ", (long long)ctx->deployment->target_id);
+        str_printf(&text, "back to #%lld, the database stays as it is; ",
+                   (long long)ctx->deployment->target_id);
     if (changed)
         str_printf(&text, "%zu service%s rolled", changed, changed == 1 ? "" : "s");
     else
@@ -90,7 +92,10 @@ static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
     while (record_services(ctx, err) < 0) {
         if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
             return pipeline_end(ctx, DEPLOYMENT_HALTED,
-                                arena_printf(ctx->arena, "all steps are done, but what runs could not be read back: %s", err->text), err);
+                                arena_printf(ctx->arena,
+                                             "all steps are done, but what runs could not be read back: %s",
+                                             err->text),
+                                err);
         step_waiting(ctx, "reading back what runs: %s", err->text);
         step_sleep(US_PER_S);
         /* all is done: a cancel comes too late */
@@ -102,10 +107,12 @@ static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
 
 /* ---- one step ---- */
 
-static void announce(struct step_ctx *ctx, const struct step_kind *kind, const struct step *step, const json_t *params)
+static void announce(struct step_ctx *ctx, const struct step_kind *kind, const struct step *step,
+                     const json_t *params)
 {
     const char *mark = strstr(kind->sentence, "%s");
-    const char *sentence = mark ? arena_printf(ctx->arena, "%.*s%s%s", (int)(mark - kind->sentence), kind->sentence, step->name, mark + 2)
+    const char *sentence = mark ? arena_printf(ctx->arena, "%.*s%s%s", (int)(mark - kind->sentence),
+                                               kind->sentence, step->name, mark + 2)
                                 : kind->sentence;
     const char *title = arena_printf(ctx->arena, "%s %s", kind->name, step->name);
     int64_t deadline_us = kind->deadline_us ? kind->deadline_us(ctx, params) : 0;
@@ -114,7 +121,8 @@ static void announce(struct step_ctx *ctx, const struct step_kind *kind, const s
     hint(json_pack("{s:s, s:I}", "step", title, "deadline_s", (json_int_t)(deadline_us / US_PER_S)));
 }
 
-/* *ret_failed: the step failed, and the deployment with it; err says why. -1: stop working (see pipeline_run). */
+/* *ret_failed: the step failed, and the deployment with it; err says why. -1: stop working (see
+ * pipeline_run). */
 static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
 {
     const struct step_kind *kind = step_kind_find(step->kind);
@@ -122,7 +130,8 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     cleanup_json json_t *params = step->params ? json_loads(step->params, 0, NULL) : NULL;
     if (!kind || !params) {
         *ret_failed = true;
-        (void)error_set(err, ERR_INTERNAL, 0, "this version does not know the step '%s' of the record", step->kind);
+        (void)error_set(err, ERR_INTERNAL, 0, "this version does not know the step '%s' of the record",
+                        step->kind);
         return 0;
     }
     announce(ctx, kind, step, params);
@@ -138,7 +147,8 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     struct error outcome = *err, journal_err = {0};
     if (state == STEP_FAILED_ALLOWED)
         log_warning("%s (allowed to fail)", outcome.text);
-    if (PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, state, r < 0 ? outcome.text : NULL, &journal_err),
+    if (PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, state,
+                                 r < 0 ? outcome.text : NULL, &journal_err),
                 &journal_err) < 0) {
         *err = journal_err;
         return -1;
@@ -171,8 +181,8 @@ static void start_total_deadline(struct step_ctx *ctx, const struct step *step)
 }
 
 /*
- * Did an earlier worker die while services were put back? Then that goes on, for the same reason: of the step that
- * failed. What was put back already is `undone`.
+ * Did an earlier worker die while services were put back? Then that goes on, for the same reason: of the step
+ * that failed. What was put back already is `undone`.
  */
 static bool was_failing(const struct step_ctx *ctx, const struct step *steps, size_t n, struct error *err)
 {

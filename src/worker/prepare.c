@@ -12,8 +12,7 @@ static bool is_listed(const json_t *networks, const char *id)
 {
     size_t i;
     const json_t *network;
-    json_array_foreach(networks, i, network)
-    {
+    json_array_foreach (networks, i, network) {
         if (str_eq(json_path_string(network, "Id", NULL), id))
             return true;
     }
@@ -25,10 +24,8 @@ static int add_unlisted_networks(struct docker *docker, struct observed *o, stru
 {
     size_t i, j;
     const json_t *service, *attachment;
-    json_array_foreach(o->services, i, service)
-    {
-        json_array_foreach(json_path(service, "Spec", "TaskTemplate", "Networks", NULL), j, attachment)
-        {
+    json_array_foreach (o->services, i, service) {
+        json_array_foreach (json_path(service, "Spec", "TaskTemplate", "Networks", NULL), j, attachment) {
             const char *target = json_path_string(attachment, "Target", NULL);
             json_t *network = NULL;
             if (!target || is_listed(o->networks, target))
@@ -48,8 +45,10 @@ int observe(struct docker *docker, const char *stack, struct observed *ret, stru
     const char *label = arena_printf(&arena, "%s=%s", LABEL_NAMESPACE, stack);
     struct observed o = {0};
     /* secrets and configs are looked up by name, whoever made them: without a label */
-    if (docker_services(docker, label, &o.services, err) < 0 || docker_networks(docker, NULL, &o.networks, err) < 0 ||
-        docker_secrets(docker, NULL, &o.secrets, err) < 0 || docker_configs(docker, NULL, &o.configs, err) < 0) {
+    if (docker_services(docker, label, &o.services, err) < 0 ||
+        docker_networks(docker, NULL, &o.networks, err) < 0 ||
+        docker_secrets(docker, NULL, &o.secrets, err) < 0 ||
+        docker_configs(docker, NULL, &o.configs, err) < 0) {
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }
@@ -64,7 +63,8 @@ int observe(struct docker *docker, const char *stack, struct observed *ret, stru
 
 /* ---- the record of the last success ---- */
 
-static int last_fingerprints(struct work *work, struct prepared *p, struct plan_input *input, struct error *err)
+static int last_fingerprints(struct work *work, struct prepared *p, struct plan_input *input,
+                             struct error *err)
 {
     struct step *steps;
     size_t n;
@@ -101,9 +101,10 @@ static int changed_paths(struct work *work, struct prepared *p, bool **ret, stru
     bool *changed = arena_array(&p->arena, release->n_steps + 1, sizeof *changed);
     for (size_t i = 0; i < release->n_steps; i++) {
         changed[i] = true;
-        if (release->steps[i].when == RUN_CHANGED && p->base.id && repo_has_commit(work->repo, p->base.commit) &&
-            repo_changed(work->repo, p->base.commit, p->snapshot.commit.id, (const char *const *)release->steps[i].paths,
-                         &changed[i], err) < 0)
+        if (release->steps[i].when == RUN_CHANGED && p->base.id &&
+            repo_has_commit(work->repo, p->base.commit) &&
+            repo_changed(work->repo, p->base.commit, p->snapshot.commit.id,
+                         (const char *const *)release->steps[i].paths, &changed[i], err) < 0)
             return -1;
     }
     *ret = changed;
@@ -160,9 +161,12 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
 {
     struct work *work = request->work;
     struct prepared p = {0};
-    struct images_request images = {
-        .work = work, .snapshot = &p.snapshot, .observed = &p.observed, .ctx = request->ctx, .give_up = request->give_up,
-        .userdata = request->userdata};
+    struct images_request images = {.work = work,
+                                    .snapshot = &p.snapshot,
+                                    .observed = &p.observed,
+                                    .ctx = request->ctx,
+                                    .give_up = request->give_up,
+                                    .userdata = request->userdata};
     if (snapshot_load(work, request->commit, &p.snapshot, err) < 0 ||
         journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
         observe_for(request, &p.observed, err) < 0)

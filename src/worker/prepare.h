@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* snapshot + engine + record → plan, without any effect. Used by `run` (which saves the plan) and `plan` (which shows it). */
+/* snapshot + engine + record → plan, without any effect. Used by `run` (which saves the plan) and `plan`
+ * (which shows it). */
 
 #include "agent/plan.h"
 #include "worker/images.h"

@@ -8,8 +8,8 @@
 #include "agent/plan.h"
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "steps/persist.h"
 #include "steps/hint.h"
+#include "steps/persist.h"
 #include "worker/pipeline.h"
 
 /* The database and `before` services stay once their own gate passed: migrations may have relied on them. */
@@ -21,7 +21,7 @@ static bool goes_back(const struct step *step)
 }
 
 struct outcome {
-    unsigned touched;   /* services that had been changed */
+    unsigned touched;    /* services that had been changed */
     struct str failures; /* "web: …", for those that could not be put back */
 };
 
@@ -37,21 +37,27 @@ static int put_back_one(struct step_ctx *ctx, struct step *step, struct outcome 
     if (r < 0) {
         const char *why = arena_strdup(ctx->arena, err->text);
         str_printf(&outcome->failures, "%s%s: %s", outcome->failures.len ? "; " : "", step->name, why);
-        return PERSIST(journal_set_service(ctx->journal, step->deployment, step->name, "halted", why, NULL, NULL, err), err);
+        return PERSIST(
+            journal_set_service(ctx->journal, step->deployment, step->name, "halted", why, NULL, NULL, err),
+            err);
     }
     /* the failed step keeps its outcome: it is the reason */
     if (step->state == STEP_DONE)
-        return PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, STEP_UNDONE, NULL, err), err);
+        return PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, STEP_UNDONE, NULL, err),
+                       err);
     return 0;
 }
 
-/* A step that ran when the deployment was given up: the reason becomes its own, so that no later worker goes on with it. */
-static int fail_running(struct step_ctx *ctx, struct step *steps, size_t n, const char *why, struct error *err)
+/* A step that ran when the deployment was given up: the reason becomes its own, so that no later worker goes
+ * on with it. */
+static int fail_running(struct step_ctx *ctx, struct step *steps, size_t n, const char *why,
+                        struct error *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (steps[i].state != STEP_RUNNING)
             continue;
-        if (PERSIST(journal_step_end(ctx->journal, steps[i].deployment, steps[i].seq, STEP_FAILED, why, err), err) < 0)
+        if (PERSIST(journal_step_end(ctx->journal, steps[i].deployment, steps[i].seq, STEP_FAILED, why, err),
+                    err) < 0)
             return -1;
         steps[i].state = STEP_FAILED;
     }
@@ -68,7 +74,8 @@ static void mark_untouched(struct step_ctx *ctx)
         return;
     for (size_t i = 0; i < n; i++)
         if (strcmp(records[i].state, "pending") == 0 &&
-            journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, "untouched", NULL, NULL, NULL, &ignored) < 0)
+            journal_set_service(ctx->journal, ctx->deployment->id, records[i].service, "untouched", NULL,
+                                NULL, NULL, &ignored) < 0)
             log_debug("%s", ignored.text);
 }
 
@@ -82,7 +89,8 @@ static void mark_not_run(struct step_ctx *ctx)
         return;
     for (size_t i = 0; i < n; i++)
         if (strcmp(records[i].state, "pending") == 0 &&
-            journal_set_migration(ctx->journal, ctx->deployment->id, records[i].step, records[i].version, "not run", &ignored) < 0)
+            journal_set_migration(ctx->journal, ctx->deployment->id, records[i].step, records[i].version,
+                                  "not run", &ignored) < 0)
             log_debug("%s", ignored.text);
 }
 
@@ -99,15 +107,18 @@ static const char *untouched(const struct step *steps, size_t n)
     return any_done(steps, n, STEP_BEFORE) ? "no application service was touched" : "no service was touched";
 }
 
-static const char *reason_of(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why, const struct outcome *outcome)
+static const char *reason_of(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
+                             const struct outcome *outcome)
 {
     const char *database = any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
     if (outcome->failures.len)
-        return arena_printf(ctx->arena, "%s; putting back failed: %s%s", why, outcome->failures.data, database);
+        return arena_printf(ctx->arena, "%s; putting back failed: %s%s", why, outcome->failures.data,
+                            database);
     if (outcome->touched == 0)
         return arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), database);
     if (ctx->deployment->base_id)
-        return arena_printf(ctx->arena, "%s; back on #%lld%s", why, (long long)ctx->deployment->base_id, database);
+        return arena_printf(ctx->arena, "%s; back on #%lld%s", why, (long long)ctx->deployment->base_id,
+                            database);
     return arena_printf(ctx->arena, "%s; services were put back%s", why, database);
 }
 
@@ -115,9 +126,11 @@ static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const 
 {
     for (size_t i = 0; i < n; i++)
         if (goes_back(&steps[i]))
-            return pipeline_end(ctx, DEPLOYMENT_HALTED,
-                                arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
-    return pipeline_end(ctx, DEPLOYMENT_FAILED, arena_printf(ctx->arena, "%s; %s", why, untouched(steps, n)), err);
+            return pipeline_end(
+                ctx, DEPLOYMENT_HALTED,
+                arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
+    return pipeline_end(ctx, DEPLOYMENT_FAILED, arena_printf(ctx->arena, "%s; %s", why, untouched(steps, n)),
+                        err);
 }
 
 int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, struct error *err)
@@ -142,10 +155,10 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
             r = put_back_one(ctx, &steps[i], &outcome, err);
     if (r == 0) {
         mark_untouched(ctx);
-        enum deployment_state state = outcome.failures.len      ? DEPLOYMENT_HALTED
-                                      : cancelled               ? DEPLOYMENT_CANCELLED
-                                      : outcome.touched         ? DEPLOYMENT_ROLLED_BACK
-                                                                : DEPLOYMENT_FAILED;
+        enum deployment_state state = outcome.failures.len ? DEPLOYMENT_HALTED
+                                      : cancelled          ? DEPLOYMENT_CANCELLED
+                                      : outcome.touched    ? DEPLOYMENT_ROLLED_BACK
+                                                           : DEPLOYMENT_FAILED;
         r = pipeline_end(ctx, state, reason_of(ctx, steps, n_steps, why, &outcome), err);
     }
     str_release(&outcome.failures);

@@ -11,28 +11,31 @@
 #include "base/str.h"
 
 /* reliability bar R13 */
-static const size_t stack_file_max = 1024 * 1024, env_file_max = 1024 * 1024, referred_file_max = 4 * 1024 * 1024;
+static const size_t stack_file_max = 1024 * 1024, env_file_max = 1024 * 1024,
+                    referred_file_max = 4 * 1024 * 1024;
 
 struct reader {
     struct repo *repo;
     const char *commit;
 };
 
-static int read_referred(void *userdata, const char *path, struct arena *arena, const char **ret_data, size_t *ret_len,
-                         struct error *err)
+static int read_referred(void *userdata, const char *path, struct arena *arena, const char **ret_data,
+                         size_t *ret_len, struct error *err)
 {
     const struct reader *reader = userdata;
     return repo_read(reader->repo, arena, reader->commit, path, referred_file_max, ret_data, ret_len, err);
 }
 
-/* Values that are secrets by their name are never shown again; of URLs that hold a password, that password. */
+/* Values that are secrets by their name are never shown again; of URLs that hold a password, that password.
+ */
 static void register_secrets(const struct variable *variables, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (secret_name(variables[i].name))
             secret_register(variables[i].value);
         const char *scheme = strstr(variables[i].value, "://"), *colon, *at;
-        if (!scheme || !(at = strchr(scheme + 3, '@')) || !(colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3))))
+        if (!scheme || !(at = strchr(scheme + 3, '@')) ||
+            !(colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3))))
             continue;
         char *password = strndup(colon + 1, (size_t)(at - colon - 1));
         secret_register(password);
@@ -40,7 +43,8 @@ static void register_secrets(const struct variable *variables, size_t n)
     }
 }
 
-static int read_env_file(struct work *work, struct arena *arena, char **ret_text, size_t *ret_len, struct error *err)
+static int read_env_file(struct work *work, struct arena *arena, char **ret_text, size_t *ret_len,
+                         struct error *err)
 {
     *ret_text = NULL;
     *ret_len = 0;
@@ -71,7 +75,8 @@ int snapshot_env_hash(struct work *work, struct arena *arena, const char **ret, 
 }
 
 /* Variables of the env file, then the facts of the commit. Never the agent's own environment. */
-static int load_variables(struct work *work, struct snapshot *s, struct variable **ret, size_t *ret_count, struct error *err)
+static int load_variables(struct work *work, struct snapshot *s, struct variable **ret, size_t *ret_count,
+                          struct error *err)
 {
     char *text;
     size_t len, n = 0;
@@ -101,12 +106,16 @@ static int load_variables(struct work *work, struct snapshot *s, struct variable
 static int load_manifest(struct work *work, struct snapshot *s, struct error *err)
 {
     struct reader reader = {work->repo, s->commit.id};
-    struct stack_input input = {.name = work->stack->name, .n_files = work->stack->n_files, .read = read_referred, .userdata = &reader};
+    struct stack_input input = {.name = work->stack->name,
+                                .n_files = work->stack->n_files,
+                                .read = read_referred,
+                                .userdata = &reader};
     struct stack_source *files = arena_array(&s->arena, input.n_files, sizeof *files);
     struct variable *variables;
     for (size_t i = 0; i < input.n_files; i++) {
         files[i].path = work->stack->files[i];
-        if (repo_read(work->repo, &s->arena, s->commit.id, files[i].path, stack_file_max, &files[i].text, &files[i].len, err) < 0)
+        if (repo_read(work->repo, &s->arena, s->commit.id, files[i].path, stack_file_max, &files[i].text,
+                      &files[i].len, err) < 0)
             return error_wrap(err, "stack file");
     }
     if (load_variables(work, s, &variables, &input.n_variables, err) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* commit → manifest: the stack files of a commit, read from the object database, with the env file's variables. */
+/* commit → manifest: the stack files of a commit, read from the object database, with the env file's
+ * variables. */
 
 #include "agent/manifest.h"
 #include "worker/work.h"
@@ -11,7 +12,7 @@ struct snapshot {
     struct commit commit;
     struct manifest manifest;
     const char *database_url; /* the value x-release.database.url_from names; NULL: not set. A secret */
-    const char *env_hash; /* salted hash of the env file's content; "" when none is configured */
+    const char *env_hash;     /* salted hash of the env file's content; "" when none is configured */
 };
 
 int snapshot_load(struct work *work, const char *commit, struct snapshot *ret, struct error *err) MUST_CHECK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One job per process: each verb is one file, cmd_*.c. argv starts with the verb's name. Returns the exit code. */
+/* One job per process: each verb is one file, cmd_*.c. argv starts with the verb's name. Returns the exit
+ * code. */
 
 struct verb_context {
     const char *config_path;

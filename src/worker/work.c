@@ -27,7 +27,8 @@ int work_select_stack(struct work *work, const char *name, struct error *err)
     if (!name && work->config.n_stacks == 1)
         work->stack = &work->config.stacks[0];
     else if (!name)
-        return error_set(err, ERR_INVALID, 0, "which stack? %zu are configured in %s", work->config.n_stacks, work->config.path);
+        return error_set(err, ERR_INVALID, 0, "which stack? %zu are configured in %s", work->config.n_stacks,
+                         work->config.path);
     else
         work->stack = config_stack(&work->config, name);
     if (!work->stack)
@@ -52,5 +53,6 @@ int work_open_docker(struct work *work, struct error *err)
 
 int work_open_repo(struct work *work, struct error *err)
 {
-    return repo_open(config_repo_path(&work->arena, &work->config, work->stack), work->stack, &work->repo, err);
+    return repo_open(config_repo_path(&work->arena, &work->config, work->stack), work->stack, &work->repo,
+                     err);
 }

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from scenarios import SCENARIOS, SHORT, Attempt, push, shape_of, stack
+from scenarios import SCENARIOS, SHORT, Attempt, push, seconds, shape_of, stack
 from world import ENDED, KILLED, LOCKED, STOPPED, check, same, wait_for
 
 CASES = []
@@ -53,15 +53,21 @@ POINTS = {
     "full": ["network.create", "blob.create", "service.created", "prune.remove"],
     "first": ["service.created", "roll.sent", "job.create"],
     "migration-fails": ["job.created", "job.succeeded", "job.failed", "putback.begin", "end.state"],
-    "health-fails": ["putback.begin", "putback.intent", "putback.sent", "end.state"],
+    "health-fails": ["gate.look", "putback.begin", "putback.sent"],
+    "rejected": ["putback.begin", "putback.intent", "putback.sent", "end.state"],
+    "crash-loop": ["gate.look", "putback.sent"],
     "first-fails": ["putback.begin", "putback.remove"],
 }
+# In the short version each point is passed at least once, most of them in a chain; these also alone.
+ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
+         "good journal.committed", "good gate.look", "good step.begin", "full service.created", "first service.created",
+         "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
 # In one deployment one after the other. Three workers may die without a step coming to its end.
 CHAINS = {
     "full": ["image.resolve", "plan.save", "plan.saved", "pull.before", "step.ran", "network.create", "blob.create", "job.create",
              "job.created", "job.succeeded", "roll.intent", "service.updated", "roll.sent", "soak.look",
              "prune.remove", "end.record", "end.state"],
-    "health-fails": ["plan.saved", "job.created", "job.succeeded", "roll.sent", "putback.begin", "putback.intent", "putback.sent", "end.state"],
+    "rejected": ["plan.saved", "job.created", "job.succeeded", "roll.sent", "putback.begin", "putback.intent", "putback.sent", "end.state"],
     "first-fails": ["putback.begin", "putback.remove"],
 }
 
@@ -85,12 +91,12 @@ def register_kills():
         add(f"kill {scenario} chain", killed_at(scenario, *points), **needs(scenario))
     for scenario, points in POINTS.items():
         for point in points:
-            add(f"kill {scenario} {point}", killed_at(scenario, point), **needs(scenario))
+            add(f"kill {scenario} {point}", killed_at(scenario, point), long=f"{scenario} {point}" not in ALONE, **needs(scenario))
             # at the same place again: what the second worker finds is what the first left
             add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
-    for nth in range(2, 16):
-        add(f"kill good step.begin {nth}", killed_at("good", f"step.begin:nth={nth}"), long=nth not in (5, 6))
-        add(f"kill good step.ran {nth}", killed_at("good", f"step.ran:nth={nth}"), long=nth not in (3, 7))
+    for nth in range(2, 13):
+        add(f"kill full step.begin {nth}", killed_at("full", f"step.begin:nth={nth}"), long=True, shape="full")
+        add(f"kill full step.ran {nth}", killed_at("full", f"step.ran:nth={nth}"), long=True, shape="full")
 
 
 # ---- killed at any moment ----
@@ -192,9 +198,9 @@ def stopped_at(scenario, point):
 
 def register_stops():
     for i in range(12):
-        scenario = "full" if i % 3 else "health-fails"
+        scenario = "full" if i % 3 else "rejected"
         add(f"stop at random {i + 1}", random_stops(f"{SEED}-{i}", scenario), long=i >= 3, **needs(scenario))
-    for scenario, point in (("good", "plan.save"), ("good", "job.created"), ("good", "roll.sent"), ("health-fails", "putback.sent")):
+    for scenario, point in (("good", "plan.save"), ("good", "job.created"), ("good", "roll.sent"), ("rejected", "putback.sent")):
         add(f"stop {scenario} {point}", stopped_at(scenario, point))
 
 
@@ -232,7 +238,7 @@ def register_cancels():
     for point, touched, runs in (("image.resolve", False, 0), ("plan.saved", False, 0), ("pull.before", False, 0), ("job.create", False, 0),
                                  ("job.created", False, 1), ("roll.intent", False, 1), ("roll.sent", True, 1)):
         add(f"cancel good {point}", cancelled_at("good", point, "cancelled", touched, runs))
-    add("cancel health-fails putback.sent", cancelled_at("health-fails", "putback.sent", "rolled_back", True, 1))
+    add("cancel rejected putback.sent", cancelled_at("rejected", "putback.sent", "rolled_back", True, 1))
 
 
 @case("cancel while the worker is dead, before the migration")
@@ -284,20 +290,24 @@ def register_commit_failures():
 
 
 @case("disk full for a while")
-def disk_full(lane):
-    for scenario, point in (("good", "job.created"), ("health-fails", "putback.begin")):
-        a = attempt(lane, scenario)
-        worker = lane.start("run", a.id, faults=f"{point}:sleep=2")
-        lane.at(worker, point)
-        lane.fill_disk()
-        time.sleep(6)
-        check(worker.alive(), f"with a full disk the worker ended: exit {worker.process.returncode}, {lane.reason(a.id)}")
-        lane.empty_disk()
-        same(worker.wait(), 0, "exit code")
-        a.judge()
+def disk_full(lane, scenario="good", point="job.created"):
+    a = attempt(lane, scenario)
+    worker = lane.start("run", a.id, faults=f"{point}:sleep=2")
+    lane.at(worker, point)
+    lane.fill_disk()
+    time.sleep(6)
+    check(worker.alive(), f"with a full disk the worker ended: exit {worker.process.returncode}, {lane.reason(a.id)}")
+    lane.empty_disk()
+    same(worker.wait(), 0, "exit code")
+    a.judge()
 
 
-disk_full.small_disk = True
+@case("disk full for a while, while putting back", long=True)
+def disk_full_putback(lane):
+    disk_full(lane, "rejected", "putback.begin")
+
+
+disk_full.small_disk = disk_full_putback.small_disk = True
 
 
 @case("stop while the disk is full")
@@ -431,7 +441,7 @@ def job_removed_dead(lane):
 @case("a migration that hangs")
 def migration_hangs(lane):
     def make(lane):
-        step = {"run": {"name": "schema", "service": "one", "command": ["ignore-term", "60"], "timeout": "5s"}}
+        step = {"run": {"name": "schema", "service": "one", "command": ["ignore-term", "60"], "timeout": seconds(8)}}
         return stack(lane, steps=[step]), {}
     for faults in ([], ["job.created:kill"]):
         a = attempt(lane, "good", make=make)
@@ -467,7 +477,7 @@ def crashing(action, monitor="10s"):
 
 def swarm_acts(action, words, faults=()):
     def run(lane):
-        a = attempt(lane, "health-fails", make=crashing(action))
+        a = attempt(lane, "rejected", make=crashing(action))
         before = lane.live()
         for one in faults:
             same(lane.run("run", a.id, faults=one)[0], KILLED, "exit code")
@@ -491,13 +501,13 @@ def register_swarm():
     add("Swarm pauses while the worker is dead", swarm_acts("pause", "Swarm paused the update", ["service.updated:kill:nth=2"]))
 
 
-def hopeless(change, words, faults=()):
+def hopeless(change, words, faults=(), gate=None):
     def run(lane):
         def make(lane):
-            s = stack(lane, gate=SHORT)
+            s = stack(lane, gate=gate)
             change(s["services"]["two"])
             return s, {}
-        a = attempt(lane, "health-fails", make=make)
+        a = attempt(lane, "rejected", make=make)
         before = lane.live()
         lane.to_end(a.id, faults)
         same(lane.state(a.id), "rolled_back", f"state ({lane.reason(a.id)})")
@@ -507,7 +517,8 @@ def hopeless(change, words, faults=()):
     return run
 
 
-add("a task that no node may run", hopeless(lambda s: s["deploy"].update(placement={"constraints": ["node.labels.x==y"]}), "no suitable node"))
+add("a task that no node may run", hopeless(lambda s: s["deploy"].update(placement={"constraints": ["node.labels.x==y"]}), "no suitable node",
+                                             gate=SHORT))
 add("a task that the node rejects", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist"))
 add("a rejected task, and a death", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist|Swarm paused",
                                              ["roll.sent:kill:nth=2"]))
@@ -516,18 +527,20 @@ add("a rejected task, and a death", hopeless(lambda s: s["volumes"].append("/non
 # ---- the connection to the engine breaks after a request was sent ----
 
 
-def cut_after(words):
+def cut_after(*words):
     def run(lane):
         a = attempt(lane, "full")
-        lane.tap.cut = words
+        lane.tap.cut = list(words)
         same(lane.to_end(a.id), [0], "exit codes")
-        same(lane.tap.cut, None, "the request to be cut")
+        same(lane.tap.cut, [], "requests that are still to be cut")
         a.judge()
     return run
 
 
-for _words in ("create network", "create secret", "create config", "create service", "update service", "remove service"):
-    add(f"connection cut after {_words}", cut_after(_words), shape="full")
+CUTS = ("create network", "create secret", "create config", "create service", "update service", "remove service")
+add("connection cut after each kind of request", cut_after(*CUTS), shape="full")
+for _words in CUTS:
+    add(f"connection cut after {_words}", cut_after(_words), shape="full", long=True)
 
 
 # ---- before there is a plan ----
@@ -574,6 +587,31 @@ def journal_migrate(lane):
     deployment = lane.request()
     lane.to_end(deployment)
     same(lane.state(deployment), "succeeded", "state")
+
+
+@case("killed while a damaged mirror is replaced")
+def mirror_replaced(lane):
+    lane.damage_mirror()
+    a = attempt(lane, "good", poll_faults="repo.replaced:kill")
+    lane.to_end(a.id)
+    a.judge()
+
+
+@case("the mirror is lost while the worker is dead")
+def mirror_lost(lane):
+    a = attempt(lane, "good")
+    lane.to_end_of_worker(a.id, "roll.sent:kill")
+    lane.lose_mirror()
+    lane.to_end(a.id)
+    a.judge()
+
+
+@case("the mirror is damaged before the run")
+def mirror_damaged(lane):
+    a = attempt(lane, "good")
+    lane.damage_mirror()
+    lane.to_end(a.id)
+    a.judge()
 
 
 class Bystander:

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from world import PATIENCE, Lane, check, same
+from world import KILLED, PATIENCE, Lane, check, same
 
 
 def seconds(n):
@@ -13,9 +13,9 @@ def seconds(n):
 
 
 GATE = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 3, "min_healthy_time": "1s",
-        "healthy_deadline": seconds(30), "total_deadline": seconds(240), "soak": "1s"}
-# for versions that never become healthy
-SHORT = {"healthy_deadline": seconds(8)}
+        "healthy_deadline": seconds(120), "total_deadline": seconds(600), "soak": "1s"}
+# for versions whose failure only the deadline tells
+SHORT = {"healthy_deadline": seconds(15)}
 
 
 def service(lane, generation, **environment):
@@ -32,7 +32,7 @@ def service(lane, generation, **environment):
 
 def append(lane, **more):
     """A migration that leaves a line each time it runs, and a check."""
-    return {"run": {"name": "schema", "service": "one", "command": ["append", "/data/runs", lane.new], "timeout": "60s",
+    return {"run": {"name": "schema", "service": "one", "command": ["append", "/data/runs", lane.new], "timeout": "180s",
                     "check": ["exit", "0"], **more}}
 
 
@@ -74,6 +74,14 @@ def health_fails(lane):
     return stack(lane, two={"HEALTH_STATUS": 500}, gate=SHORT), {}
 
 
+def rejected(lane):
+    """The node refuses the new task at once: the way back is reached without waiting for a deadline."""
+    s = stack(lane)
+    s["services"]["two"]["volumes"].append("/nonexistent/folder:/x")
+    s["services"]["two"]["deploy"]["update_config"].update(failure_action="continue")
+    return s, {}
+
+
 def crash_loop(lane):
     s = stack(lane, two={"REFUSE": 1})
     s["services"]["two"]["deploy"].update(restart_policy={"delay": "500ms"}, update_config={"failure_action": "continue", "monitor": "300ms"})
@@ -86,9 +94,10 @@ SCENARIOS = {
     "full": (full, False, 1, "succeeded"),
     "migration-fails": (migration_fails, False, 1, "failed"),
     "health-fails": (health_fails, False, 1, "rolled_back"),
+    "rejected": (rejected, False, 1, "rolled_back"),
     "crash-loop": (crash_loop, False, 1, "rolled_back"),
     "first": (good, True, 1, "succeeded"),
-    "first-fails": (health_fails, True, 1, "rolled_back"),
+    "first-fails": (rejected, True, 1, "rolled_back"),
 }
 
 
@@ -124,7 +133,7 @@ def establish(lane):
 class Attempt:
     """One deployment of a scenario in a lane: pushed and requested, then driven by the case, then judged."""
 
-    def __init__(self, lane, scenario, baselines=None, make=None):
+    def __init__(self, lane, scenario, baselines=None, make=None, poll_faults=None):
         self.lane = lane
         self.scenario = scenario
         self.baselines = baselines
@@ -132,6 +141,8 @@ class Attempt:
         check(first == (lane.old is None) and lane.shape == shape_of(scenario), f"lane {lane.name} does not fit scenario {scenario}")
         self.mark = len(lane.tap.effects)
         push(lane, make or scenario_make, scenario)
+        if poll_faults:
+            same(lane.run("poll", lane.name, faults=poll_faults)[0], KILLED, "exit code of the poll")
         self.id = lane.request()
 
     def result(self):

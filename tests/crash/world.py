@@ -112,11 +112,11 @@ class Engine:
 class Lab:
     """A lab that is up; brought up here when it is not, and then taken down at the end."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, engine):
         self.dir = str(directory)
         self.own = not os.path.exists(f"{directory}/env")
         if self.own:
-            subprocess.run([LAB_TOOLS / "up", "--dir", self.dir], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([LAB_TOOLS / "up", "--dir", self.dir, "--engine", engine], check=True, stdout=subprocess.DEVNULL)
         words = subprocess.run(["bash", "-c", f'set -a; . "{directory}/env"; env -0'], env={}, check=True, capture_output=True)
         pairs = (item.split("=", 1) for item in words.stdout.decode().split("\0") if "=" in item)
         self.env = {name: value for name, value in pairs if name.isupper()}
@@ -163,8 +163,8 @@ class Effect:
 class Tap:
     """
     A wire tap between the agent and the engine. All bytes pass unchanged; requests that change something are written
-    down with the engine's verdict. `cut`, a regular expression: the next request that matches is carried out, and the
-    connection closed before its reply.
+    down with the engine's verdict. `cut`, a list of words such as "create secret": the next request like the first of them is
+    carried out, and the connection closed before its reply.
     """
 
     request = re.compile(rb"(?:^|\n)(POST|DELETE) /v[0-9.]+/(services|networks|secrets|configs)/(\S*) HTTP/1\.1\r\n")
@@ -174,7 +174,7 @@ class Tap:
         self.lab = lab
         self.own = own  # a regular expression: names of objects that are written down
         self.effects = []
-        self.cut = None
+        self.cut = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(64)
@@ -230,9 +230,9 @@ class Tap:
             create = object_id == "create"
             verb = "remove" if method == "DELETE" else "create" if create else verb or "?"
             effect = Effect(f"{verb} {kind.removesuffix('s')}", None if create else self.name_of(kind, object_id))
-            state.update(effect=effect, body=data, cut=bool(self.cut and re.search(self.cut, effect.words)))
+            state.update(effect=effect, body=data, cut=self.cut[:1] == [effect.words])
             if state["cut"]:
-                self.cut = None
+                self.cut.pop(0)
             if create:
                 self.find_name(state)
         return True
@@ -404,7 +404,7 @@ class Lane:
         same(answer["result"], "requested", "the poll after a commit")
         return answer["deployment"]
 
-    def to_end(self, deployment, faults=(), limit=16):
+    def to_end(self, deployment, faults=(), limit=24):
         """Runs workers until it has ended; each entry of faults is for one of them. Returns their exit codes."""
         codes = []
         pending = list(faults)
@@ -435,6 +435,15 @@ class Lane:
         with open(self.state_dir / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while True:
                 ballast.write(bytes(4096))
+
+    def damage_mirror(self):
+        """The agent's copy of the repository has packs of nothing."""
+        for path in (self.state_dir / "repo" / self.name).rglob("*.pack"):
+            path.chmod(0o600)
+            path.write_bytes(b"")
+
+    def lose_mirror(self):
+        shutil.rmtree(self.state_dir / "repo" / self.name)
 
     def empty_disk(self):
         (self.state_dir / "ballast").unlink()
@@ -535,10 +544,13 @@ class Lane:
         return services
 
     def effects(self, since):
-        """What changed the swarm, in counts: {"update service STACK_one": 1}."""
+        """
+        What changed the swarm, in counts: {"update service STACK_one": 1}. Which old secrets and configs are pruned
+        depends on how many deployments the stack has seen.
+        """
         counts = {}
         for effect in self.tap.effects[since:]:
-            if effect.status < 300:
+            if effect.status < 300 and effect.words not in ("remove secret", "remove config"):
                 key = f"{effect.words} {self.neutral(effect.name)}"
                 counts[key] = counts.get(key, 0) + 1
         return counts

@@ -298,12 +298,13 @@ class Parts(Case):
         return self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "60s"}},
                                       web=self.web(VERSION="two", **settings)))
 
-    def engine_away(self, stop, start, seconds, when=None):
+    def engine_away(self, stop, start, seconds, states=("succeeded",)):
         """dockerd is away in the middle of a rollout; the rollout goes on afterwards, and is sent once."""
         self.first()
+        before = self.specs()
         commit = self.next(HEALTH_AFTER_S=4)
-        self.wait(when or (lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"]), 40, "the update")
-        index = self.engine.service(self.full("web"))["Spec"]["Labels"]["deploy-agent.deployment"]
+        self.wait(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 40, "the update")
+        label = self.engine.service(self.full("web"))["Spec"]["Labels"]["deploy-agent.deployment"]
         self.addCleanup(self.mend, start)
         self.lab.ctl(stop)
         began = time.monotonic()
@@ -313,11 +314,15 @@ class Parts(Case):
             self.assertIn(self.record(commit)["state"], ("running", "interrupted"))
             time.sleep(1)
         self.lab.ctl(start)
-        record = self.expect(commit, "succeeded", 120)
-        self.serves("web", "two")
-        self.assertEqual(self.spec("web")["Labels"]["deploy-agent.deployment"], index)
+        record = self.ended(commit, 120)
+        self.assertIn(record["state"], states, record["reason"])
+        if record["state"] == "succeeded":
+            self.serves("web", "two")
+            self.assertEqual(self.spec("web")["Labels"]["deploy-agent.deployment"], label)
+        else:
+            self.serves("web", "one")
+            self.assertEqual(self.specs(), before)
         self.assertEqual(len(self.log()), 2)
-        return record
 
     def test_engine_stopped_for_30_s(self):
         self.engine_away("stop-engine", "start-engine", 30)
@@ -326,7 +331,8 @@ class Parts(Case):
         self.engine_away("kill-engine", "start-engine", 5)
 
     def test_engine_frozen(self):
-        self.engine_away("freeze-engine", "thaw-engine", 20)
+        # Swarm may take the silence of its own node for the death of the task, and pause the update: then that is a failure
+        self.engine_away("freeze-engine", "thaw-engine", 20, ("succeeded", "rolled_back"))
 
     def test_engine_stopped_during_a_migration(self):
         """The engine takes the job down with it. It is not run again, and the record says how it ended."""

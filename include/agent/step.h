@@ -88,8 +88,8 @@ int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *para
                struct error *err) MUST_CHECK;
 
 /*
- * Removes finished jobs of earlier deployments: the last failure is kept until the next deployment. Those
- * that still run stay; the step of their name refuses to start beside them.
+ * Removes finished jobs that a worker which died left behind: a job's outcome and output are on record before
+ * it goes. Those that still run stay; the step of their name refuses to start beside them.
  */
 void step_sweep_jobs(struct step_ctx *ctx);
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "steps/job.h"
 #include "steps/kinds.h"
 #include "steps/output.h"
 #include "steps/persist.h"
@@ -20,18 +21,11 @@
  * A migration: a command in the service's new image, as a Swarm job. It is started once. After a crash it is
  * found by its name and our label, and waited for; one that is gone without a verdict is not started again.
  *
- * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the
- * engine or its leader restarts: so it is removed, once its outcome and output are on record. And removing a
- * job does not stop its task: so it is emptied first, by an update that asks for no completions.
- *
  * progress: {"phase": "command"|"check"|"done"|"failed", "created": true once the engine has confirmed the
  * job, "log_ns": position in its log, "last": its last line, "error": the reason, when it failed}
  */
 
-static const int64_t look_interval_us = 250000;
 static const int64_t log_interval_us = US_PER_S;
-/* The engine stops the task: TERM, the grace period, KILL. */
-static const int64_t removal_patience_us = 120 * US_PER_S;
 
 struct job {
     struct step_ctx *ctx;
@@ -43,8 +37,6 @@ struct job {
     struct output_position position;
     char last_line[512];
 };
-
-enum job_end { JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED };
 
 static int save(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
 {
@@ -60,96 +52,7 @@ static int save_phase(struct step_ctx *ctx, const struct step *step, json_t *pro
     return save(ctx, step, progress, err);
 }
 
-/* ---- the tasks of the job ---- */
-
-/* As long as one of them runs, or waits to, there is no end; then one success is enough. */
-static enum job_end job_state(const json_t *tasks, const json_t **ret_task)
-{
-    size_t i;
-    const json_t *task, *newest = NULL;
-    bool succeeded = false;
-    json_array_foreach (tasks, i, task) {
-        const char *created = json_path_string(task, "CreatedAt", NULL),
-                   *best = json_path_string(newest, "CreatedAt", NULL);
-        if (!task_ended(task)) {
-            *ret_task = task;
-            return JOB_RUNNING;
-        }
-        succeeded |= str_eq(json_path_string(task, "Status", "State", NULL), "complete");
-        if (!newest || (created && best && strcmp(created, best) > 0))
-            newest = task;
-    }
-    *ret_task = newest;
-    return !newest ? JOB_RUNNING : succeeded ? JOB_SUCCEEDED : JOB_FAILED;
-}
-
-static bool any_runs(const json_t *tasks)
-{
-    size_t i;
-    const json_t *task;
-    json_array_foreach (tasks, i, task) {
-        if (!task_ended(task))
-            return true;
-    }
-    return false;
-}
-
 /* ---- removing ---- */
-
-static bool is_emptied(const json_t *spec)
-{
-    const json_t *total = json_path(spec, "Mode", "ReplicatedJob", "TotalCompletions", NULL);
-    return json_is_integer(total) && json_integer_value(total) == 0;
-}
-
-/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind.
- */
-static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
-{
-    cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
-    json_t *task = json_object_get(body, "TaskTemplate");
-    json_int_t force = json_path_integer(task, 0, "ForceUpdate", NULL, NULL);
-    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
-    json_object_set_new(task, "ForceUpdate", json_integer(force + 1));
-    json_object_set_new(
-        body, "Mode",
-        json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
-    return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
-}
-
-/* 1: it is gone; 0: not yet. */
-static int removal_step(struct step_ctx *ctx, const char *id, struct error *err)
-{
-    cleanup_json json_t *live = NULL, *tasks = NULL;
-    if (docker_service(ctx->docker, id, &live, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? 1 : -1;
-    if (!is_emptied(json_object_get(live, "Spec")))
-        return empty_job(ctx, id, live, err);
-    if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? 1 : -1;
-    if (any_runs(tasks))
-        return 0;
-    return docker_service_remove(ctx->docker, id, err) == 0 || err->kind == ERR_NOT_FOUND ? 1 : -1;
-}
-
-/* Stops what runs, waits until it has stopped, removes the job: nothing may run on behind a verdict. */
-static int remove_job(struct step_ctx *ctx, const char *id, struct error *err)
-{
-    for (int64_t until = mono_us() + removal_patience_us;;) {
-        int r = removal_step(ctx, id, err);
-        if (r > 0)
-            return 0;
-        if (r < 0 && send_is_transient(err))
-            until = mono_us() + removal_patience_us;
-        else if (r < 0 && err->kind != ERR_CONFLICT)
-            return -1;
-        if (proc_stop_requested())
-            return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
-        if (mono_us() > until)
-            return error_set(err, ERR_TIMEOUT, 0, "its task did not stop within two minutes");
-        step_sleep(look_interval_us);
-    }
-}
 
 /* A job whose outcome is on record, and that a worker which died left behind. */
 static int remove_leftover(struct step_ctx *ctx, const json_t *spec, struct error *err)
@@ -162,7 +65,7 @@ static int remove_leftover(struct step_ctx *ctx, const json_t *spec, struct erro
         return err->kind == ERR_NOT_FOUND ? 0 : -1;
     if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)))
         return 0;
-    return remove_job(ctx, json_path_string(live, "ID", NULL), err);
+    return job_remove(ctx, json_path_string(live, "ID", NULL), err);
 }
 
 /* ---- starting ---- */
@@ -177,13 +80,13 @@ static int clear_earlier(struct job *job, const json_t *live, struct error *err)
         return error_set(err, ERR_CONFLICT, 0, "a service named %s exists and is not ours", job->name);
     if (send_read_tasks(job->ctx, id, &tasks, err) < 0)
         return -1;
-    if (job_state(tasks, &task) == JOB_RUNNING && !is_emptied(spec))
+    if (job_state(tasks, &task) == JOB_RUNNING && !job_is_emptied(spec))
         return error_set(err, ERR_CONFLICT, 0,
                          "the job %s of deployment %s still runs; a migration never runs twice at once. Wait "
                          "for it, or remove "
                          "the service when you are sure",
                          job->name, label);
-    return remove_job(job->ctx, id, err);
+    return job_remove(job->ctx, id, err);
 }
 
 static int create(struct job *job, const json_t *spec, struct error *err)
@@ -326,7 +229,7 @@ static int wait_for(struct job *job, struct error *err)
             return step_should_stop(job->ctx, err);
         if (tasks && mono_us() >= job->deadline_us)
             return timed_out(job, task, err);
-        step_sleep(look_interval_us);
+        step_sleep(job_look_interval_us);
     }
 }
 
@@ -343,7 +246,7 @@ static int fail(struct job *job, struct error *err)
         return -1;
     }
     fault_point("job.failed");
-    if (remove_job(job->ctx, job->id, &removal) == 0)
+    if (job_remove(job->ctx, job->id, &removal) == 0)
         return -1;
     if (removal.kind == ERR_CANCELLED)
         *err = removal;
@@ -388,7 +291,7 @@ static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *
                    check || json_is_null(json_object_get(params, "check")) ? "done" : "check", err) < 0)
         return -1;
     fault_point("job.recorded");
-    if (remove_job(ctx, job.id, err) == 0)
+    if (job_remove(ctx, job.id, err) == 0)
         return 0;
     if (err->kind == ERR_CANCELLED)
         return -1;
@@ -477,9 +380,9 @@ void step_sweep_jobs(struct step_ctx *ctx)
         cleanup_json json_t *tasks = NULL;
         const char *id = json_path_string(live, "ID", NULL);
         if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)) ||
-            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || any_runs(tasks))
+            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || job_any_runs(tasks))
             continue;
-        if (remove_job(ctx, id, &err) < 0)
+        if (job_remove(ctx, id, &err) < 0)
             log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),
                      err.text);
     }
@@ -489,7 +392,7 @@ void step_sweep_jobs(struct step_ctx *ctx)
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {
     (void)ctx;
-    return 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + removal_patience_us +
+    return 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + job_removal_patience_us +
                 send_patience_us);
 }
 

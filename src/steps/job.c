@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "steps/job.h"
+
+#include <string.h>
+
+#include "agent/spec.h"
+#include "agent/tasks.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "steps/send.h"
+
+const int64_t job_look_interval_us = 250000;
+/* The engine stops the task: TERM, the grace period, KILL. */
+const int64_t job_removal_patience_us = 120 * US_PER_S;
+
+/* ---- the tasks of the job ---- */
+
+enum job_end job_state(const json_t *tasks, const json_t **ret_task)
+{
+    size_t i;
+    const json_t *task, *newest = NULL;
+    bool succeeded = false;
+    json_array_foreach (tasks, i, task) {
+        const char *created = json_path_string(task, "CreatedAt", NULL),
+                   *best = json_path_string(newest, "CreatedAt", NULL);
+        if (!task_ended(task)) {
+            *ret_task = task;
+            return JOB_RUNNING;
+        }
+        succeeded |= str_eq(json_path_string(task, "Status", "State", NULL), "complete");
+        if (!newest || (created && best && strcmp(created, best) > 0))
+            newest = task;
+    }
+    *ret_task = newest;
+    return !newest ? JOB_RUNNING : succeeded ? JOB_SUCCEEDED : JOB_FAILED;
+}
+
+bool job_any_runs(const json_t *tasks)
+{
+    size_t i;
+    const json_t *task;
+    json_array_foreach (tasks, i, task) {
+        if (!task_ended(task))
+            return true;
+    }
+    return false;
+}
+
+/* ---- removing ---- */
+
+bool job_is_emptied(const json_t *spec)
+{
+    const json_t *total = json_path(spec, "Mode", "ReplicatedJob", "TotalCompletions", NULL);
+    return json_is_integer(total) && json_integer_value(total) == 0;
+}
+
+/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind.
+ */
+static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
+{
+    cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
+    json_t *task = json_object_get(body, "TaskTemplate");
+    json_int_t force = json_path_integer(task, 0, "ForceUpdate", NULL, NULL);
+    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
+    json_object_set_new(task, "ForceUpdate", json_integer(force + 1));
+    json_object_set_new(
+        body, "Mode",
+        json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
+    return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
+}
+
+/* 1: it is gone; 0: not yet. */
+static int removal_step(struct step_ctx *ctx, const char *id, struct error *err)
+{
+    cleanup_json json_t *live = NULL, *tasks = NULL;
+    if (docker_service(ctx->docker, id, &live, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 1 : -1;
+    if (!job_is_emptied(json_object_get(live, "Spec")))
+        return empty_job(ctx, id, live, err);
+    if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 1 : -1;
+    if (job_any_runs(tasks))
+        return 0;
+    return docker_service_remove(ctx->docker, id, err) == 0 || err->kind == ERR_NOT_FOUND ? 1 : -1;
+}
+
+int job_remove(struct step_ctx *ctx, const char *id, struct error *err)
+{
+    for (int64_t until = mono_us() + job_removal_patience_us;;) {
+        int r = removal_step(ctx, id, err);
+        if (r > 0)
+            return 0;
+        if (r < 0 && send_is_transient(err))
+            until = mono_us() + job_removal_patience_us;
+        else if (r < 0 && err->kind != ERR_CONFLICT)
+            return -1;
+        if (proc_stop_requested())
+            return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
+        if (mono_us() > until)
+            return error_set(err, ERR_TIMEOUT, 0, "its task did not stop within two minutes");
+        step_sleep(job_look_interval_us);
+    }
+}

@@ -49,6 +49,9 @@ int docker_config(struct docker *docker, const char *id_or_name, json_t **ret, s
 /* up_to_date: only tasks whose spec is the service's present one (the engine's filter _up-to-date) */
 int docker_tasks(struct docker *docker, const char *service_id, bool up_to_date, json_t **ret,
                  struct error *err) MUST_CHECK;
+/* Tasks by a label of their service, KEY=VALUE: those of a service that was removed meanwhile, too. */
+int docker_tasks_labelled(struct docker *docker, const char *label, json_t **ret,
+                          struct error *err) MUST_CHECK;
 int docker_nodes(struct docker *docker, json_t **ret, struct error *err) MUST_CHECK;
 /* A container of this node (health state of a local task); ERR_NOT_FOUND when it runs elsewhere. */
 int docker_container(struct docker *docker, const char *id, json_t **ret, struct error *err) MUST_CHECK;

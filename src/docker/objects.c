@@ -96,6 +96,11 @@ int docker_tasks(struct docker *docker, const char *service_id, bool up_to_date,
     return docker_send_json(docker, &call, JSON_ARRAY, ret, err);
 }
 
+int docker_tasks_labelled(struct docker *docker, const char *label, json_t **ret, struct error *err)
+{
+    return list(docker, EP_TASKS, label, ret, err);
+}
+
 /* ---- writing ---- */
 
 /* Sends `body` as JSON; the answer is an object. */

@@ -48,6 +48,58 @@ bool job_any_runs(const json_t *tasks)
     return false;
 }
 
+/* Of all migrations of the stack, removed ones too. */
+static int stack_tasks(struct step_ctx *ctx, json_t **ret, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    return docker_tasks_labelled(ctx->docker, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name),
+                                 ret, err);
+}
+
+/* Not waiting: who follows a job has a clock of its own for an engine that is away. */
+int job_tasks(struct step_ctx *ctx, const char *id, json_t **ret, bool *ret_removed, struct error *err)
+{
+    cleanup_json json_t *all = NULL, *own = json_array();
+    size_t i;
+    json_t *task;
+    *ret_removed = false;
+    if (docker_tasks(ctx->docker, id, false, ret, err) == 0)
+        return 0;
+    if (err->kind != ERR_NOT_FOUND || stack_tasks(ctx, &all, err) < 0)
+        return -1;
+    json_array_foreach (all, i, task) {
+        if (str_eq(json_path_string(task, "ServiceID", NULL), id))
+            json_array_append(own, task);
+    }
+    *ret_removed = true;
+    *ret = TAKE(own);
+    return 0;
+}
+
+int job_none_runs(struct step_ctx *ctx, struct error *err)
+{
+    cleanup_json json_t *tasks = NULL;
+    size_t i;
+    const json_t *task;
+    for (int64_t since = 0; stack_tasks(ctx, &tasks, err) < 0;) {
+        if (send_wait(ctx, &since, err) < 0)
+            return -1;
+    }
+    step_waiting(ctx, NULL);
+    json_array_foreach (tasks, i, task) {
+        const char *id = json_path_string(task, "ID", NULL), *node = json_path_string(task, "NodeID", NULL),
+                   *container = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
+        if (!task_ended(task))
+            return error_set(
+                err, ERR_CONFLICT, 0,
+                "an earlier migration of this stack still runs (task %.12s, container %.12s on node "
+                "%.12s), and two never run at once. Wait for it, or stop it there with docker rm -f, "
+                "then: agentctl retry %s",
+                id ? id : "", container ? container : "none", node ? node : "none", ctx->stack->name);
+    }
+    return 0;
+}
+
 /* ---- removing ---- */
 
 bool job_is_emptied(const json_t *spec)

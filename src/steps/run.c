@@ -21,11 +21,13 @@
  * A migration: a command in the service's new image, as a Swarm job. It is started once. After a crash it is
  * found by its name and our label, and waited for; one that is gone without a verdict is not started again.
  *
- * progress: {"phase": "command"|"check"|"done"|"failed", "created": true once the engine has confirmed the
- * job, "log_ns": position in its log, "last": its last line, "error": the reason, when it failed}
+ * progress: {"phase": "command"|"check"|"done"|"failed", "id": of the job, once the engine has confirmed it,
+ * "spent_us": of its timeout, "log_ns": position in its log, "last": its last line, "error": the reason, when
+ * it failed}
  */
 
 static const int64_t log_interval_us = US_PER_S;
+static const int64_t noting_interval_us = 10 * US_PER_S;
 
 struct job {
     struct step_ctx *ctx;
@@ -33,7 +35,9 @@ struct job {
     json_t *progress;
     const char *name, *id;
     int64_t timeout_us, deadline_us;
+    int64_t noted_us;      /* of the timeout, spent as last written down */
     int64_t away_since_us; /* the engine does not answer; 0: it does */
+    bool removed;          /* by somebody else; its task may run on */
     struct output_position position;
     char last_line[512];
 };
@@ -99,11 +103,9 @@ static int create(struct job *job, const json_t *spec, struct error *err)
     return send_create(job->ctx, labelled, &job->id, err);
 }
 
-/*
- * Finds our job, or makes it when it cannot have existed. created: the record says that the engine had
- * confirmed it, so a missing one was removed by somebody and its outcome is unknown.
+/* Finds our job, or makes it when it cannot have existed. job->id is known when the engine had confirmed it.
  */
-static int start(struct job *job, const json_t *spec, bool created, bool may_cancel, struct error *err)
+static int start(struct job *job, const json_t *spec, bool may_cancel, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     if (send_read_service(job->ctx, job->name, &live, err) == 0) {
@@ -112,17 +114,15 @@ static int start(struct job *job, const json_t *spec, bool created, bool may_can
             log_info("the job %s runs already; waiting for it", job->name);
             return 0;
         }
-        if (clear_earlier(job, live, err) < 0)
+        if (!job->id && clear_earlier(job, live, err) < 0)
             return -1;
     } else if (err->kind != ERR_NOT_FOUND) {
         return -1;
     }
-    if (created)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "the job %s was removed while the agent was away; whether it ended well is not "
-                         "known, so it was not run "
-                         "again. Look at the database, then: agentctl retry %s",
-                         job->name, job->ctx->stack->name);
+    if (job->id)
+        return 0; /* removed meanwhile: its tasks may tell how it ended */
+    if (job_none_runs(job->ctx, err) < 0)
+        return -1;
     fault_point("job.create");
     if (may_cancel) {
         job->ctx->ignore_cancel = false;
@@ -139,14 +139,22 @@ static int start(struct job *job, const json_t *spec, bool created, bool may_can
 static void follow_output(struct job *job)
 {
     struct error ignored = {0};
-    int64_t before_ns = job->position.last_ns;
     /* an engine that is away costs lines only for now: the position stays where it is */
     if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
                       &ignored) < 0)
         log_debug("log of %s: %s", job->name, ignored.text);
-    if (job->position.last_ns == before_ns)
+}
+
+/* For the next worker: not to write the same lines again, and not to give the job all of its time again. */
+static void note_position(struct job *job)
+{
+    struct error ignored = {0};
+    json_int_t before_ns = json_path_integer(job->progress, 0, "log_ns", NULL, NULL);
+    int64_t spent_us = job->timeout_us - (job->deadline_us - mono_us());
+    if (job->position.last_ns == before_ns && spent_us - job->noted_us < noting_interval_us)
         return;
-    /* so that the next worker does not write the same lines again */
+    job->noted_us = spent_us;
+    json_object_set_new(job->progress, "spent_us", json_integer(spent_us));
     json_object_set_new(job->progress, "log_ns", json_integer(job->position.last_ns));
     json_object_set_new(job->progress, "last", json_string(job->last_line));
     cleanup_free char *text = json_dumps(job->progress, JSON_COMPACT);
@@ -170,7 +178,8 @@ static int describe_failure(const struct job *job, const json_t *task, struct er
 static int timed_out(struct job *job, const json_t *task, struct error *err)
 {
     const char *state = json_path_string(task, "Status", "State", NULL),
-               *why = json_path_string(task, "Status", "Err", NULL);
+               *why = json_path_string(task, "Status", "Err", NULL),
+               *node = json_path_string(task, "NodeID", NULL);
     cleanup_arena struct arena arena = {0};
     const char *took = duration_text(&arena, job->timeout_us);
     if (!why || !*why)
@@ -178,6 +187,12 @@ static int timed_out(struct job *job, const json_t *task, struct error *err)
     if (!str_eq(state, "running"))
         return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took,
                          state ? state : "no task", why ? why : "");
+    if (job->removed)
+        return error_set(
+            err, ERR_TIMEOUT, 0,
+            "timed out after %s; its job was removed by someone else, so it could not be stopped and "
+            "still runs: docker rm -f on node %.12s",
+            took, node ? node : "");
     return error_set(err, ERR_TIMEOUT, 0, "timed out after %s and was stopped%s%s", took,
                      *job->last_line ? "; last line: " : "", job->last_line);
 }
@@ -206,12 +221,15 @@ static int wait_for(struct job *job, struct error *err)
         cleanup_json json_t *tasks = NULL;
         const json_t *task = NULL;
         enum job_end end = JOB_RUNNING;
-        if (docker_tasks(job->ctx->docker, job->id, false, &tasks, err) == 0) {
+        if (job_tasks(job->ctx, job->id, &tasks, &job->removed, err) == 0) {
             note_presence(job);
+            if (job->removed && json_array_size(tasks) == 0)
+                return error_set(
+                    err, ERR_CONFLICT, 0,
+                    "the job %s was removed by someone else; whether it ended well is not known, so "
+                    "it was not run again. Look at the database, then: agentctl retry %s",
+                    job->name, job->ctx->stack->name);
             end = job_state(tasks, &task);
-        } else if (err->kind == ERR_NOT_FOUND) {
-            return error_set(err, ERR_CONFLICT, 0,
-                             "the job %s was removed by someone else; its outcome is not known", job->name);
         } else if (!send_is_transient(err)) {
             return -1;
         } else {
@@ -219,6 +237,7 @@ static int wait_for(struct job *job, struct error *err)
         }
         if (tasks && (end != JOB_RUNNING || mono_us() >= next_log)) {
             follow_output(job);
+            note_position(job);
             next_log = mono_us() + log_interval_us;
         }
         if (end == JOB_SUCCEEDED)
@@ -260,25 +279,28 @@ static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *
                    struct error *err)
 {
     bool check = str_eq(json_path_string(progress, "phase", NULL), "check");
-    bool created = json_is_true(json_object_get(progress, "created"));
     const json_t *spec = json_object_get(params, check ? "check" : "job");
-    const char *last = json_path_string(progress, "last", NULL);
+    const char *last = json_path_string(progress, "last", NULL),
+               *known = json_path_string(progress, "id", NULL);
+    bool confirmed = known != NULL;
     struct job job = {
         .ctx = ctx,
         .step = step,
         .progress = progress,
         .name = json_path_string(spec, "Name", NULL),
+        .id = known ? arena_strdup(ctx->arena, known) : NULL,
         .timeout_us = (int64_t)json_path_integer(params, 900 * US_PER_S, "timeout_us", NULL, NULL),
+        .noted_us = (int64_t)json_path_integer(progress, 0, "spent_us", NULL, NULL),
         .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
     };
     snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
-    if (start(&job, spec, created, !check, err) < 0)
+    if (start(&job, spec, !check, err) < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
-    json_object_set_new(progress, "created", json_true());
-    if (!created && save(ctx, step, progress, err) < 0)
+    json_object_set_new(progress, "id", json_string(job.id));
+    if (!confirmed && save(ctx, step, progress, err) < 0)
         return -1;
     fault_point("job.created");
-    job.deadline_us = mono_us() + job.timeout_us;
+    job.deadline_us = mono_us() + job.timeout_us - job.noted_us;
     if (wait_for(&job, err) < 0) {
         if (err->kind == ERR_CANCELLED)
             return -1;

@@ -576,6 +576,11 @@ class Case(unittest.TestCase):
         names = (f"{self.name}_mig_", f"{self.name}_chk_")
         return [s for s in self.engine.get("/services") if s["Spec"]["Name"].startswith(names)]
 
+    def job_containers(self):
+        """Containers of migration jobs that run, whether the engine still has their service or not."""
+        out = self.lab.docker("ps", "-q", "--filter", f"name=^/{self.name}_(mig|chk)_")
+        return out.split()
+
     def volume_lines(self, volume="data", file="runs"):
         """Lines that jobs appended to a file on a volume of the stack: each run leaves one."""
         out = self.lab.docker("run", "--rm", "-v", f"{self.name}_{volume}:/data", f"{self.registry}/web:1", "cat", f"/data/{file}", check=False)

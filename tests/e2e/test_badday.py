@@ -44,11 +44,49 @@ class Migration(Case):
 
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="4s")
-        self.assertEqual([t["Status"]["State"] for s in self.job_services() for t in self.engine.tasks(s["ID"])
-                          if t["Status"]["State"] == "running"], [])
+        self.assertEqual(self.job_containers(), [])
 
     def test_hangs_and_ignores_sigterm(self):
         self.failed(["ignore-term", "600"], "timed out after", timeout="4s", seconds=90)
+        self.assertEqual(self.job_containers(), [])
+
+    def push_job(self, *command, timeout):
+        """A commit whose migration runs by now."""
+        commit = self.commit(self.stack({"steps": [self.job(command=list(command), timeout=timeout)]}, web=self.web(VERSION="two")))
+        self.wait(self.job_containers, 60, "the migration to run")
+        return commit
+
+    def remove_job_by_hand(self):
+        for service in self.job_services():
+            self.lab.docker("service", "rm", service["ID"])
+
+    def test_removed_by_hand_and_ends_well(self):
+        """Swarm lets the task of a removed job run on: its end counts."""
+        commit = self.push_job("sleep", "8", timeout="60s")
+        self.remove_job_by_hand()
+        self.expect(commit, "succeeded", 60)
+        self.serves("web", "two")
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)
+
+    def test_removed_by_hand_with_its_container(self):
+        commit = self.push_job("sleep", "600", timeout="60s")
+        self.remove_job_by_hand()
+        self.lab.docker("rm", "-f", *self.job_containers())
+        record = self.expect(commit, "failed", 60)
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)
+
+    def test_removed_by_hand_runs_on(self):
+        """Nothing may start beside it."""
+        commit = self.push_job("sleep", "600", timeout="4s")
+        self.remove_job_by_hand()
+        record = self.expect(commit, "failed", 60)
+        self.assertIn("still runs", record["reason"])
+        self.agentctl("retry", self.name, code=0)
+        record = self.expect(commit, "failed", 60, at_least=2)
+        self.assertIn("an earlier migration of this stack still runs", record["reason"])
+        self.assertEqual(self.tap.count("^POST /services/create"), 1)
+        self.lab.docker("rm", "-f", *self.job_containers())
 
     def test_prints_100_mb(self):
         size_before = (self.dir / "state").stat()

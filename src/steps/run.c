@@ -27,7 +27,7 @@
  */
 
 static const int64_t log_interval_us = US_PER_S;
-static const int64_t noting_interval_us = 10 * US_PER_S;
+static const int64_t noting_interval_us = 5 * US_PER_S;
 
 struct job {
     struct step_ctx *ctx;

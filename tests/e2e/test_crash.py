@@ -7,6 +7,7 @@ Needs programs built with -Dfaults=true. What happens when the worker alone dies
 
 import os
 import signal
+import time
 
 from harness import Case, wait_for
 
@@ -54,6 +55,19 @@ class Supervisor(Case):
 
     def test_killed_during_the_migration(self):
         self.killed("job.created")
+
+    def test_the_timeout_of_a_migration_goes_on(self):
+        """A worker that takes it up does not give it all of its time again."""
+        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "600"], timeout="24s")]}))
+        self.start()
+        self.wait(self.job_containers, 60, "the migration to run")
+        began = time.monotonic()
+        time.sleep(18)
+        os.kill(self.run_worker(), signal.SIGKILL)
+        record = self.expect(commit, "failed", 60)
+        self.assertIn("timed out after", record["reason"])
+        self.assertLess(time.monotonic() - began, 40)
+        self.assertEqual(self.job_containers(), [])
 
     def test_killed_before_sending(self):
         self.killed("roll.intent")

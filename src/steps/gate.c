@@ -45,9 +45,10 @@ struct gate {
     int64_t next_probe_us;
     int64_t unreachable_since_us; /* the engine did not answer; 0: it does */
     int64_t excuse_until_us;
-    bool inconclusive;    /* the last round could not be asked */
-    bool was_away;        /* nobody watched for a while: the next look excuses what it finds */
-    int64_t bad_since_us; /* enough tasks failed since then for a verdict; 0: they did not */
+    int64_t recovering_until_us; /* what the engine's absence ended may take so long to be well again */
+    bool inconclusive;           /* the last round could not be asked */
+    bool was_away;               /* nobody watched for a while: the next look excuses what it finds */
+    int64_t bad_since_us;        /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
     bool healthcheck;
     char state[512]; /* what is still missing, for the deadline's message */
@@ -258,6 +259,7 @@ static void reachable_again(struct gate *gate)
     if (gate->ctx->deadline_us)
         gate->ctx->deadline_us += away;
     gate->excuse_until_us = mono_us() + outage_grace_us;
+    gate->recovering_until_us = mono_us() + gate->settings->healthy_deadline_us;
     gate->was_away = true;
     gate->unreachable_since_us = 0;
     step_waiting(gate->ctx, NULL);
@@ -409,8 +411,10 @@ int gate_watch(struct gate *gate, struct error *err)
     bool well;
     if (look(gate, &well, err) < 0)
         return -1;
+    if (well)
+        gate->recovering_until_us = 0;
     const struct check_state *failing = failing_check(gate, gate->settings->failure_threshold);
-    return failing ? check_failed(gate, failing, err) : 0;
+    return failing && mono_us() >= gate->recovering_until_us ? check_failed(gate, failing, err) : 0;
 }
 
 /* ---- before it is touched ---- */

@@ -79,7 +79,7 @@ class Migrations(Case):
         self.start()
         record = self.expect(commit, "failed")
         self.assertEqual(self.volume_lines(), ["a"])
-        self.assertEqual([m["state"] for m in record["migrations"]], ["applied", "failed", "pending"])
+        self.assertEqual([m["state"] for m in record["migrations"]], ["applied", "failed", "not run"])
         self.assertIsNone(self.spec("web"))
 
     def test_allowed_failure(self):

@@ -137,8 +137,8 @@ def random_commits(seed):
 
 def register_random():
     for i in range(60):
-        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 7, shape="full")
-        add(f"kill after a random commit {i + 1}", random_commits(f"{SEED}-{i}"), long=i >= 4)
+        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 4, shape="full")
+        add(f"kill after a random commit {i + 1}", random_commits(f"{SEED}-{i}"), long=i >= 2)
 
 
 @case("stuck after four deaths", spoils=True)
@@ -199,7 +199,7 @@ def stopped_at(scenario, point):
 def register_stops():
     for i in range(12):
         scenario = "full" if i % 3 else "rejected"
-        add(f"stop at random {i + 1}", random_stops(f"{SEED}-{i}", scenario), long=i >= 3, **needs(scenario))
+        add(f"stop at random {i + 1}", random_stops(f"{SEED}-{i}", scenario), long=i >= 2, **needs(scenario))
     for scenario, point in (("good", "plan.save"), ("good", "job.created"), ("good", "roll.sent"), ("rejected", "putback.sent")):
         add(f"stop {scenario} {point}", stopped_at(scenario, point))
 
@@ -286,7 +286,7 @@ def commit_fails(seed):
 
 def register_commit_failures():
     for i in range(40):
-        add(f"disk full at a random commit {i + 1}", commit_fails(f"{SEED}-{i}"), long=i >= 4)
+        add(f"disk full at a random commit {i + 1}", commit_fails(f"{SEED}-{i}"), long=i >= 2)
 
 
 @case("disk full for a while")

@@ -267,6 +267,8 @@ class Case(unittest.TestCase):
     maxDiff = None
     # needs the lab for itself: stops engines, registries or remotes
     exclusive = False
+    # begins before the others
+    slow = False
     # a wire tap before the engine: see self.tap
     tapped = False
     # seconds after which the runner gives up on one test

@@ -96,7 +96,8 @@ def main():
         print("\n".join(name for name, _ in tests))
         return 0
     failed = 0
-    together = [t for t in tests if not t[1].exclusive]
+    # what takes long begins early, so that nobody waits for it at the end
+    together = sorted((t for t in tests if not t[1].exclusive), key=lambda t: not t[1].slow)
     alone = [t for t in tests if t[1].exclusive]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as one:
         futures = [pool.submit(run_one, *t) for t in together]

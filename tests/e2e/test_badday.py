@@ -13,6 +13,7 @@ from harness import Case, wait_for
 class Migration(Case):
     """Jobs that misbehave."""
 
+    slow = True
     tapped = True
 
     def setUp(self):
@@ -116,6 +117,7 @@ class Migration(Case):
 class Storage(Case):
     """state_dir on a file system of 8 MiB that fills up."""
 
+    slow = True
     def setUp(self):
         super().setUp()
         self.state = self.dir / "state"

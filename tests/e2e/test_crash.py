@@ -13,6 +13,7 @@ from harness import Case, wait_for
 
 
 class Supervisor(Case):
+    slow = True
     tapped = True
 
     def setUp(self):

@@ -7,6 +7,7 @@ from harness import Case
 
 
 class Gate(Case):
+    slow = True
     tapped = True
 
     def two(self, **web):

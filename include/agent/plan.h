@@ -20,8 +20,9 @@
 
 /* What the engine has of this stack: the engine's own lists. */
 struct observed {
-    json_t *services; /* those with the stack's namespace label */
-    json_t *networks; /* all of the swarm: names for IDs, externals */
+    json_t *services;  /* those with the stack's namespace label */
+    json_t *strangers; /* without it, but with the name of a service that the stack file wants; NULL: none */
+    json_t *networks;  /* all of the swarm: names for IDs, externals */
     json_t *secrets, *configs;
     const char *
         api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */

@@ -191,6 +191,7 @@ void builder_finish(struct plan_builder *b, const char *stack, const char *commi
 void observed_release(struct observed *observed)
 {
     json_decref(observed->services);
+    json_decref(observed->strangers);
     json_decref(observed->networks);
     json_decref(observed->secrets);
     json_decref(observed->configs);

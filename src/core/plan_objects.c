@@ -152,6 +152,24 @@ static enum same compare_content(const struct blob_kind *kind, const json_t *liv
     return label && !named_by_content ? DIFFERENT : UNKNOWN;
 }
 
+/* The stack file's labels, whatever of our own the engine has besides them. */
+static bool same_labels(const json_t *live, const struct stack_blob *blob)
+{
+    const json_t *have = json_path(live, "Spec", "Labels", NULL),
+                 *want = json_object_get(blob->body, "Labels");
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)have, key, value) {
+        if (!str_starts(key, LABEL_PREFIX) && !json_equal(json_object_get(want, key), value))
+            return false;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)want, key, value) {
+        if (!json_equal(json_object_get(have, key), value))
+            return false;
+    }
+    return true;
+}
+
 static void refer_to(struct plan_builder *b, const struct blob_kind *kind, const struct stack_blob *blob,
                      const char *name)
 {
@@ -191,6 +209,10 @@ static int plan_blob(struct plan_builder *b, const struct blob_kind *kind, const
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         const json_t *live = json_object_get(kind->live, names[i]);
         enum same same = live ? compare_content(kind, live, blob, salted, i == 1) : DIFFERENT;
+        if (same == SAME && !same_labels(live, blob)) {
+            make_blob(b, kind, blob, names[i], "label", salted);
+            return 0;
+        }
         if (same == SAME) {
             refer_to(b, kind, blob, names[i]);
             return 0;

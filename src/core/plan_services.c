@@ -111,7 +111,23 @@ static const char *mode_of(const json_t *spec)
     return "replicated";
 }
 
-/* Swarm would refuse it when the migrations have run already. */
+/* Swarm would refuse it ("name conflicts with an existing object") when the migrations have run already. */
+static int check_name(const struct plan_builder *b, const struct planned_service *s, struct error *err)
+{
+    size_t i;
+    const json_t *stranger;
+    json_array_foreach (b->observed->strangers, i, stranger) {
+        if (str_eq(json_path_string(stranger, "Spec", "Name", NULL), s->service->name))
+            return node_error(
+                err, s->service->at, arena_printf(b->arena, "services.%s", s->service->key),
+                "a service named %s exists and does not belong to this stack; rename one of the "
+                "two, or remove it (docker service rm %s)",
+                s->service->name, s->service->name);
+    }
+    return 0;
+}
+
+/* Swarm would refuse it, too. */
 static int check_mode(const struct planned_service *s, struct error *err)
 {
     const char *old = mode_of(json_object_get(s->live, "Spec")), *new = mode_of(s->spec);
@@ -146,7 +162,7 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
             (struct planned_service){.service = service, .live = json_object_get(b->live, service->name)};
         ret[i].spec = desired_spec(&l, service);
         json_object_set_new(b->specs, service->key, ret[i].spec);
-        if (check_mode(&ret[i], err) < 0)
+        if (check_name(b, &ret[i], err) < 0 || check_mode(&ret[i], err) < 0)
             return -1;
         builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
         warn_unverified(&l, &ret[i]);

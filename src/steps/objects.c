@@ -106,7 +106,7 @@ static int ensure_blob(struct step_ctx *ctx, const struct blob_calls *calls, con
                          step->name);
     body = blob_body(blob, step->name, content);
     if (calls->get(ctx->docker, step->name, &live, err) == 0) {
-        if (str_eq(json_path_string(live, "Spec", "Labels", LABEL_CONTENT, NULL), content))
+        if (json_equal(json_path(live, "Spec", "Labels", NULL), json_object_get(body, "Labels")))
             return 0;
         return adopt(ctx, calls, live, body, step->name, err);
     }

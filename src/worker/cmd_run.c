@@ -224,7 +224,7 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     if (input.n_services == 0)
         return error_set(err, ERR_NOT_FOUND, 0,
                          "deployment #%" PRId64 " has no services on record to go back to", input.target_id);
-    if (observe(w->docker, w->stack->name, &observed, err) < 0)
+    if (observe(w->docker, w->stack->name, NULL, &observed, err) < 0)
         return -1;
     int r = plan_make_rollback(&input, &plan, err);
     observed_release(&observed);

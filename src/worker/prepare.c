@@ -39,10 +39,36 @@ static int add_unlisted_networks(struct docker *docker, struct observed *o, stru
     return 0;
 }
 
-int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err)
+/* Services of others whose names the stack file wants: only they are asked for one by one. */
+static int add_strangers(struct docker *docker, const struct stack *stack, struct observed *o,
+                         struct error *err)
+{
+    cleanup_json json_t *known = json_object();
+    size_t i;
+    const json_t *service;
+    json_array_foreach (o->services, i, service) {
+        const char *name = json_path_string(service, "Spec", "Name", NULL);
+        if (name)
+            json_object_set_new(known, name, json_true());
+    }
+    o->strangers = json_array();
+    for (i = 0; i < stack->n_services; i++) {
+        json_t *stranger = NULL;
+        if (json_object_get(known, stack->services[i].name))
+            continue;
+        if (docker_service(docker, stack->services[i].name, &stranger, err) == 0)
+            json_array_append_new(o->strangers, stranger);
+        else if (err->kind != ERR_NOT_FOUND)
+            return error_wrap(err, "looking for service %s", stack->services[i].name);
+    }
+    return 0;
+}
+
+int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
+            struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    const char *label = arena_printf(&arena, "%s=%s", LABEL_NAMESPACE, stack);
+    const char *label = arena_printf(&arena, "%s=%s", LABEL_NAMESPACE, name);
     struct observed o = {0};
     /* secrets and configs are looked up by name, whoever made them: without a label */
     if (docker_services(docker, label, &o.services, err) < 0 ||
@@ -52,7 +78,7 @@ int observe(struct docker *docker, const char *stack, struct observed *ret, stru
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }
-    if (add_unlisted_networks(docker, &o, err) < 0) {
+    if (add_unlisted_networks(docker, &o, err) < 0 || (stack && add_strangers(docker, stack, &o, err) < 0)) {
         observed_release(&o);
         return -1;
     }
@@ -112,10 +138,11 @@ static int changed_paths(struct work *work, struct prepared *p, bool **ret, stru
 }
 
 /* The same for a deployment: an engine that went away is waited for. */
-static int observe_for(const struct prepare_request *request, struct observed *ret, struct error *err)
+static int observe_for(const struct prepare_request *request, const struct stack *stack, struct observed *ret,
+                       struct error *err)
 {
     struct work *work = request->work;
-    while (observe(work->docker, work->stack->name, ret, err) < 0) {
+    while (observe(work->docker, work->stack->name, stack, ret, err) < 0) {
         if (!request->ctx || (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT))
             return -1;
         step_waiting(request->ctx, "%s", err->text);
@@ -169,7 +196,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
                                     .userdata = request->userdata};
     if (snapshot_load(work, request->commit, &p.snapshot, err) < 0 ||
         journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
-        observe_for(request, &p.observed, err) < 0)
+        observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
         goto failed;
     images.base_commit = p.base.id ? p.base.commit : NULL;
     if (images_resolve(&images, &p.arena, &p.images, err) < 0)
@@ -177,7 +204,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
     if (request->ctx) {
         /* resolving may have waited for long: look again */
         observed_release(&p.observed);
-        if (observe_for(request, &p.observed, err) < 0)
+        if (observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
             goto failed;
     }
     if (make_plan(work, &p, err) < 0)

@@ -27,4 +27,5 @@ struct prepare_request {
 int prepare(const struct prepare_request *request, struct prepared *ret, struct error *err) MUST_CHECK;
 void prepared_release(struct prepared *prepared);
 
-int observe(struct docker *docker, const char *stack, struct observed *ret, struct error *err) MUST_CHECK;
+int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
+            struct error *err) MUST_CHECK;

@@ -133,8 +133,8 @@ static inline void world_make_blob(struct world *w, json_t *list, const struct s
                                    const json_t *params)
 {
     const char *name = json_path_string(params, "name", NULL), *key = json_path_string(params, "key", NULL);
-    bool adopt = str_eq(json_path_string(params, "action", NULL), "adopt");
-    if (adopt != (world_find(list, name) != NULL))
+    bool create = str_eq(json_path_string(params, "action", NULL), "create");
+    if (create == (world_find(list, name) != NULL))
         fail_msg("%s of %s", json_path_string(params, "action", NULL), name);
     world_remove(list, name);
     for (size_t i = 0; i < n; i++) {

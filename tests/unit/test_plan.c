@@ -472,7 +472,7 @@ static const struct transition transitions[] = {
     {.name = "a config that somebody else made, with our content",
      .after = CONFIG("a"),
      .change = foreign_config,
-     .steps = "pull web:latest@sha256:1, network shop_default, roll web",
+     .steps = "pull web:latest@sha256:1, network shop_default, config shop_conf, roll web",
      .services = "web=create"},
     {.name = "a config that somebody else made, with other content",
      .after = CONFIG("b"),
@@ -884,6 +884,65 @@ static void rotation(void **state)
         }
         world_release(&w);
     }
+}
+
+/* The same content with other labels is the same object: it gets the labels, as `docker stack deploy` does
+ * it. */
+static void labels_of_objects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *labels, *action;
+    } rounds[] = {{"{}", "create"},
+                  {"{a: '1'}", "label"},
+                  {"{a: '1'}", "none"},
+                  {"{b: '1'}", "label"},
+                  {"{}", "label"}};
+    static const char *const texts[] = {"configs: {conf: {file: b, labels: ",
+                                        "secrets: {key: {file: b, labels: "};
+    for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
+        struct world w;
+        world_init(&w);
+        for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+            cleanup_arena struct arena arena = {0};
+            struct manifest m = {0};
+            struct plan plan = {0};
+            struct error err = {0};
+            const char *name = arena_printf(&arena, "%.7s, round %zu", texts[k], i);
+            load(name,
+                 arena_printf(&arena, "version: '3.8'\n%s%s}}\nservices: {}\n", texts[k], rounds[i].labels),
+                 &m);
+            assert_int_equal(world_plan(&w, &m, &(struct world_options){0}, &plan, &err), 0);
+            const char *action =
+                json_path_string(json_array_get(json_object_get(plan.json, "objects"), 0), "action", NULL);
+            expect_text(name, action ? action : "none", rounds[i].action);
+            world_deploy(&w, &m, &plan);
+            assert_int_equal(json_array_size(k ? w.observed.secrets : w.observed.configs), 1);
+            plan_release(&plan);
+            manifest_release(&m);
+        }
+        world_release(&w);
+    }
+}
+
+static void a_service_of_someone_else(void **state)
+{
+    (void)state;
+    struct manifest m = {0};
+    struct plan plan = {0};
+    struct error err = {0};
+    struct world w;
+    world_init(&w);
+    w.observed.strangers =
+        json_pack("[{s:s, s:{s:s, s:{}}}]", "ID", "x", "Spec", "Name", "shop_web", "Labels");
+    load("stranger", "version: '3.8'\nservices:\n  web: {image: a}\n", &m);
+    assert_int_equal(world_plan(&w, &m, &(struct world_options){0}, &plan, &err), -1);
+    expect_text(
+        "stranger", err.text,
+        "stack.yml:3:8: services.web: a service named shop_web exists and does not belong to this stack; "
+        "rename one of the two, or remove it (docker service rm shop_web)");
+    manifest_release(&m);
+    world_release(&w);
 }
 
 static void names_that_are_taken(void **state)
@@ -1363,6 +1422,8 @@ int main(void)
         cmocka_unit_test(any_to_any),
         cmocka_unit_test(rotation),
         cmocka_unit_test(names_that_are_taken),
+        cmocka_unit_test(labels_of_objects),
+        cmocka_unit_test(a_service_of_someone_else),
         cmocka_unit_test(long_names),
         cmocka_unit_test(rows),
         cmocka_unit_test(rows_of_an_update),

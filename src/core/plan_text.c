@@ -86,7 +86,9 @@ char *plan_text(struct arena *arena, const json_t *plan)
     size_t i;
     const json_t *item;
     const char *commit = json_path_string(plan, "commit", NULL);
-    str_printf(&out, "Stack %s at %.7s: %s\n", json_path_string(plan, "stack", NULL), commit ? commit : "",
+    bool of_commit = commit && *commit; /* files on disk are of none */
+    str_printf(&out, "Stack %s%s%.7s: %s\n", json_path_string(plan, "stack", NULL), of_commit ? " at " : "",
+               of_commit ? commit : "",
                json_is_true(json_object_get(plan, "empty")) ? "nothing to do" : "would change");
     json_array_foreach (json_object_get(plan, "objects"), i, item) {
         str_printf(&out, "  %s %s: %s\n", json_path_string(item, "kind", NULL),

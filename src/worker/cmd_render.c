@@ -11,19 +11,21 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "worker/render_diff.h"
 #include "worker/verbs.h"
 
 /*
  * The bodies that a stack file stands for, from files on disk; needs no engine, no configuration and no
- * repository. Paths mean the same as in a commit: the root is the work tree that the first file is in, else
- * its folder.
+ * repository. With --diff, what they would change. Paths mean the same as in a commit: the root is the work
+ * tree that the first file is in, else its folder.
  */
 
 static const size_t file_max = 4 * 1024 * 1024;
 
 struct render {
     struct arena arena;
-    const char *name, *env_file, *root;
+    const char *config_path, *name, *env_file, *root;
+    bool diff, differs;
     struct stack_source *files;
     size_t n_files;
 };
@@ -85,16 +87,10 @@ static int load_variables(struct render *r, struct variable **ret, size_t *ret_c
     return env_file_parse(&r->arena, r->env_file, text, len, ret, ret_count, err);
 }
 
-static int render(struct render *r, struct error *err)
+static int print_bodies(const struct stack_input *input, struct error *err)
 {
     struct stack *stack = NULL;
-    struct variable *variables;
-    struct stack_input input = {
-        .name = r->name, .files = r->files, .n_files = r->n_files, .read = read_below_root, .userdata = r};
-    if (load_variables(r, &variables, &input.n_variables, err) < 0)
-        return -1;
-    input.variables = variables;
-    if (stack_load(&input, &stack, err) < 0)
+    if (stack_load(input, &stack, err) < 0)
         return -1;
     for (size_t i = 0; i < stack->n_warnings; i++)
         fprintf(stderr, "warning: %s\n", stack->warnings[i]);
@@ -105,25 +101,37 @@ static int render(struct render *r, struct error *err)
     return 0;
 }
 
+static int render(struct render *r, struct error *err)
+{
+    struct variable *variables;
+    struct stack_input input = {
+        .name = r->name, .files = r->files, .n_files = r->n_files, .read = read_below_root, .userdata = r};
+    if (load_variables(r, &variables, &input.n_variables, err) < 0)
+        return -1;
+    input.variables = variables;
+    return r->diff ? render_diff(r->config_path, &input, &r->differs, err) : print_bodies(&input, err);
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: agent-worker render FILE... --stack NAME [--env-file F]\n");
+    fprintf(stderr, "usage: agent-worker render FILE... --stack NAME [--env-file F] [--diff]\n");
     return EXIT_BAD_USAGE;
 }
 
 int cmd_render(const struct verb_context *context, int argc, char **argv)
 {
-    struct render r = {0};
+    struct render r = {.config_path = context->config_path};
     struct error err = {0};
     const char **paths = arena_array(&r.arena, (size_t)argc, sizeof *paths);
     size_t n = 0;
     int result = 0;
-    (void)context;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--stack") == 0 && i + 1 < argc)
             r.name = argv[++i];
         else if (strcmp(argv[i], "--env-file") == 0 && i + 1 < argc)
             r.env_file = argv[++i];
+        else if (strcmp(argv[i], "--diff") == 0)
+            r.diff = true;
         else if (argv[i][0] != '-')
             paths[n++] = argv[i];
         else
@@ -141,5 +149,5 @@ int cmd_render(const struct verb_context *context, int argc, char **argv)
     if (result < 0)
         fprintf(stderr, "%s\n", err.text);
     arena_release(&r.arena);
-    return result < 0 ? EXIT_FAILED : EXIT_GOOD;
+    return result < 0 ? EXIT_FAILED : r.differs ? EXIT_CHANGES : EXIT_GOOD;
 }

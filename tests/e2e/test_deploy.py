@@ -163,6 +163,60 @@ class Deploy(Case):
         self.assertEqual(len(names), 3, names)
         self.assertNotIn(reference["ConfigName"], names)
 
+    def test_labels_of_configs_and_secrets(self):
+        """They follow the file, on the same objects, and no task restarts for them."""
+        def stack(labels):
+            return self.stack(web=self.web(configs=["motd"], secrets=["key"]), configs={"motd": {"file": "./motd", "labels": labels}},
+                              secrets={"key": {"file": "./key", "labels": labels}})
+
+        commit = self.commit(stack({"tier": "one"}), motd="hello\n", key="private\n")
+        self.start()
+        self.expect(commit, "succeeded")
+        before = self.task_ids("web")
+        ids = [self.engine.get(f"/{kind}/{self.full(name)}")["ID"] for kind, name in (("configs", "motd"), ("secrets", "key"))]
+        self.deploy(stack({"tier": "two"}))
+        self.assertEqual(self.task_ids("web"), before)
+        for kind, name, known in ("configs", "motd", ids[0]), ("secrets", "key", ids[1]):
+            live = self.engine.get(f"/{kind}/{self.full(name)}")
+            self.assertEqual((live["ID"], live["Spec"]["Labels"]["tier"]), (known, "two"))
+        self.agentctl("plan", self.name, code=0)
+
+    def test_a_service_of_someone_else_has_the_name(self):
+        """Found before anything is written."""
+        self.addCleanup(self.lab.docker, "service", "rm", self.full("web"), check=False)
+        self.lab.docker("service", "create", "--detach", "--name", self.full("web"), "--no-resolve-image", f"{self.registry}/web:1")
+        self.tap.requests.clear()
+        commit = self.commit(self.stack({"steps": [self.job(service="other")]}, other=self.web(), web=self.web()))
+        self.start()
+        record = self.expect(commit, "failed")
+        self.assertIn("does not belong to this stack", record["reason"])
+        self.assertEqual(self.tap.effects(), [])
+
+    def test_render_diff(self):
+        variables = self.env_file(API_TOKEN="token-4711-secret")
+        self.configure(stack={"env_file": variables})
+        stack = self.stack(web=self.web(VERSION="one", configs=["motd"], environment={"API_TOKEN": "${API_TOKEN}"}), other=self.web(),
+                           configs={"motd": {"file": "./motd"}})
+        commit = self.commit(stack, motd="hello\n")
+        self.start()
+        self.expect(commit, "succeeded")
+        self.tap.requests.clear()
+        command = ("render", self.clone / "stack.yml", "--stack", self.name, "--env-file", variables, "--diff")
+        self.agentctl(*command, code=0)
+        (self.clone / "motd").write_text("goodbye\n")
+        stack["services"]["web"]["deploy"]["replicas"] = 2
+        self.commit(stack, push=False)
+        variables.write_text("API_TOKEN=token-0815-secret\n")
+        shown = self.agentctl(*command, code=2).stdout
+        self.assertIn("service web: update", shown)
+        self.assertIn("env API_TOKEN", shown)
+        self.assertIn("replicas 1 → 2", shown)
+        self.assertIn("config " + self.full("motd"), shown)
+        self.assertIn("1 service unchanged", shown)
+        for word in ("token-", "goodbye", "hello"):
+            self.assertNotIn(word, shown)
+        self.assertEqual(self.tap.effects(), [])
+
     def test_secret_from_the_repository_and_redaction(self):
         variables = self.env_file(API_TOKEN="token-4711-secret", GREETING="hello")
         self.configure(stack={"env_file": variables})

@@ -157,6 +157,16 @@ def lab():
     return lab.the_one
 
 
+# All that the agent may ever ask of an engine: the list of src/docker/endpoint.c, written down a second time on purpose. No
+# attach, build, commit, plugins; no container is created or removed.
+ALLOWED = re.compile(
+    r"HEAD /_ping|GET /(info|nodes(/[^/]+)?|tasks|tasks/[^/]+/logs|images/json|images/.+/json|distribution/.+/json|containers/[^/]+/json)"
+    r"|GET /(services|networks|secrets|configs)(/[^/]+)?|GET /services/[^/]+/logs"
+    r"|POST /(services|networks|secrets|configs)/create|POST /(services|secrets|configs)/[^/]+/update"
+    r"|DELETE /(services|networks|secrets|configs)/[^/]+|POST /images/create"
+    r"|POST /containers/[^/]+/exec|POST /exec/[^/]+/start")
+
+
 class Tap:
     """A wire tap between the agent and the engine: all bytes pass unchanged, the request lines are written down."""
 
@@ -166,6 +176,7 @@ class Tap:
         self.path = path
         self.upstream = upstream
         self.requests = []
+        self.strange = set()  # requests that no list has
         self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
@@ -198,6 +209,8 @@ class Tap:
         for method, path in self.request.findall(data):
             line = f"{method.decode()} {re.sub('^/v1[.][0-9]+', '', path.decode())}"
             self.requests.append(line)
+            if not ALLOWED.fullmatch(line.split("?")[0]):
+                self.strange.add(line)
             if self.drop_reply and re.search(self.drop_reply, line):
                 self.drop_reply = None
                 pair[1].sendall(data)
@@ -297,6 +310,7 @@ class Case(unittest.TestCase):
         if self.tapped:
             self.tap = Tap(self.dir / "tap.sock", self.lab.socket)
             self.addCleanup(self.tap.close)
+            self.addCleanup(lambda: self.assertEqual(self.tap.strange, set()))
         self.conf = self.dir / "agent.conf"
         self.configure()
 

@@ -151,8 +151,8 @@ static int run_config(struct step_ctx *ctx, const struct step *step, const json_
 }
 
 const struct step_kind step_kind_network = {
-    .name = "network", .sentence = "creating network %s", .on_resume = RESUME_PROBE, .run = run_network};
+    .name = "network", .sentence = "putting network %s in place", .on_resume = RESUME_PROBE, .run = run_network};
 const struct step_kind step_kind_secret = {
-    .name = "secret", .sentence = "creating secret %s", .on_resume = RESUME_PROBE, .run = run_secret};
+    .name = "secret", .sentence = "putting secret %s in place", .on_resume = RESUME_PROBE, .run = run_secret};
 const struct step_kind step_kind_config = {
-    .name = "config", .sentence = "creating config %s", .on_resume = RESUME_PROBE, .run = run_config};
+    .name = "config", .sentence = "putting config %s in place", .on_resume = RESUME_PROBE, .run = run_config};

@@ -68,8 +68,9 @@ class Lab:
         """The words of a command line that runs a command where the lab's 127.0.0.1 is."""
         return [str(LAB_TOOLS / "enter"), "--dir", self.dir, *map(str, command)]
 
-    def docker(self, *arguments, check=True):
-        run = subprocess.run(self.enter("docker", *arguments), capture_output=True, text=True)
+    def docker(self, *arguments, check=True, cwd=None, environment=None):
+        run = subprocess.run(self.enter("docker", *arguments), capture_output=True, text=True, cwd=cwd,
+                             env={**os.environ, **(environment or {})})
         if check and run.returncode != 0:
             raise AssertionError(f"docker {' '.join(map(str, arguments))}: {run.stderr}")
         return run.stdout.strip()

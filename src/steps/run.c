@@ -139,6 +139,8 @@ static int start(struct job *job, const json_t *spec, bool may_cancel, struct er
 static void follow_output(struct job *job)
 {
     struct error ignored = {0};
+    if (job->removed) /* the engine reads logs by the service */
+        return;
     /* an engine that is away costs lines only for now: the position stays where it is */
     if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
                       &ignored) < 0)

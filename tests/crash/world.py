@@ -282,6 +282,17 @@ class Worker:
         if self.alive():
             self.process.send_signal(number)
 
+    def wait_for_its_handlers(self):
+        """Before a program has set them, SIGTERM ends it like any other."""
+        def set_or_gone():
+            try:
+                status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+            except OSError:
+                return True
+            caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.M)[1], 16)
+            return not self.alive() or caught >> (signal.SIGTERM - 1) & 1
+        wait_for(set_or_gone, 20, "the worker's signal handlers")
+
     def wait(self, seconds=120):
         try:
             return self.process.wait(seconds * PATIENCE)

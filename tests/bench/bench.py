@@ -195,7 +195,7 @@ def update():
     stack.start()
     ours, theirs = [], []
     run(*stack.program("agentctl", "sync", "--wait"))
-    for version in range(1, 6):
+    for version in range(1, 6 if os.environ.get("TESTS_FULL") else 4):
         stack.commit(text(f"ours{version}"))
         wall, _, result = cost(stack.program("agentctl", "sync", "--wait"))
         if result.returncode:

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,6 +145,16 @@ void table_add(struct table *table, const struct cell *cells)
     }
 }
 
+/* A terminal's own width when it is wider than the usual; other programs and narrow terminals get
+ * TABLE_WIDTH. */
+static size_t line_width(void)
+{
+    struct winsize size = {0};
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > TABLE_WIDTH)
+        return size.ws_col;
+    return TABLE_WIDTH;
+}
+
 static size_t width_before_last(const struct table *table)
 {
     size_t width = 0;
@@ -158,11 +169,11 @@ static size_t settle(struct table *table)
     for (size_t i = 0; i < table->n_columns; i++)
         if (table->widths[i] < strlen(table->titles[i]))
             table->widths[i] = strlen(table->titles[i]);
-    size_t *narrowed = &table->widths[table->gives_way];
-    while (width_before_last(table) + LAST_MIN > TABLE_WIDTH && *narrowed > NARROWED_MIN)
+    size_t *narrowed = &table->widths[table->gives_way], line = line_width();
+    while (width_before_last(table) + LAST_MIN > line && *narrowed > NARROWED_MIN)
         (*narrowed)--;
     size_t before = width_before_last(table);
-    return before < TABLE_WIDTH ? TABLE_WIDTH - before : 1;
+    return before < line ? line - before : 1;
 }
 
 static void print_row(const struct table *table, const struct cell *cells, size_t last)

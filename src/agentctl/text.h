@@ -46,5 +46,6 @@ struct table {
     bool wide;        /* the last column is printed whole */
 };
 void table_add(struct table *table, const struct cell *cells); /* n_columns of them */
-/* Titles, then rows. The last column is cut so that no line exceeds TABLE_WIDTH, unless wide. */
+/* Titles, then rows. The last column is cut so that no line exceeds TABLE_WIDTH, or a wider terminal,
+ * unless wide. */
 void table_print(struct table *table, bool titles);

@@ -180,16 +180,16 @@ def plan():
     stack.stop()
 
 
-def waiting_cli():
-    """A docker CLI whose `stack deploy` can wait; Debian 12's cannot."""
+def cli_with(text, *command):
+    """A docker CLI whose help of a command says so; Debian 12's cannot do all that is compared here."""
     for docker in filter(None, (shutil.which("docker", path="/usr/local/bin:/usr/bin"), DOCKER)):
-        if "--detach" in run(docker, "stack", "deploy", "--help", check=False).stdout:
+        if text in run(docker, *command, "--help", check=False).stdout:
             return docker
     return None
 
 
 def update():
-    docker = waiting_cli()
+    docker = cli_with("--detach", "stack", "deploy")
     text = lambda version: "version: '3.8'\nservices:\n" + service("web", version) + GATE
     stack = Stack("benchroll", text(0), interval="1h")
     stack.start()
@@ -214,6 +214,23 @@ def update():
     stack.stop()
 
 
+def render():
+    docker = cli_with("docker stack config", "stack", "config")
+    if not docker:
+        print("skip  render of 1,000 services / docker stack config: no docker CLI here has `stack config`", flush=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = folder + "/stack.yml"
+        with open(file, "w") as f:
+            f.write("version: '3.8'\nservices:\n" + "".join(
+                service(f"s{i:04}", 1, 2) + "    ports: ['%d:80']\n    networks: [a, b]\n    volumes: ['v%d:/data']\n"
+                "    healthcheck: {test: [CMD, /bin/true], interval: 5s}\n" % (10000 + i, i) for i in range(1000))
+                + "networks: {a: {}, b: {}}\nvolumes: {" + ", ".join(f"v{i}: {{}}" for i in range(1000)) + "}\n")
+        ours, theirs = paired([f"{BUILD}/agent-worker", "render", file, "--stack", "big"], [docker, "stack", "config", "-c", file], 5)
+    report("render of 1,000 services / docker stack config: wall", ours[0] / theirs[0], 0.25)
+    report("render of 1,000 services / docker stack config: CPU", ours[1] / theirs[1], 0.25)
+
+
 def log():
     directory = tempfile.mkdtemp(prefix="bench-", dir=LAB)
     os.mkdir(directory + "/state")
@@ -228,7 +245,7 @@ def log():
     shutil.rmtree(directory)
 
 
-for part in (idle, poll, plan, update, log):
+for part in (idle, poll, plan, update, render, log):
     part()
 missed = [row for row in rows if not row[4]]
 print(f"{len(rows) - len(missed)} passed, {len(missed)} failed")

@@ -150,8 +150,10 @@ static int run_config(struct step_ctx *ctx, const struct step *step, const json_
                     params, err);
 }
 
-const struct step_kind step_kind_network = {
-    .name = "network", .sentence = "putting network %s in place", .on_resume = RESUME_PROBE, .run = run_network};
+const struct step_kind step_kind_network = {.name = "network",
+                                            .sentence = "putting network %s in place",
+                                            .on_resume = RESUME_PROBE,
+                                            .run = run_network};
 const struct step_kind step_kind_secret = {
     .name = "secret", .sentence = "putting secret %s in place", .on_resume = RESUME_PROBE, .run = run_secret};
 const struct step_kind step_kind_config = {

@@ -188,9 +188,8 @@ class Unit(Case):
         mounts = m.sh(f"cat /proc/{m.pid()}/mountinfo").splitlines()
         root = [f for f in (line.split() for line in mounts) if f[4] == "/"][-1]
         self.assertIn("ro", root[5].split(","))
-        run = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", TOP / "packaging/deploy-agent.service"],
-                             capture_output=True, text=True)
-        self.assertEqual(run.returncode, 0, run.stdout[-200:])
+        # by the lab's systemd: the machine that runs the tests may have none
+        m.sh("systemd-analyze security --offline=true --threshold=15 \"$(systemctl show --value -p FragmentPath deploy-agent.service)\"")
 
     def test_a_hanging_agentd_is_restarted(self):
         m = self.machine

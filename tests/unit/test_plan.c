@@ -1412,7 +1412,7 @@ static void text(void **state)
     cleanup_json json_t *plan = fixture_json(plan_json),
                         *nothing = fixture_json("{'stack': 'shop', 'commit': null, 'empty': true}");
     expect_text("plan", plan_text(&arena, plan), want);
-    expect_text("empty", plan_text(&arena, nothing), "Stack shop at : nothing to do\n");
+    expect_text("empty", plan_text(&arena, nothing), "Stack shop: nothing to do\n");
 }
 
 int main(void)

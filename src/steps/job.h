@@ -6,8 +6,9 @@
  *
  * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the
  * engine or its leader restarts: so it is removed, once its outcome and output are on record. And removing a
- * job does not stop its task: so it is emptied first, by an update that asks for no completions. Who removes
- * a job by hand leaves its task running; the engine lists such a task by the labels of the service it had.
+ * job does not stop its task on 20.10, and only begins to on 26.1: so it is emptied first, by an update that
+ * asks for no completions. Who removes a job by hand leaves a task that may still run; the engine lists it by
+ * the labels of the service it had.
  */
 
 #include "agent/step.h"

@@ -171,6 +171,10 @@ static int describe_failure(const struct job *job, const json_t *task, struct er
                *text = json_path_string(task, "Status", "Err", NULL);
     cleanup_arena struct arena arena = {0};
     const char *why = text && *text ? str_clean(&arena, text, strlen(text), true, 400) : "";
+    if (job->removed)
+        return error_set(err, ERR_FAILED, (int)code,
+                         "the job was removed by someone else, and its task ended: exit %lld (%s)",
+                         (long long)code, state ? state : "");
     if (code)
         return error_set(err, ERR_FAILED, (int)code, "exit %lld: %s", (long long)code,
                          *job->last_line ? job->last_line : why);

@@ -76,18 +76,19 @@ static bool matches(const char *pattern, size_t n, const struct path *path)
 
 /* ---- the conversions ---- */
 
-static bool cast_integer(const char *text, struct node *node)
+/* NULL, or what the oracle says */
+static const char *cast_integer(const char *text, struct node *node)
 {
     const char *digits = text + (*text == '-' || *text == '+');
     if (!*digits || digits[strspn(digits, "0123456789")])
-        return false;
+        return "invalid syntax";
     errno = 0;
     long long value = strtoll(text, NULL, 10);
     if (errno)
-        return false;
+        return "value out of range";
     node->type = NODE_INT;
     node->integer = value;
-    return true;
+    return NULL;
 }
 
 static bool cast_boolean(const char *text, struct node *node)
@@ -109,9 +110,10 @@ void cast(struct report *report, const struct path *path, struct node *node)
         if (!matches(casts[i].pattern, strlen(casts[i].pattern), path))
             continue;
         static const char failed[] = "failed to cast to expected type";
-        if (casts[i].type == CAST_INTEGER && !cast_integer(text, node))
-            report_node(report, node, path,
-                        "%s: strconv.Atoi: parsing \"%s\": invalid syntax (a decimal integer)", failed, text);
+        const char *problem = casts[i].type == CAST_INTEGER ? cast_integer(text, node) : NULL;
+        if (problem)
+            report_node(report, node, path, "%s: strconv.Atoi: parsing \"%s\": %s (a decimal integer)",
+                        failed, text, problem);
         double real;
         bool is_float = casts[i].type == CAST_FLOAT && go_float_parse(report->arena, text, &real);
         if (is_float) {

@@ -24,7 +24,8 @@ json_t *convert_deploy_mode(struct converter *c, const struct deploy *deploy, co
     if (str_eq(mode, "global") || str_eq(mode, "global-job")) {
         if (deploy->replicas.given)
             report_node(c->report, deploy->mode_at, PATH_KEY(path, "mode"),
-                        "replicas can only be used with replicated or replicated-job mode");
+                        "replicas can only be used with replicated or replicated-job mode (this is %s)",
+                        mode);
         return named(str_eq(mode, "global") ? "Global" : "GlobalJob", inner);
     }
     if (str_eq(mode, "replicated")) {
@@ -238,12 +239,12 @@ json_t *convert_endpoint(const struct service *s)
 {
     json_t *endpoint = json_object();
     if (s->deploy.endpoint_mode) {
-        char mode[64];
-        snprintf(mode, sizeof mode, "%s", s->deploy.endpoint_mode);
-        for (char *p = mode; *p; p++)
+        cleanup_str struct str mode = {0};
+        str_append(&mode, s->deploy.endpoint_mode);
+        for (char *p = mode.data; *p; p++)
             if (*p >= 'A' && *p <= 'Z')
                 *p = (char)(*p | 0x20);
-        put_text(endpoint, "Mode", mode);
+        put_text(endpoint, "Mode", mode.data);
     }
     if (!s->n_ports)
         return endpoint;

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "convert.h"
+#include "syntax.h"
 
 /* ---- mounts ---- */
 
@@ -226,10 +227,12 @@ json_t *convert_healthcheck(struct converter *c, const struct healthcheck *h, co
 
 static const char *capability(struct arena *arena, const char *text)
 {
-    text += strspn(text, " \t\r\n\v\f");
-    size_t n = strlen(text);
-    while (n && strchr(" \t\r\n\v\f", text[n - 1]))
-        n--;
+    size_t blank, n = 0;
+    while ((blank = go_space(text)) != 0)
+        text += blank;
+    for (size_t i = 0; text[i]; i += blank ? blank : 1)
+        if ((blank = go_space(text + i)) == 0)
+            n = i + 1;
     char *name = arena_strndup(arena, text, n);
     for (char *p = name; *p; p++)
         if (*p >= 'a' && *p <= 'z')

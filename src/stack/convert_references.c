@@ -77,8 +77,8 @@ static bool add_runtime_config(struct converter *c, const struct credential_spec
         return false;
     const struct object *object = find_object(&c->project->configs, spec->config);
     if (!object) {
-        report_node(c->report, spec->at, PATH_KEY(path, "credential_spec"), "undefined config \"%s\"",
-                    spec->config);
+        report_node(c->report, spec->at, PATH_KEY(path, "credential_spec"),
+                    "undefined config \"%s\" (declare it under the top-level configs)", spec->config);
         return false;
     }
     const char *name = object_name(c, object, spec->config);
@@ -131,7 +131,8 @@ json_t *convert_credentials(struct converter *c, const struct service *service, 
         /* the oracle looks for a config whose real name is the key or STACK_key */
         if (!str_eq(name, s->config) && !str_eq(name, scoped(c, s->config)))
             report_node(c->report, s->at, &here,
-                        "invalid credential spec: spec specifies config %s, but no such config can be found",
+                        "invalid credential spec: spec specifies config %s, but no such config can be found "
+                        "(its name must be its key)",
                         s->config);
     }
     json_t *json = json_object();

@@ -82,13 +82,16 @@ static const char *convert_image(struct converter *c, const struct service *s, c
     struct error err = {0};
     struct image_ref ref;
     if (!s->image) {
+        if (s->image_at && s->image_at->type != NODE_STRING)
+            return ""; /* refused already */
         report_node(c->report, s->image_at ? s->image_at : s->at, path,
                     "invalid image reference for service %s: no image specified", s->key);
         return "";
     }
     if (image_ref_parse(c->arena, s->image, &ref, &err) < 0) {
         report_node(c->report, s->image_at, PATH_KEY(path, "image"),
-                    "invalid image reference for service %s: %s", s->key, err.text);
+                    "invalid image reference for service %s: %s ([REGISTRY/]NAME[:TAG][@DIGEST])", s->key,
+                    err.text);
         return "";
     }
     return ref.familiar;

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "decode.h"
+#include "syntax.h"
 
 const char *object_kind_name(enum object_kind kind)
 {
@@ -60,6 +62,22 @@ static void decode_ipam(struct decoder *d, const struct node *node, struct objec
     o->ipam_given = o->ipam_driver || o->subnets.n;
 }
 
+/* Nothing is made of a cluster volume's options, but the oracle reads its sizes. */
+static void check_capacity(struct decoder *d, const struct node *volume, const struct path *path)
+{
+    static const char *const keys[] = {"required_bytes", "limit_bytes"};
+    const struct path spec = {path, "x-cluster-spec", 0}, range_path = {&spec, "capacity_range", 0};
+    const struct node *range = node_get(node_get(volume, "x-cluster-spec"), "capacity_range");
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        const struct node *size = node_get(range, keys[i]);
+        int64_t bytes;
+        const char *problem;
+        if (size && size->type == NODE_STRING && !memory_parse(d->arena, size->string.text, &bytes, &problem))
+            report_node(d->report, size, PATH_KEY(&range_path, keys[i]), "%s (such as 256M or 1.5G)",
+                        problem);
+    }
+}
+
 static struct object decode_object(struct decoder *d, enum object_kind kind, const struct node *node,
                                    const struct path *path)
 {
@@ -80,6 +98,7 @@ static struct object decode_object(struct decoder *d, enum object_kind kind, con
         return o;
     decode_external(d, kind, path, &o);
     decode_ipam(d, node_get(node, "ipam"), &o);
+    check_capacity(d, node, path);
     if (kind == OBJECT_SECRET && o.driver && o.file && !o.external)
         report_node(d->report, node, path,
                     "secret %s: secret.driver and secret.file conflict; only use secret.driver", o.key);

@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "syntax.h"
 
-enum { LONGEST_LINE = 64 * 1024 }; /* the oracle's scanner takes no longer ones */
+enum {
+    LONGEST_LINE = 64 * 1024, /* the oracle's scanner takes no longer ones */
+    MAX_SHOWN_NAME = 100,
+};
 
-/* White space as Unicode has it: bytes of the character at s, or 0. */
-static size_t space(const char *s)
+size_t go_space(const char *s)
 {
     static const char *const wide[] = {
         "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81",
@@ -29,7 +32,7 @@ static int parse_line(struct arena *arena, const char *line, size_t number, cons
                       struct pair *ret, bool *ret_any, struct error *err)
 {
     *ret_any = false;
-    for (size_t n; (n = space(line)) != 0;)
+    for (size_t n; (n = go_space(line)) != 0;)
         line += n;
     if (!*line || *line == '#')
         return 0;
@@ -39,7 +42,7 @@ static int parse_line(struct arena *arena, const char *line, size_t number, cons
         return error_set(err, ERR_INVALID, 0, "no variable name on line %zu", number);
     if (strpbrk(key, " \t"))
         return error_set(err, ERR_INVALID, 0, "variable '%s' contains whitespaces (line %zu)",
-                         equals ? key : "…", number);
+                         equals ? str_clean(arena, key, strlen(key), true, MAX_SHOWN_NAME) : "…", number);
     const char *value = equals ? equals + 1 : variables ? variables_get(variables, key) : NULL;
     if (!value)
         return 0;

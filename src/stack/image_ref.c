@@ -99,8 +99,11 @@ static bool is_tag(const char *s)
     return true;
 }
 
-/* ALGORITHM[+._-ALGORITHM…]:HEX of at least 32 digits; sha256 has 64, sha384 96, sha512 128, in lower case */
-static bool is_digest(const char *s)
+static const char invalid[] = "invalid reference format";
+
+/* NULL, or what is wrong with ALGORITHM[+._-ALGORITHM…]:HEX; sha256 has 64 digits, sha384 96, sha512 128, in
+ * lower case, and others are not supported. */
+static const char *digest_problem(const char *s)
 {
     static const struct {
         const char *prefix;
@@ -108,17 +111,21 @@ static bool is_digest(const char *s)
     } known[] = {{"sha256:", 64}, {"sha384:", 96}, {"sha512:", 128}};
     const char *colon = strchr(s, ':');
     if (!colon || colon == s)
-        return false;
+        return invalid;
     for (const char *c = s; c < colon; c++)
         if (!strchr(alnum, *c) && !(strchr("+._-", *c) && c > s && c + 1 < colon))
-            return false;
+            return invalid;
     size_t n = strlen(colon + 1);
     if (n < 32 || colon[1 + strspn(colon + 1, hex)])
-        return false;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (str_starts(s, known[i].prefix))
-            return n == known[i].digits && !colon[1 + strspn(colon + 1, "0123456789abcdef")];
-    return false; /* unsupported digest algorithm */
+        return invalid;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!str_starts(s, known[i].prefix))
+            continue;
+        if (n != known[i].digits)
+            return "invalid checksum digest length";
+        return colon[1 + strspn(colon + 1, "0123456789abcdef")] ? "invalid checksum digest format" : NULL;
+    }
+    return "unsupported digest algorithm";
 }
 
 /* ---- taking it apart ---- */
@@ -198,12 +205,15 @@ int image_ref_parse(struct arena *arena, const char *text, struct image_ref *ret
     split_domain(arena, name, &ref);
     if (has_upper(ref.path))
         return error_set(err, ERR_INVALID, 0,
-                         "invalid reference format: repository name (%s) must be lowercase", ref.path);
+                         "invalid reference format: repository name (%s) must be lowercase",
+                         str_clean(arena, ref.path, strlen(ref.path), true, MAX_NAME));
     /* what is no domain may still be a component of a path without one: x_y.z/app */
     bool domain = is_domain(ref.domain) || is_component(ref.domain, strlen(ref.domain));
-    if (!domain || !is_path(ref.path) || (ref.tag && !is_tag(ref.tag)) ||
-        (ref.digest && !is_digest(ref.digest)))
-        return error_set(err, ERR_INVALID, 0, "invalid reference format");
+    const char *problem = ref.digest ? digest_problem(ref.digest) : NULL;
+    if (!domain || !is_path(ref.path) || (ref.tag && !is_tag(ref.tag)))
+        problem = invalid;
+    if (problem)
+        return error_set(err, ERR_INVALID, 0, "%s", problem);
     if (strlen(ref.path) > MAX_NAME)
         return error_set(err, ERR_INVALID, 0, "repository name must not be more than %d characters",
                          MAX_NAME);

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "dialect.h"
 #include "mapping.h"
 #include "scalar.h"
 #include "tag.h"
@@ -22,14 +23,16 @@ struct loader {
     struct report *report;
     struct arena *arena;
     const char *file;
-    const char *text;
-    size_t len;
+    struct dialect *dialect;
+    char closing; /* of the flow collection that is being read: ']', '}', or 0 */
     struct anchor *anchors;
     size_t n_anchors, n_aliases;
     size_t n_nodes;          /* also those that aliases copied */
     size_t n_keys, n_copied; /* for the oracle's own limit on aliases */
     size_t copied_bytes;     /* text that aliases repeat */
+    bool patch;              /* try dialect_patch() where libyaml fails */
     bool failed;             /* nothing more can be read */
+    bool wants_patch;
 };
 
 /* ---- refusing ---- */
@@ -43,9 +46,9 @@ static struct place place_of(const struct loader *l, yaml_mark_t mark)
 static struct place place_of_byte(const struct loader *l, size_t offset)
 {
     struct place place = {l->file, 1, 1};
-    for (size_t i = 0; i < offset && i < l->len; i++) {
+    for (size_t i = 0; i < offset && i < l->dialect->len; i++) {
         place.column++;
-        if (l->text[i] == '\n') {
+        if (l->dialect->text[i] == '\n') {
             place.line++;
             place.column = 1;
         }
@@ -77,6 +80,10 @@ static bool next_event(struct loader *l, yaml_event_t *event)
 {
     if (yaml_parser_parse(&l->parser, event))
         return true;
+    l->failed = true;
+    l->wants_patch = l->patch && dialect_is_patchable(&l->parser);
+    if (l->wants_patch)
+        return false; /* said, if need be, the next time */
     const char *problem = l->parser.problem ? l->parser.problem : "unreadable text";
     if (l->parser.error == YAML_READER_ERROR) {
         report_place(l->report, place_of_byte(l, l->parser.problem_offset), NULL, "yaml: %s", problem);
@@ -84,7 +91,6 @@ static bool next_event(struct loader *l, yaml_event_t *event)
         report_place(l->report, place_of(l, l->parser.problem_mark), NULL, "yaml: %s%s%s", problem,
                      l->parser.context ? ", " : "", l->parser.context ? l->parser.context : "");
     }
-    l->failed = true;
     return false;
 }
 
@@ -195,14 +201,16 @@ static struct node *load_scalar(struct loader *l, const yaml_event_t *event, con
     struct node *node = new_node(l, NODE_STRING, event->start_mark, path);
     if (!node)
         return NULL;
-    node->string.text = "";
     if (strlen(text) != len) {
         report_node(l->report, node, path, "text must not hold NUL");
-        return node;
+        len = strlen(text);
     }
+    const char *problem = dialect_problem(l->dialect, event, l->closing);
+    if (problem)
+        report_node(l->report, node, path, "yaml: %s", problem);
     bool quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
-    tag_resolve(l->report, path, (const char *)event->data.scalar.tag, quoted,
-                arena_strndup(l->arena, text, len), node);
+    text = dialect_restore(l->dialect, l->arena, text, &len);
+    tag_resolve(l->report, path, (const char *)event->data.scalar.tag, quoted, text, node);
     return node;
 }
 
@@ -226,12 +234,15 @@ static struct node *load_list(struct loader *l, const yaml_event_t *start, const
 {
     const yaml_char_t *anchor = start->data.sequence_start.anchor;
     struct node *node = start_collection(l, NODE_LIST, start, anchor, path, depth);
+    char outer = l->closing;
+    l->closing = start->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE ? ']' : '\0';
     struct node **items = NULL;
     for (size_t n = 0; node;) {
         cleanup_event yaml_event_t event = {0};
         if (!next_event(l, &event))
             return NULL;
         if (event.type == YAML_SEQUENCE_END_EVENT) {
+            l->closing = outer;
             node->list.items = items;
             node->list.n = n;
             return set_anchor(l, anchor, start->start_mark, node, false) ? node : NULL;
@@ -280,6 +291,8 @@ static struct node *load_mapping(struct loader *l, const yaml_event_t *start, co
 {
     const yaml_char_t *anchor = start->data.mapping_start.anchor;
     struct node *node = start_collection(l, NODE_MAP, start, anchor, path, depth);
+    char outer = l->closing;
+    l->closing = start->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE ? '}' : '\0';
     struct raw_pair *raw = NULL;
     for (size_t n = 0; node;) {
         cleanup_event yaml_event_t key = {0}, value = {0};
@@ -287,6 +300,7 @@ static struct node *load_mapping(struct loader *l, const yaml_event_t *start, co
         if (!next_event(l, &key))
             return NULL;
         if (key.type == YAML_MAPPING_END_EVENT) {
+            l->closing = outer;
             mapping_finish(l->report, path, raw, n, node);
             return set_anchor(l, anchor, start->start_mark, node, false) ? node : NULL;
         }
@@ -354,16 +368,28 @@ static struct node *load_document(struct loader *l)
     return node;
 }
 
+static struct node *parse(struct loader *l)
+{
+    if (!yaml_parser_initialize(&l->parser))
+        return give_up(l, (yaml_mark_t){0}, NULL, "out of memory");
+    yaml_parser_set_input_string(&l->parser, (const unsigned char *)l->dialect->text, l->dialect->len);
+    struct node *node = load_document(l);
+    yaml_parser_delete(&l->parser);
+    return l->failed ? NULL : node;
+}
+
 struct node *yaml_load(struct report *report, const char *file, const char *text, size_t len)
 {
-    struct loader l = {.report = report, .arena = report->arena, .file = file, .text = text, .len = len};
+    struct dialect dialect = {.text = text, .len = len};
+    struct loader l = {
+        .report = report, .arena = report->arena, .file = file, .dialect = &dialect, .patch = true};
     if (len > YAML_MAX_BYTES)
         return give_up(&l, (yaml_mark_t){0}, NULL, "file of %zu bytes is too large (at most %d)", len,
                        YAML_MAX_BYTES);
-    if (!yaml_parser_initialize(&l.parser))
-        return give_up(&l, (yaml_mark_t){0}, NULL, "out of memory");
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, len);
-    struct node *node = load_document(&l);
-    yaml_parser_delete(&l.parser);
-    return node;
+    struct node *node = parse(&l);
+    if (!l.wants_patch)
+        return node;
+    dialect_patch(&dialect, report->arena, YAML_MAX_DEPTH);
+    l = (struct loader){.report = report, .arena = report->arena, .file = file, .dialect = &dialect};
+    return parse(&l);
 }

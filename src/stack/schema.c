@@ -114,8 +114,11 @@ static bool name_matches(enum names names, const char *name)
 static void refuse_key(struct validator *v, const struct node *map, const struct node_pair *pair,
                        const struct rule *rule, const struct path *path)
 {
-    const char *hint =
-        report_has_room(v->report) ? suggest_key(v->report->arena, rule, pair->key, v->minor) : "";
+    const char *hint = "";
+    if (str_starts(pair->key, "x-") && rule->x_since)
+        hint = arena_printf(v->report->arena, " (it needs version \"3.%u\")", rule->x_since);
+    else if (report_has_room(v->report))
+        hint = suggest_key(v->report->arena, rule, pair->key, v->minor);
     struct place place = {map->file, pair->line, pair->column};
     report_place(v->report, place, path ? path : PATH_KEY(NULL, "(root)"),
                  "Additional property %s is not allowed%s", pair->key, hint);
@@ -161,7 +164,10 @@ static void check(struct validator *v, const struct node *node, const struct rul
                   const struct path *path)
 {
     if (!(types_of(node) & rule->types)) {
-        report_node(v->report, node, path, "must be %s (this is %s)", rule->must, node_article(node));
+        bool quote = node->type != NODE_NULL && node->type != NODE_LIST && node->type != NODE_MAP &&
+                     (rule->types & T_STRING) && !rule->duration;
+        report_node(v->report, node, path, "must be %s (this is %s%s)", rule->must, node_article(node),
+                    quote ? ": put it in quotes" : "");
         return;
     }
     if (rule->types == T_ANY)
@@ -180,7 +186,7 @@ static void check(struct validator *v, const struct node *node, const struct rul
 static void check_finite(struct validator *v, const struct node *node, const struct path *path)
 {
     if (node->type == NODE_FLOAT && (isnan(node->real) || isinf(node->real)))
-        report_node(v->report, node, path, "json: unsupported value: %s",
+        report_node(v->report, node, path, "json: unsupported value: %s (not in a stack file)",
                     isnan(node->real) ? "NaN"
                     : node->real > 0  ? "+Inf"
                                       : "-Inf");
@@ -205,6 +211,11 @@ int schema_version(struct report *report, const struct node *root)
     const struct node *version = node_get(root, "version");
     if (!version)
         return SCHEMA_NEWEST;
+    if (version->type == NODE_NULL) {
+        report_node(report, version, &path,
+                    "unsupported Compose file version: <nil> (leave the key out, or give it a value)");
+        return -1;
+    }
     if (version->type != NODE_STRING) {
         report_node(report, version, &path, "must be a string (this is %s: put it in quotes)",
                     node_article(version));

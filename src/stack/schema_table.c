@@ -15,8 +15,8 @@ static const struct rule any = {T_ANY, .must = "a value"};
 static const struct rule string = {T_STRING, .must = "a string"};
 static const struct rule integer = {T_INTEGER, .must = "a integer"};
 static const struct rule number = {T_NUMBER, .must = "a number"};
-static const struct rule boolean = {T_BOOLEAN, .must = "a boolean"};
-static const struct rule duration = {T_STRING, .must = "a string", .duration = true};
+static const struct rule boolean = {T_BOOLEAN, .must = "a boolean, true or false"};
+static const struct rule duration = {T_STRING, .must = "a string such as 1m30s", .duration = true};
 static const struct rule string_or_null = {T_STRING | T_NULL, .must = "a string or null"};
 static const struct rule string_or_number = {T_STRING | T_NUMBER, .must = "a string or number"};
 static const struct rule number_or_string = {T_STRING | T_NUMBER, .must = "a number or string"};
@@ -24,13 +24,16 @@ static const struct rule integer_or_string = {T_STRING | T_INTEGER, .must = "a i
 static const struct rule option = {T_STRING | T_NUMBER, .must = "a string or number", .timestamps = true};
 static const struct rule option_or_null = {T_STRING | T_NUMBER | T_NULL, .must = "a string, number or null",
                                            .timestamps = true};
-static const struct rule strings = {T_LIST, .must = "a list", .item = &string};
-static const struct rule unique_strings = {T_LIST, .must = "a list", .item = &string, .unique = true};
-static const struct rule string_or_strings = {T_STRING | T_LIST, .must = "a string", .item = &string};
-static const struct rule string_or_unique = {T_STRING | T_LIST, .must = "a string", .item = &string,
-                                             .unique = true};
-static const struct rule string_map = {T_MAP | T_LIST, .must = "a mapping", .item = &string,
-                                       .unique = true, .names = NAMES_ANY,  .other = &option_or_null};
+static const struct rule strings = {T_LIST, .must = "a list of strings", .item = &string};
+static const struct rule unique_strings = {T_LIST, .must = "a list of strings", .item = &string,
+                                           .unique = true};
+static const struct rule string_or_strings = {T_STRING | T_LIST, .must = "a string or a list of strings",
+                                              .item = &string};
+static const struct rule string_or_unique = {T_STRING | T_LIST, .must = "a string or a list of strings",
+                                             .item = &string, .unique = true};
+static const struct rule string_map = {T_MAP | T_LIST,     .must = "a mapping or a list of KEY=VALUE",
+                                       .item = &string,    .unique = true,
+                                       .names = NAMES_ANY, .other = &option_or_null};
 static const struct rule options = {T_MAP, .must = "a mapping", .names = NAMES_ANY, .other = &option,
                                     .open = true};
 static const struct rule options_or_null = {T_MAP, .must = "a mapping", .names = NAMES_ANY,
@@ -43,14 +46,16 @@ static const struct field build_fields[] = {
     {"labels", &string_map, 3, 0}, {"cache_from", &unique_strings, 2, 0},  {"network", &string, 4, 0},
     {"target", &string, 4, 0},     {"shm_size", &integer_or_string, 5, 0}, {"extra_hosts", &string_map, 9, 0},
 };
-static const struct rule build_closed = {T_STRING | T_MAP, .must = "a string", FIELDS(build_fields)};
-static const struct rule build = {T_STRING | T_MAP, .must = "a string", FIELDS(build_fields), .open = true};
+static const struct rule build_closed = {T_STRING | T_MAP, .must = "a string or a mapping",
+                                         FIELDS(build_fields)};
+static const struct rule build = {T_STRING | T_MAP, .must = "a string or a mapping", FIELDS(build_fields),
+                                  .open = true};
 
 static const struct field file_reference_fields[] = {
     {"source", &string, 0, 0}, {"target", &string, 0, 0}, {"uid", &string, 0, 0},
     {"gid", &string, 0, 0},    {"mode", &number, 0, 0},
 };
-static const struct rule file_reference = {T_STRING | T_MAP, .must = "a string",
+static const struct rule file_reference = {T_STRING | T_MAP, .must = "a string or a mapping",
                                            FIELDS(file_reference_fields), .open = true};
 static const struct rule file_references = {T_LIST, .must = "a list", .item = &file_reference};
 
@@ -74,21 +79,24 @@ static const struct field network_use_fields[] = {
     {"ipv4_address", &string, 0, 0},
     {"ipv6_address", &string, 0, 0},
 };
-static const struct rule network_use = {T_MAP | T_NULL, .must = "a mapping", FIELDS(network_use_fields)};
-static const struct rule network_uses = {T_LIST | T_MAP, .must = "a list",      .item = &string,
-                                         .unique = true, .names = NAMES_OBJECT, .other = &network_use};
+static const struct rule network_use = {T_MAP | T_NULL, .must = "a mapping or null",
+                                        FIELDS(network_use_fields)};
+static const struct rule network_uses = {T_LIST | T_MAP,        .must = "a list of names or a mapping",
+                                         .item = &string,       .unique = true,
+                                         .names = NAMES_OBJECT, .other = &network_use};
 
 static const struct field port_fields[] = {{"mode", &string, 0, 0},
                                            {"target", &integer, 0, 0},
                                            {"published", &integer, 0, 0},
                                            {"protocol", &string, 0, 0}};
 static const struct rule short_ports = {T_LIST, .must = "a list", .item = &string_or_number, .unique = true};
-static const struct rule port = {T_STRING | T_NUMBER | T_MAP, .must = "a number", FIELDS(port_fields)};
+static const struct rule port = {T_STRING | T_NUMBER | T_MAP, .must = "a number, a string or a mapping",
+                                 FIELDS(port_fields)};
 static const struct rule ports = {T_LIST, .must = "a list", .item = &port, .unique = true};
 
 static const struct field ulimit_fields[] = {{"hard", &integer, 0, 0}, {"soft", &integer, 0, 0}};
-static const struct rule ulimit = {T_INTEGER | T_MAP, .must = "a integer", FIELDS(ulimit_fields),
-                                   .required = {"soft", "hard"}};
+static const struct rule ulimit = {T_INTEGER | T_MAP, .must = "a integer or a mapping of soft and hard",
+                                   FIELDS(ulimit_fields), .required = {"soft", "hard"}};
 static const struct rule ulimits = {T_MAP, .must = "a mapping", .names = NAMES_LOWER, .other = &ulimit,
                                     .open = true};
 
@@ -109,7 +117,7 @@ static const struct field mount_fields[] = {
     {"read_only", &boolean, 0, 0},     {"consistency", &string, 0, 0},  {"bind", &bind_options, 0, 0},
     {"volume", &volume_options, 0, 0}, {"tmpfs", &tmpfs_options, 6, 0},
 };
-static const struct rule mount = {T_STRING | T_MAP, .must = "a string", FIELDS(mount_fields),
+static const struct rule mount = {T_STRING | T_MAP, .must = "a string or a mapping", FIELDS(mount_fields),
                                   .required = {"type"}};
 static const struct rule mounts = {T_LIST, .must = "a list", .item = &mount};
 
@@ -130,10 +138,12 @@ static const struct field generic_fields[] = {{"discrete_resource_spec", &discre
 static const struct rule generic = {T_MAP, .must = "a mapping", FIELDS(generic_fields)};
 static const struct rule generics = {T_LIST, .must = "a list", .item = &generic};
 
+static const struct rule cpus = {T_STRING, .must = "a string such as \"0.5\""};
+static const struct rule memory = {T_STRING, .must = "a string such as 512M"};
 static const struct field limits_fields[] = {
-    {"cpus", &string, 0, 0}, {"memory", &string, 0, 0}, {"pids", &integer, 9, 0}};
+    {"cpus", &cpus, 0, 0}, {"memory", &memory, 0, 0}, {"pids", &integer, 9, 0}};
 static const struct field reservations_fields[] = {
-    {"cpus", &string, 0, 0}, {"memory", &string, 0, 0}, {"generic_resources", &generics, 5, 0}};
+    {"cpus", &cpus, 0, 0}, {"memory", &memory, 0, 0}, {"generic_resources", &generics, 5, 0}};
 static const struct rule limits = {T_MAP, .must = "a mapping", FIELDS(limits_fields)};
 static const struct rule reservations = {T_MAP, .must = "a mapping", FIELDS(reservations_fields)};
 static const struct field resources_fields[] = {{"limits", &limits, 0, 0},
@@ -255,9 +265,36 @@ static const struct rule odd_network = {T_MAP | T_NULL, .must = "a mapping or nu
 static const struct rule networks = {T_MAP, .must = "a mapping", .names = NAMES_OBJECT, .other = &network,
                                      .rest = &odd_network};
 
+/* Of cluster volumes, which the oracle reads and then makes nothing of in a stack. */
+static const struct field segments_fields[] = {{"segments", &string_map, 0, 0}};
+static const struct rule segments = {T_MAP, .must = "a mapping", FIELDS(segments_fields), .open = true};
+static const struct rule topologies = {T_LIST, .must = "a list", .item = &segments};
+static const struct field accessibility_fields[] = {{"requisite", &topologies, 0, 0},
+                                                    {"preferred", &topologies, 0, 0}};
+static const struct rule accessibility = {T_MAP, .must = "a mapping", FIELDS(accessibility_fields),
+                                          .open = true};
+static const struct rule mapping = {T_MAP, .must = "a mapping", .open = true};
+static const struct field mount_volume_fields[] = {{"fs_type", &string, 0, 0},
+                                                   {"mount_flags", &strings, 0, 0}};
+static const struct rule mount_volume = {T_MAP, .must = "a mapping", FIELDS(mount_volume_fields),
+                                         .open = true};
+static const struct field access_fields[] = {{"scope", &string, 0, 0},
+                                             {"sharing", &string, 0, 0},
+                                             {"block_volume", &mapping, 0, 0},
+                                             {"mount_volume", &mount_volume, 0, 0}};
+static const struct rule access_mode = {T_MAP, .must = "a mapping", FIELDS(access_fields), .open = true};
+static const struct field capacity_fields[] = {{"required_bytes", &memory, 0, 0},
+                                               {"limit_bytes", &memory, 0, 0}};
+static const struct rule capacity_range = {T_MAP, .must = "a mapping", FIELDS(capacity_fields), .open = true};
+static const struct field cluster_fields[] = {{"group", &string, 0, 0},
+                                              {"access_mode", &access_mode, 0, 0},
+                                              {"accessibility_requirements", &accessibility, 0, 0},
+                                              {"capacity_range", &capacity_range, 0, 0},
+                                              {"availability", &string, 0, 0}};
+static const struct rule cluster_spec = {T_MAP, .must = "a mapping", FIELDS(cluster_fields), .open = true};
 static const struct field volume_fields[] = {
     {"name", &string, 4, 0},       {"driver", &string, 0, 0},     {"driver_opts", &options, 0, 0},
-    {"external", &external, 0, 0}, {"labels", &string_map, 0, 0}, {"x-cluster-spec", &any, 10, 0},
+    {"external", &external, 0, 0}, {"labels", &string_map, 0, 0}, {"x-cluster-spec", &cluster_spec, 10, 0},
 };
 static const struct rule volume = {T_MAP | T_NULL, .must = "a mapping or null", FIELDS(volume_fields),
                                    .x_since = 7};

@@ -40,7 +40,7 @@ static void parse_files(struct loading *l)
 static void check_version(struct loading *l, size_t i)
 {
     l->minors[i] = schema_version(&l->report, l->roots[i]);
-    if (i == 0 || l->minors[0] < 0 || l->minors[i] < 0 || l->minors[0] == l->minors[i])
+    if (i == 0 || !l->roots[0] || l->minors[0] < 0 || l->minors[i] < 0 || l->minors[0] == l->minors[i])
         return;
     const struct node *at = node_get(l->roots[i], "version");
     report_node(&l->report, at ? at : l->roots[i], PATH_KEY(NULL, "version"),
@@ -86,16 +86,20 @@ static void load(struct loading *l, struct stack *stack)
 {
     size_t n = l->input->n_files, n_services = 0;
     struct project *projects = arena_array(&stack->arena, n, sizeof *projects);
+    bool complete = true;
     parse_files(l);
-    if (l->report.n_refusals)
-        return;
     for (size_t i = 0; i < n; i++) {
+        if (!l->roots[i]) {
+            complete = false;
+            continue;
+        }
         if (too_many_services(l, i, &n_services))
             return;
         load_file(l, i, stack, &projects[i]);
-        if (l->minors[i] < 0)
-            return;
+        complete &= l->minors[i] >= 0;
     }
+    if (!complete)
+        return; /* what is in the other files may be what seems to be missing */
     for (size_t i = 1; i < n; i++)
         project_merge(&stack->arena, &projects[0], &projects[i]);
     struct converter converter = {

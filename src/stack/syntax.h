@@ -13,6 +13,9 @@
 #include "base/arena.h"
 #include "model.h"
 
+/* Bytes of the white space character, as Unicode has it, at s; 0: it is none. */
+size_t go_space(const char *s);
+
 /* "1h30m", "250ms", "-1.5s", "0": Go's durations, in nanoseconds */
 bool go_duration_parse(const char *text, int64_t *ret_ns);
 

@@ -77,6 +77,6 @@ void unique_check(struct report *report, const struct node *list, const struct p
     qsort(items, list->list.n, sizeof *items, by_text_then_order);
     for (size_t i = 1; i < list->list.n; i++)
         if (strcmp(items[i - 1].text, items[i].text) == 0)
-            report_node(report, list->list.items[items[i].i], path, "array items[%zu,%zu] must be unique",
-                        items[i - 1].i, items[i].i);
+            report_node(report, list->list.items[items[i].i], path,
+                        "array items[%zu,%zu] must be unique (the same twice)", items[i - 1].i, items[i].i);
 }

@@ -1,0 +1,1 @@
+storage "consul" { address = "consul:8500" }

@@ -21,15 +21,10 @@ static int run_verb(struct ctl *ctl, const char *config, int argc, char **argv)
     code = ctl_configure(ctl, args.config ? args.config : config);
     if (code != EXIT_GOOD)
         return code;
-    code = verb->run(ctl, &args);
-    /* a full disk or a closed pipe must not look like a good end */
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    perror("agentctl: writing the output");
-    return code == EXIT_GOOD ? EXIT_FAILED : code;
+    return verb->run(ctl, &args);
 }
 
-int ctl_main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct ctl ctl;
     const char *config = NULL;
@@ -58,4 +53,14 @@ int ctl_main(int argc, char **argv)
     int code = run_verb(&ctl, config, argc - i, argv + i);
     ctl_release(&ctl);
     return code;
+}
+
+int ctl_main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    /* a full disk or a closed pipe must not look like a good end */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    perror("agentctl: writing the output");
+    return code == EXIT_GOOD ? EXIT_FAILED : code;
 }

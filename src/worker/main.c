@@ -32,7 +32,7 @@ static void usage(FILE *to)
         fprintf(to, "  %s %s\n      %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct verb_context context = {.config_path = CONFIG_DEFAULT_PATH};
     int i = 1;
@@ -57,4 +57,14 @@ int main(int argc, char **argv)
             return verbs[v].run(&context, argc - i, argv + i);
     usage(stderr);
     return EXIT_BAD_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    /* a full disk or a closed pipe must not look like a good end */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    perror("agent-worker: writing the output");
+    return code == EXIT_GOOD ? EXIT_FAILED : code;
 }

@@ -237,6 +237,12 @@ class ExitCodes(Case):
         bodies = json.loads(run.stdout)
         self.assertEqual([s["Name"] for s in bodies["services"]], ["shop_web"])
         self.assertEqual(set(bodies), {"networks", "secrets", "configs", "services"})
+        with open("/dev/full", "w") as full:
+            for arguments in (["render", file, "--stack", "shop"], ["--help"], ["--version"]):
+                run = subprocess.run([self.program("agentctl"), "--config", self.conf, *arguments], stdout=full,
+                                     stderr=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin"})
+                self.assertEqual(run.returncode, 1, arguments)
+                self.assertIn("No space left on device", run.stderr)
 
     def test_check(self):
         self.commit(self.stack())

@@ -19,7 +19,7 @@ static bool is_digit(char c)
 static bool one_of(const char *text, const char *const *list)
 {
     for (; *list; list++)
-        if (strcmp(text, *list) == 0)
+        if (**list == *text && strcmp(text, *list) == 0)
             return true;
     return false;
 }

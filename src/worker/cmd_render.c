@@ -21,6 +21,7 @@
  */
 
 static const size_t file_max = 4 * 1024 * 1024;
+static char output[64 * 1024]; /* a large stack is megabytes, and stdio writes 4 KiB at a time */
 
 struct render {
     struct arena arena;
@@ -95,6 +96,7 @@ static int print_bodies(const struct stack_input *input, struct error *err)
     for (size_t i = 0; i < stack->n_warnings; i++)
         fprintf(stderr, "warning: %s\n", stack->warnings[i]);
     cleanup_json json_t *bodies = stack_render(stack);
+    setvbuf(stdout, output, _IOFBF, sizeof output);
     json_dumpf(bodies, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
     putchar('\n');
     stack_free(stack);

@@ -31,20 +31,21 @@ def cost(command, **options):
     """(wall seconds, cpu seconds) of a command and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
-    result = subprocess.run([str(c) for c in command], text=True, capture_output=True, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    result = subprocess.run([str(c) for c in command], text=True, **options)
     wall = time.monotonic() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, result
 
 
-def paired(ours, theirs, samples, ok=(0,)):
+def paired(ours, theirs, samples, ok=(0,), **options):
     """Medians of (wall, cpu) of two commands run in turn."""
     a, b = [], []
     for command in (ours, theirs):
-        cost(command)  # warm up
+        cost(command, **options)  # warm up
     for _ in range(samples):
         for command, list_ in ((ours, a), (theirs, b)):
-            wall, cpu, result = cost(command)
+            wall, cpu, result = cost(command, **options)
             if command is ours and result.returncode not in ok:
                 raise SystemExit(f"{command}: {result.returncode}: {result.stderr}")
             list_.append((wall, cpu))
@@ -226,7 +227,10 @@ def render():
                 service(f"s{i:04}", 1, 2) + "    ports: ['%d:80']\n    networks: [a, b]\n    volumes: ['v%d:/data']\n"
                 "    healthcheck: {test: [CMD, /bin/true], interval: 5s}\n" % (10000 + i, i) for i in range(1000))
                 + "networks: {a: {}, b: {}}\nvolumes: {" + ", ".join(f"v{i}: {{}}" for i in range(1000)) + "}\n")
-        ours, theirs = paired([f"{BUILD}/agent-worker", "render", file, "--stack", "big"], [docker, "stack", "config", "-c", file], 5)
+        # into a file: a pipe would show how fast this program reads megabytes
+        with open(folder + "/output", "w") as output:
+            ours, theirs = paired([f"{BUILD}/agent-worker", "render", file, "--stack", "big"], [docker, "stack", "config", "-c", file], 11,
+                                  stdout=output)
     report("render of 1,000 services / docker stack config: wall", ours[0] / theirs[0], 0.25)
     report("render of 1,000 services / docker stack config: CPU", ours[1] / theirs[1], 0.25)
 

@@ -53,6 +53,9 @@ def meson(group, path):
             good = test["result"] in ("OK", "EXPECTEDFAIL")
             if points:
                 tap(group, output.splitlines(), f"{name}: ")
+            for line in output.splitlines():
+                if line.startswith("## "):  # a table for the reader
+                    print(line[1:], flush=True)
             if test["result"] == "SKIP" and not points:
                 print(f"skip {group} {name} # skipped", flush=True)
             elif not good or not points:

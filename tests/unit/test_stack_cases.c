@@ -279,7 +279,7 @@ static void print_table(void)
 {
     const struct tally *const rows[] = {&equal, &refused_by_both, &refused_by_us};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        printf("# stack files %-26s %4u files, %6zu %s compared\n", rows[i]->title, rows[i]->files,
+        printf("## stack files %-26s %4u files, %6zu %s compared\n", rows[i]->title, rows[i]->files,
                rows[i]->compared, rows[i]->unit);
 }
 

@@ -8,6 +8,7 @@ nothing that it does not need.
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,12 @@ for line in (TOP / "include/agent/events.h").read_text().splitlines():
         MESSAGES[name.removeprefix("MESSAGE_")] = value.strip('"')
 
 
+def may_exceed_limits():
+    """Has this machine CAP_SYS_RESOURCE to give?"""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"CapBnd:\s*(\w+)", status)[1], 16) >> 24 & 1
+
+
 class Machine:
     """A container with systemd as PID 1, the agent installed, and users inside and outside of the agent's group."""
 
@@ -31,8 +38,11 @@ class Machine:
         self.case = case
         self.name = case.name
         self.state = tempfile.mkdtemp(prefix="deploy-agent-unit.", dir="/var/tmp")
+        case.addCleanup(self.remove)
         image = lab().tool("systemd-image").strip()
-        lab().docker("run", "-d", "--name", self.name, "--network", "host", "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
+        # newer engines refuse to drop a capability that this machine does not have
+        drop = ["--cap-drop", "SYS_RESOURCE"] if may_exceed_limits() else []
+        lab().docker("run", "-d", "--name", self.name, "--network", "host", "--cap-add", "ALL", *drop,
                      "--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
                      "-v", f"{os.path.dirname(lab().socket)}:/engine", "-v", f"{lab().env['GIT_ROOT']}:/srv/git:ro",
                      "-v", f"{self.state}:/exchange", image)
@@ -97,7 +107,6 @@ class Unit(Case):
     def setUp(self):
         super().setUp()
         self.machine = Machine(self)
-        self.addCleanup(self.machine.remove)
 
     def doCleanups(self):
         if self._outcome and not self._outcome.success and hasattr(self, "machine"):

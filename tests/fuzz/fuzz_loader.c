@@ -44,8 +44,8 @@ static void promise_good_stack(const struct stack *stack)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct variable variables[] = {{"TAG", "1.2"}, {"EMPTY", ""},         {"N", "3"},
-                                                {"T", "true"},  {"HOME", "/home/ops"}, {"DOLLAR", "$TAG"}};
+    static const struct variable variables[] = {{"TAG", "1.2"}, {"EMPTY", ""},        {"N", "3"},
+                                                {"T", "true"},  {"HOME", "/srv/ops"}, {"DOLLAR", "$TAG"}};
     static const char *const names[] = {"a/a.yml", "a/b.yml", "c.yml"};
     cleanup_arena struct arena arena = {0};
     struct stack_source files[ARRAY_SIZE(names)];

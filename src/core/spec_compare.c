@@ -164,9 +164,21 @@ static void drop_ids(json_t *container)
     }
 }
 
+/* The engine knows a few words, in any case, and takes all others for the first. */
+static void set_word(json_t *object, const char *key, const char *const words[])
+{
+    const char *word = json_path_string(object, key, NULL), *known = words[0];
+    for (size_t i = 0; word && words[i]; i++)
+        if (strcasecmp(word, words[i]) == 0)
+            known = words[i];
+    json_object_set_new(object, key, json_string(known));
+}
+
 static void default_container(json_t *container)
 {
+    static const char *const isolations[] = {"default", "process", "hyperv", NULL};
     json_t *privileges = json_object_get(container, "Privileges");
+    set_word(container, "Isolation", isolations);
     drop_if(container, "Isolation", "default");
     drop_if_false(privileges, "NoNewPrivileges");
     drop_if_empty(container, "Privileges");
@@ -185,16 +197,6 @@ static void default_task(json_t *task)
     drop_if(restart, "Condition", "any");
     drop_if_zero(restart, "MaxAttempts");
     drop_if_empty(task, "RestartPolicy");
-}
-
-/* The engine knows a few words, in any case, and takes all others for the first. */
-static void set_word(json_t *object, const char *key, const char *const words[])
-{
-    const char *word = json_path_string(object, key, NULL), *known = words[0];
-    for (size_t i = 0; word && words[i]; i++)
-        if (strcasecmp(word, words[i]) == 0)
-            known = words[i];
-    json_object_set_new(object, key, json_string(known));
 }
 
 static void default_endpoint(json_t *spec)

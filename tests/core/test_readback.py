@@ -34,9 +34,11 @@ def setUpModule():
     lab.remove_all()
     minor = int(lab.engine("GET", "/version")[1]["ApiVersion"].split(".")[1])
     compare = subprocess.Popen([PROGRAM, "--compare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    set_availability("drain")
 
 
 def tearDownModule():
+    set_availability("active")
     compare.stdin.close()
     compare.wait()
     compare.stdout.close()
@@ -59,6 +61,14 @@ def engine(method, path, body=None):
     finally:
         connection.close()
     return response.status, json.loads(text) if text else None
+
+
+def set_availability(word):
+    """Nothing has to run here: a drained node keeps tasks pending, and what is removed is gone at once."""
+    node = engine("GET", "/nodes")[1][0]
+    status, answer = engine("POST", f"/nodes/{node['ID']}/update?version={node['Version']['Index']}", {**node["Spec"], "Availability": word})
+    if status != 200:
+        raise AssertionError(answer)
 
 
 def differences(desired, live, networks):
@@ -107,6 +117,11 @@ def without_unsupported(spec):
     for mount in container(spec).get("Mounts", []):
         if minor < 45:
             mount.get("VolumeOptions", {}).pop("Subpath", None)
+    # one case has as many replicas as fit into a number: the engine would begin to make them
+    for mode in spec.get("Mode", {}).values():
+        for count in ("Replicas", "MaxConcurrent", "TotalCompletions"):
+            if mode.get(count, 0) > 10:
+                mode[count] = 10
     return spec
 
 

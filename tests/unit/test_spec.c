@@ -94,6 +94,8 @@ static void read_back(void **state)
         {"runtime", TASK ".Runtime = -", TASK ".Runtime = 'container'"},
         {"isolation", "", CS ".Isolation = 'default'"},
         {"isolation given", CS ".Isolation = 'default'", CS ".Isolation = 'default'"},
+        {"isolation in capitals", CS ".Isolation = 'Process'", CS ".Isolation = 'process'"},
+        {"isolation of an unknown word", CS ".Isolation = 'foo'", CS ".Isolation = 'default'"},
         {"endpoint mode vip given", "EndpointSpec = {'Mode': 'vip'}", "EndpointSpec = {'Mode': 'vip'}"},
         {"endpoint mode dnsrr", "EndpointSpec = {'Mode': 'dnsrr'}", "EndpointSpec = {'Mode': 'dnsrr'}"},
         {"ports", "EndpointSpec = {'Ports': [{'TargetPort': 80}]}",

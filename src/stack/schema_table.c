@@ -178,8 +178,8 @@ static const struct field deploy_fields[] = {
 static const struct rule deploy = {T_MAP | T_NULL, .must = "a mapping or null", FIELDS(deploy_fields)};
 
 static const struct field service_fields[] = {
-    {"build", &build_closed, 0, 9},
-    {"build", &build, 10, 0},
+    {"build", &build_closed, 0, 10},
+    {"build", &build, 11, 0},
     {"cap_add", &unique_strings, 0, 0},
     {"cap_drop", &unique_strings, 0, 0},
     {"cgroup_parent", &string, 0, 0},

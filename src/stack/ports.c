@@ -76,7 +76,9 @@ static bool check_ip(struct arena *arena, char *ip, bool *ret_unspecified, const
     char *address = ip;
     if (*ip == '[' && ip[len - 1] == ']')
         address = arena_strndup(arena, ip + 1, len - 2);
-    if (inet_pton(AF_INET, address, &v4) == 1) {
+    if (!*address) {
+        *ret_unspecified = true; /* "[]" is no address */
+    } else if (inet_pton(AF_INET, address, &v4) == 1) {
         *ret_unspecified = v4.s_addr == 0;
     } else if (inet_pton(AF_INET6, address, &v6) == 1) {
         *ret_unspecified = IN6_IS_ADDR_UNSPECIFIED(&v6);

@@ -143,8 +143,9 @@ static bool read_exponent(const char **s, struct decimal *d)
     if (!is_digit(**s))
         return false;
     long value = 0;
-    for (; is_digit(**s); (*s)++)
-        value = value < 100000 ? value * 10 + (**s - '0') : value;
+    for (; is_digit(**s) || (**s == '_' && is_digit((*s)[1])); (*s)++)
+        if (**s != '_')
+            value = value < 100000 ? value * 10 + (**s - '0') : value;
     d->exponent += negative ? -value : value;
     return true;
 }

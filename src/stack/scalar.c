@@ -199,7 +199,8 @@ static bool read_clock(const char **s, struct stamp *t)
     return true;
 }
 
-/* "Z" or "+hh:mm"; *ret "UTC" or the offset as Go prints it: the agent's own time zone must not matter */
+/* "Z" or "+hh:mm"; *ret "UTC" or the offset as Go prints it: the agent's own time zone must not matter.
+ * Go takes 24 hours and 60 minutes. */
 static bool read_zone(const char **s, char ret[8])
 {
     if (skip(s, 'Z'))
@@ -207,11 +208,17 @@ static bool read_zone(const char **s, char ret[8])
     char sign = **s;
     int hours, minutes;
     if ((sign != '+' && sign != '-') || !(*s)++ || !read_number(s, 2, 2, 24, &hours) || !skip(s, ':') ||
-        !read_number(s, 2, 2, 59, &minutes))
+        !read_number(s, 2, 2, 60, &minutes))
         return false;
     if (hours == 0 && minutes == 0)
         return snprintf(ret, 8, "UTC") > 0;
-    return snprintf(ret, 8, "%c%02d%02d", sign, hours, minutes) > 0;
+    return snprintf(ret, 8, "%c%02d%02d", sign, hours + minutes / 60, minutes % 60) > 0;
+}
+
+bool timestamp_fits_json(const struct node *time)
+{
+    const char *zone = strrchr(time->string.text, ' ') + 1;
+    return *zone == 'U' || strncmp(zone + 1, "24", 2) < 0;
 }
 
 const char *timestamp_text(struct arena *arena, const char *text)
@@ -226,7 +233,7 @@ const char *timestamp_text(struct arena *arena, const char *text)
         if (!read_clock(&s, &t) || !read_zone(&s, zone))
             return NULL;
     } else if (*s == ' ') {
-        s++;
+        s += strspn(s, " ");
         if (!read_clock(&s, &t))
             return NULL;
     }

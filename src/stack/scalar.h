@@ -21,5 +21,8 @@ const char *float_text(struct arena *arena, double value);
 /* Text of a number, string or timestamp as a member of a string map; NULL for other types. */
 const char *scalar_text(struct arena *arena, const struct node *node);
 
+/* False: its zone is a day or more, which Go prints but does not put into JSON. */
+bool timestamp_fits_json(const struct node *time);
+
 /* Go's text of a YAML timestamp, or NULL when the text is none. */
 const char *timestamp_text(struct arena *arena, const char *text);

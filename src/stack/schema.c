@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scalar.h"
 #include "suggest.h"
 #include "syntax.h"
 #include "unique.h"
@@ -182,27 +183,30 @@ static void check(struct validator *v, const struct node *node, const struct rul
         check_mapping(v, node, rule, path);
 }
 
-/* The oracle turns the whole file into JSON before it looks: .nan and .inf fail wherever they stand. */
-static void check_finite(struct validator *v, const struct node *node, const struct path *path)
+/* The oracle turns the whole file into JSON before it looks: what JSON has no text for fails wherever it
+ * stands. */
+static void check_json(struct validator *v, const struct node *node, const struct path *path)
 {
     if (node->type == NODE_FLOAT && (isnan(node->real) || isinf(node->real)))
         report_node(v->report, node, path, "json: unsupported value: %s (not in a stack file)",
                     isnan(node->real) ? "NaN"
                     : node->real > 0  ? "+Inf"
                                       : "-Inf");
+    if (node->type == NODE_TIME && !timestamp_fits_json(node))
+        report_node(v->report, node, path, "timezone hour outside of range [0,23]");
     if (node->type == NODE_LIST)
         for (size_t i = 0; i < node->list.n; i++)
-            check_finite(v, node->list.items[i], PATH_INDEX(path, i));
+            check_json(v, node->list.items[i], PATH_INDEX(path, i));
     if (node->type == NODE_MAP)
         for (size_t i = 0; i < node->map.n; i++)
-            check_finite(v, node->map.pairs[i].value, PATH_KEY(path, node->map.pairs[i].key));
+            check_json(v, node->map.pairs[i].value, PATH_KEY(path, node->map.pairs[i].key));
 }
 
 void schema_check(struct report *report, const struct node *root, int minor)
 {
     struct validator v = {report, (unsigned)minor};
     check(&v, root, &schema_root, NULL);
-    check_finite(&v, root, NULL);
+    check_json(&v, root, NULL);
 }
 
 int schema_version(struct report *report, const struct node *root)

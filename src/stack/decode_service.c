@@ -156,6 +156,8 @@ static void decode_ulimits(struct decoder *d, const struct node *node, const str
         const struct path here = {path, limit.name, 0};
         if (value->type == NODE_MAP) {
             const struct node *soft = node_get(value, "soft"), *hard = node_get(value, "hard");
+            if (!soft || !hard) /* names that are not in lower case pass the schema */
+                report_node(d->report, value, &here, "%s is required", soft ? "hard" : "soft");
             if (!soft || !hard || !take_limit(d, soft, PATH_KEY(&here, "soft"), &limit.soft) ||
                 !take_limit(d, hard, PATH_KEY(&here, "hard"), &limit.hard))
                 continue;

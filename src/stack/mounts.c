@@ -4,18 +4,21 @@
 #include "base/str.h"
 #include "syntax.h"
 
-/* Bytes of the UTF-8 character at s when it can be a Windows drive: a letter. */
-static size_t drive_letter(const char *s)
+static bool is_letter(char c)
 {
-    unsigned char c = (unsigned char)*s;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return 1;
-    return c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4; /* beyond ASCII any character counts */
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 static bool is_drive(const char *s)
 {
-    size_t n = drive_letter(s);
+    return is_letter(*s) && s[1] == ':';
+}
+
+/* One character beyond ASCII before a colon: a drive for the oracle if Unicode calls it a letter. */
+static bool is_odd_drive(const char *s)
+{
+    unsigned char c = (unsigned char)*s;
+    size_t n = c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
     return n && strlen(s) > n && s[n] == ':';
 }
 
@@ -41,10 +44,9 @@ static size_t unc_volume(const char *path)
 
 bool path_is_absolute(const char *path)
 {
-    bool letter = (*path >= 'a' && *path <= 'z') || (*path >= 'A' && *path <= 'Z');
     if (*path == '/')
         return true;
-    size_t volume = letter && path[1] == ':' ? 2 : unc_volume(path);
+    size_t volume = is_drive(path) ? 2 : unc_volume(path);
     return volume && is_slash(path[volume]);
 }
 
@@ -53,7 +55,7 @@ bool path_is_absolute(const char *path)
 /* Length of the section at s: up to a colon that does not belong to a drive letter. */
 static size_t section_length(const char *s)
 {
-    size_t n = is_drive(s) ? drive_letter(s) + 1 : 0;
+    size_t n = is_drive(s) ? 2 : 0;
     return n + strcspn(s + n, ":");
 }
 
@@ -107,6 +109,10 @@ bool mount_parse(struct arena *arena, const char *text, struct mount *ret, const
         size_t n = section_length(s);
         const char *section = arena_strndup(arena, s, n);
         bool last = s[n] == '\0';
+        if (is_odd_drive(s)) {
+            *ret_problem = arena_printf(arena, "invalid spec: %s: a drive is a letter from A to Z", text);
+            return false;
+        }
         if (!n) {
             *ret_problem = arena_printf(arena, "invalid spec: %s: empty section between colons", text);
             return false;

@@ -141,6 +141,17 @@ static bool has_escaped_slash(const char *text, size_t len)
     return false;
 }
 
+size_t dialect_stray_mark(struct dialect *d, const yaml_event_t *end)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    size_t stop =
+        is_utf8(d) && memmem(d->text, d->len, bom, MARKER_LEN) ? byte_of(d, end->end_mark.index) : 0;
+    for (size_t i = 1; i + MARKER_LEN <= stop; i++)
+        if ((d->text[i - 1] == '\n' || d->text[i - 1] == '\r') && memcmp(d->text + i, bom, MARKER_LEN) == 0)
+            return i;
+    return d->len;
+}
+
 const char *dialect_problem(struct dialect *d, const yaml_event_t *scalar, char closing)
 {
     const char *value = (const char *)scalar->data.scalar.value;

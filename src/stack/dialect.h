@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * libyaml 0.2.5 and the oracle's parser, a port of an older libyaml, scan differently in four places:
+ * libyaml 0.2.5 and the oracle's parser, a port of an older libyaml, scan differently in five places:
  *
  *     text               libyaml    oracle
  *     [a:] {a:, b: c}    error      the colon is text
  *     "it\'s"            error      it's
  *     "a\/b"             a/b        error
  *     [a?b]              text       error
+ *     BOM in a line      nothing    text
  *
  * The first two are brought past libyaml by putting another character in the place of the one it stops at,
  * and taken back in the scalars. Usage: parse `text`; where libyaml fails and dialect_is_patchable(), call
@@ -37,6 +38,9 @@ bool dialect_patch(struct dialect *d, struct arena *arena, unsigned max_depth);
 
 /* Undoes the patches in a scalar's text. */
 const char *dialect_restore(const struct dialect *d, struct arena *arena, const char *text, size_t *len);
+
+/* Where a byte order mark starts a line before the end of the document (not the file); len: nowhere. */
+size_t dialect_stray_mark(struct dialect *d, const yaml_event_t *end);
 
 /* NULL, or what the oracle has against a scalar. closing: ']' or '}' inside of one, else 0. */
 const char *dialect_problem(struct dialect *d, const yaml_event_t *scalar, char closing);

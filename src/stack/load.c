@@ -360,6 +360,13 @@ static struct node *load_document(struct loader *l)
     struct node *node = load_node(l, &root, NULL, 1);
     if (!node || !next_event(l, &end))
         return NULL;
+    size_t stray = dialect_stray_mark(l->dialect, &end);
+    if (stray < l->dialect->len) {
+        l->failed = true;
+        report_place(l->report, place_of_byte(l, stray), NULL,
+                     "yaml: a byte order mark may only start the file");
+        return NULL;
+    }
     /* the oracle looks no further, and neither minds what stands there */
     if (!yaml_parser_parse(&l->parser, &after) || after.type != YAML_STREAM_END_EVENT)
         report_warning(l->report, "%s: only the first document of the file is used", l->file);

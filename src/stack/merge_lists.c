@@ -78,7 +78,7 @@ static void *merge_indexed(struct arena *arena, struct list base, struct list ov
         } else {                                                                                             \
             base->field = override->field;                                                                   \
             base->n_##field = override->n_##field;                                                           \
-            base->field##_given = override->field##_given;                                                   \
+            base->field##_given = override->n_##field > 0; /* an empty list leaves no trace */               \
         }                                                                                                    \
     } while (0)
 

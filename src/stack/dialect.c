@@ -80,10 +80,15 @@ static bool find_failure(const struct dialect *d, unsigned max_depth, yaml_mark_
     return found;
 }
 
-static bool patch_one(struct dialect *d, struct arena *arena, size_t at, bool colon)
+static bool can_patch(const struct dialect *d, size_t at, bool colon)
 {
     const char *wanted = colon ? ":" : "\\'";
-    if (at >= d->len || strncmp(d->text + at, wanted, strlen(wanted)) != 0)
+    return at < d->len && strncmp(d->text + at, wanted, strlen(wanted)) == 0;
+}
+
+static bool patch_one(struct dialect *d, struct arena *arena, size_t at, bool colon)
+{
+    if (!can_patch(d, at, colon))
         return false;
     char *copy = arena_alloc(arena, d->len + MARKER_LEN);
     memcpy(copy, d->text, at);
@@ -150,6 +155,45 @@ size_t dialect_stray_mark(struct dialect *d, const yaml_event_t *end)
         if ((d->text[i - 1] == '\n' || d->text[i - 1] == '\r') && memcmp(d->text + i, bom, MARKER_LEN) == 0)
             return i;
     return d->len;
+}
+
+/* True: the scanner failed before it had all tokens up to the last of `wanted` behind the first. */
+static bool fails_within(yaml_parser_t *p, ptrdiff_t wanted)
+{
+    yaml_token_t token;
+    for (ptrdiff_t n = -2; n < wanted; n++) { /* the stream's start and the first token go before */
+        bool last;
+        if (!yaml_parser_scan(p, &token))
+            /* libyaml goes on where a token may turn out to be a key: it has more than it gave */
+            return n + (p->tokens.tail - p->tokens.head) < wanted;
+        last = token.type == YAML_STREAM_END_TOKEN;
+        yaml_token_delete(&token);
+        if (last)
+            break;
+    }
+    return false;
+}
+
+const char *dialect_problem_behind(struct dialect *d, struct arena *arena, const yaml_event_t *end,
+                                   size_t *ret_at)
+{
+    yaml_parser_t parser;
+    const char *problem = NULL;
+    if (!is_utf8(d) || !yaml_parser_initialize(&parser))
+        return NULL;
+    size_t start = byte_of(d, end->start_mark.index);
+    while (start && d->text[start - 1] != '\n' && d->text[start - 1] != '\r')
+        start--; /* what stands before the token is indentation */
+    struct dialect rest = {.text = d->text + start, .len = d->len - start};
+    yaml_parser_set_input_string(&parser, (const unsigned char *)rest.text, rest.len);
+    if (fails_within(&parser, 2)) {
+        size_t at = byte_of(&rest, parser.problem_mark.index);
+        if (!dialect_is_patchable(&parser) || !can_patch(&rest, at, fails_at_colon(&parser)))
+            problem = arena_strdup(arena, parser.problem ? parser.problem : "unreadable text");
+        *ret_at = start + at;
+    }
+    yaml_parser_delete(&parser);
+    return problem;
 }
 
 const char *dialect_problem(struct dialect *d, const yaml_event_t *scalar, char closing)

@@ -11,6 +11,8 @@
  *     [a?b]              text       error
  *     BOM in a line      nothing    text
  *
+ * It also looks two tokens ahead, and so beyond the end of the document.
+ *
  * The first two are brought past libyaml by putting another character in the place of the one it stops at,
  * and taken back in the scalars. Usage: parse `text`; where libyaml fails and dialect_is_patchable(), call
  * dialect_patch() and parse again.
@@ -41,6 +43,10 @@ const char *dialect_restore(const struct dialect *d, struct arena *arena, const 
 
 /* Where a byte order mark starts a line before the end of the document (not the file); len: nowhere. */
 size_t dialect_stray_mark(struct dialect *d, const yaml_event_t *end);
+
+/* NULL, or what the oracle's scanner has against the two tokens behind the one that ends the document. */
+const char *dialect_problem_behind(struct dialect *d, struct arena *arena, const yaml_event_t *end,
+                                   size_t *ret_at);
 
 /* NULL, or what the oracle has against a scalar. closing: ']' or '}' inside of one, else 0. */
 const char *dialect_problem(struct dialect *d, const yaml_event_t *scalar, char closing);

@@ -360,11 +360,13 @@ static struct node *load_document(struct loader *l)
     struct node *node = load_node(l, &root, NULL, 1);
     if (!node || !next_event(l, &end))
         return NULL;
-    size_t stray = dialect_stray_mark(l->dialect, &end);
-    if (stray < l->dialect->len) {
+    size_t at = dialect_stray_mark(l->dialect, &end);
+    const char *problem = "a byte order mark may only start the file";
+    if (at == l->dialect->len)
+        problem = dialect_problem_behind(l->dialect, l->arena, &end, &at);
+    if (problem) {
         l->failed = true;
-        report_place(l->report, place_of_byte(l, stray), NULL,
-                     "yaml: a byte order mark may only start the file");
+        report_place(l->report, place_of_byte(l, at), NULL, "yaml: %s", problem);
         return NULL;
     }
     /* the oracle looks no further, and neither minds what stands there */

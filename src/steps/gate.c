@@ -50,8 +50,8 @@ struct gate {
     bool was_away;               /* nobody watched for a while: the next look excuses what it finds */
     int64_t bad_since_us;        /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
-    bool healthcheck;
-    char state[512]; /* what is still missing, for the deadline's message */
+    const char *unverified; /* as of the last look: why nothing but "it runs" was seen; NULL: more was */
+    char state[512];        /* what is still missing, for the deadline's message */
 };
 
 static const struct gate_settings without_manifest = {
@@ -113,9 +113,9 @@ const char *gate_service(const struct gate *gate)
     return gate->service;
 }
 
-bool gate_verified(const struct gate *gate)
+const char *gate_unverified(const struct gate *gate)
 {
-    return gate->healthcheck || gate->n_checks > 0;
+    return gate->unverified;
 }
 
 /* ---- checks ---- */
@@ -158,10 +158,15 @@ static void note(struct gate *gate, struct check_state *state, const struct chec
 /* One round: each check asks each running task by its own address; old ones may still run beside them. */
 static void probe(struct gate *gate, const struct tasks_judgement *tasks)
 {
+    static const struct check_result nobody = {.text = "no task runs that could be asked"};
     gate->inconclusive = false;
     for (size_t i = 0; i < gate->n_checks; i++) {
         struct check_state *state = &gate->checks[i];
         bool by_task = strcmp(state->check->host, gate->service) == 0, passed = true;
+        if (by_task && tasks->n_active == 0) { /* all have ended, as their restart policy lets them */
+            note(gate, state, &nobody);
+            passed = false;
+        }
         for (size_t t = 0; t < (by_task ? tasks->n_active : 1); t++) {
             struct check_result result;
             ask(gate->ctx, gate->checker, state->check, by_task ? tasks->active[t].task : NULL, &result);
@@ -320,6 +325,21 @@ static int judge(struct gate *gate, const json_t *service, const struct tasks_ju
     return 0;
 }
 
+/* Besides "the process runs": did anything tell that it works? */
+static const char *find_unverified(const struct gate *gate, const json_t *service,
+                                   const struct tasks_judgement *t)
+{
+    const json_t *test = json_array_get(
+        json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
+    bool healthcheck = test && !str_eq(json_string_value(test), "NONE");
+    if (t->desired == 0)
+        return "it has no replicas: nothing runs that could be seen to work";
+    if (gate->n_checks > 0 || (healthcheck && t->n_active > 0))
+        return NULL;
+    return healthcheck ? "its tasks ended well, without having been seen healthy"
+                       : "seen to run; it has no healthcheck and no check";
+}
+
 /* *ret_well: everything asked for was seen, for as long as asked for. */
 static int look(struct gate *gate, bool *ret_well, struct error *err)
 {
@@ -347,14 +367,13 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     tasks_judge(&arena, service, tasks, gate->excused, &t);
     if (check_ownership(gate, service, t.trouble, err) < 0)
         return -1;
-    const json_t *test = json_array_get(
-        json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
-    gate->healthcheck |= test && !str_eq(json_string_value(test), "NONE");
+    gate->unverified = find_unverified(gate, service, &t);
     if (judge(gate, service, &t, err) < 0)
         return -1;
     if (!gate->stable_since_us)
         return 0;
-    if (gate->n_checks && mono_us() >= gate->next_probe_us) {
+    bool to_ask = gate->n_checks > 0 && t.desired > 0; /* turned off on purpose: there is nobody to ask */
+    if (to_ask && mono_us() >= gate->next_probe_us) {
         probe(gate, &t);
         gate->next_probe_us = mono_us() + gate->settings->probe_interval_us;
         if (gate->inconclusive) {
@@ -367,7 +386,7 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     bool updating =
         update_in_progress(service) ||
         (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
-    bool checks = checks_pass(gate);
+    bool checks = !to_ask || checks_pass(gate);
     const struct check_state *failing = failing_check(gate, 1);
     snprintf(gate->state, sizeof gate->state, "%s",
              failing    ? failing->last

@@ -36,8 +36,8 @@ void gate_close(struct gate *gate);
 int gate_wait(struct gate *gate, struct error *err) MUST_CHECK;
 /* 0: still well, or it cannot be said yet. */
 int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;
-/* Does anything tell its health besides "the process runs"? */
-bool gate_verified(const struct gate *gate);
+/* Once it passed: why nothing tells its health besides "it runs", in words; NULL: something does. */
+const char *gate_unverified(const struct gate *gate);
 const char *gate_service(const struct gate *gate);
 
 /* Asks the checks of a service once, before it is touched. Text such as "200 before"; NULL: no check, or

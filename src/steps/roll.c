@@ -212,10 +212,9 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
                                   json_object_get(progress, "excused"));
         return -1;
     }
-    bool verified = gate_verified(gate);
+    const char *unverified = gate_unverified(gate);
     keep_gate(ctx, gate);
-    return save_state(ctx, step, verified ? "healthy" : "unverified",
-                      verified ? NULL : "seen to run; it has no healthcheck and no check", err);
+    return save_state(ctx, step, unverified ? "unverified" : "healthy", unverified, err);
 }
 
 int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)

@@ -106,6 +106,21 @@ class Gate(Case):
         stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "15s"}
         self.rolled_back(stack, "500")
 
+    def test_ends_well_before_it_was_asked(self):
+        """Exit 0 is an end that on-failure allows, but a check that nobody could be asked has not passed."""
+        self.gate = {**self.gate, "healthy_deadline": "12s"}
+        ends = {"restart_policy": {"condition": "on-failure"}, "update_config": {"failure_action": "continue", "monitor": "1s"}}
+        stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=0, deploy=ends)
+        self.rolled_back(stack, "/health", "200 before", "no task runs that could be asked")
+
+    def test_no_replicas_are_not_called_healthy(self):
+        """Turned off on purpose: nothing is there to be asked, and nobody says that it was."""
+        record = self.deploy(self.two(VERSION="two", deploy={"replicas": 0}))
+        self.assertIn("unverified: web", record["reason"])
+        web = next(s for s in self.show(record["id"])["services"] if s["name"] == "web")
+        self.assertEqual(web["state"], "unverified")
+        self.assertIn("replicas", web["note"])
+
     def test_swarm_pauses_the_update(self):
         """Swarm's own verdict counts: update_config is the user's, and failure_action pause is a failure."""
         stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=1,

@@ -48,7 +48,7 @@ struct plan_input {
     size_t n_images;
     const struct plan_fingerprint *fingerprints;
     size_t n_fingerprints;
-    bool first_deploy;         /* no success on record */
+    bool first_deploy; /* no success on record; for `when: first_deploy` nothing may run yet, either */
     const bool *paths_changed; /* per release step: did its `changed` paths change since the last success */
     const json_t
         *retained;      /* array of specs of retained rollback targets: their configs and secrets are kept */

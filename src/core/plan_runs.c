@@ -50,6 +50,26 @@ static const char *fingerprint(struct arena *arena, const struct run_step *step,
     return arena_strdup(arena, hex);
 }
 
+/*
+ * Without a success on record a stack may be new, or its record was lost, or somebody else deployed it until
+ * now. What fills an empty database is not for the latter two. `before` services tell nothing: a first
+ * deployment that failed leaves them.
+ */
+static bool runs_already(const struct plan_builder *b)
+{
+    const struct manifest *m = b->input->manifest;
+    const char *name;
+    json_t *live;
+    json_object_foreach (b->live, name, live) {
+        bool before = false;
+        for (size_t i = 0; i < m->n_before; i++)
+            before |= strcmp(stack_service(m->stack, m->order[i])->name, name) == 0;
+        if (!before)
+            return true;
+    }
+    return false;
+}
+
 void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret)
 {
     const struct plan_input *input = b->input;
@@ -69,6 +89,8 @@ void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret)
     ret->fingerprint = fingerprint(b->arena, step, ret->params);
     if (step->when == RUN_FIRST_DEPLOY && !input->first_deploy)
         ret->skip = "only on the first deployment";
+    else if (step->when == RUN_FIRST_DEPLOY && runs_already(b))
+        ret->skip = "only on the first deployment, and the stack runs already";
     if (step->when == RUN_CHANGED && !input->first_deploy && !paths_changed)
         ret->skip = "none of its paths changed";
     /* A step that would not run is no reason to deploy. Changed paths are one: after an empty plan they would

@@ -170,9 +170,10 @@ static void plain_secret_removed(struct world *w)
     world_remove(w->observed.secrets, "shop_key");
 }
 
-static void first_deploy_again(struct world *w)
+static void no_record(struct world *w)
 {
     w->deployed = false;
+    json_object_clear(w->fingerprints);
 }
 
 /* Configs of ours that nothing refers to, of this stack and of another one. */
@@ -544,12 +545,25 @@ static const struct transition transitions[] = {
      .after = ONE NO_SOAK,
      .steps = "empty",
      .services = "web=none"},
-    {.name = "the stack was deployed by someone else until now",
+    {.name = "the stack was deployed by someone else until now, or the record was lost",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", when: first_deploy"),
-     .change = first_deploy_again,
-     .steps = "pull web:latest@sha256:1, run django",
+     .change = no_record,
+     .steps = "empty",
      .services = "web=none"},
+    {.name = "the same with a change",
+     .before = ONE STEPS(""),
+     .after = TWO STEPS(", when: first_deploy"),
+     .change = no_record,
+     .steps = "pull worker:latest@sha256:1, run django (skipped), roll worker",
+     .services = "web=none, worker=create"},
+    {.name = "a first deployment that failed has left the services before its steps",
+     .before = ONE,
+     .after = TWO RELEASE("steps: [{run: {name: django, service: worker, command: [migrate, --noinput], "
+                          "when: first_deploy}}], rollout: {before: [web]}"),
+     .change = no_record,
+     .steps = "pull worker:latest@sha256:1, run django, roll worker",
+     .services = "web=none, worker=create"},
     {.name = "a step with a new image",
      .before = ONE STEPS(""),
      .after = ONE STEPS(""),

@@ -33,10 +33,13 @@ enum journal_mode {
 /* JOURNAL_WRITE creates and migrates the file (mode 0640, owner of its folder). A newer schema: ERR_REFUSED.
    JOURNAL_READ of a missing file: ERR_NOT_FOUND; one that this user may not read: ERR_REFUSED. Damage found
    at open (always looked for after an unclean end): a writer moves the file to journal.db.broken-TIME and
-   starts a new one, which the caller logs when journal_recovered() says so; readers return an error. */
+   starts a new one; readers return an error. */
 int journal_open(const char *path, enum journal_mode mode, struct journal **ret,
                  struct error *err) MUST_CHECK;
+/* A writer found damage (which one may be long ago), and what the old file knew of holds and pauses is lost:
+   true for each writer until agentd, which pauses all stacks, has said that this is noted. */
 bool journal_recovered(const struct journal *journal);
+int journal_recovery_noted(struct journal *journal, struct error *err) MUST_CHECK;
 void journal_close(struct journal *journal);
 static inline void journal_close_p(struct journal **journal)
 {

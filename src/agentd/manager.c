@@ -121,6 +121,29 @@ void manager_collect(struct manager *manager)
 
 /* ---- the journal ---- */
 
+/* What was held, paused or waited for approval is not known any more: a person has to look first. */
+static int pause_all(struct manager *manager, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const struct config *config = &manager->config;
+    for (size_t i = 0; i < config->n_stacks; i++) {
+        const char *name = config->stacks[i].name;
+        const char *reason =
+            arena_printf(&arena,
+                         "the journal was damaged and begun anew: what was held or paused is "
+                         "forgotten; look at agentctl plan %s",
+                         name);
+        if (journal_pause(manager->journal, name, true, reason, 0, err) < 0)
+            return -1;
+    }
+    if (journal_recovery_noted(manager->journal, err) < 0)
+        return -1;
+    log_error("the journal was damaged: a new one was begun, and the old file kept beside it as "
+              "journal.db.broken-*. What was held or paused is forgotten, so every stack is paused until: "
+              "agentctl resume STACK");
+    return 0;
+}
+
 static int storage_open(struct manager *manager, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -133,10 +156,10 @@ static int storage_open(struct manager *manager, struct error *err)
     if (manager_check_room(manager, err) < 0 ||
         journal_open(config_journal_path(&arena, config), JOURNAL_CHECK, &manager->journal, err) < 0)
         return -1;
-    if (journal_recovered(manager->journal))
-        log_error("the journal was damaged: a new one was begun, and the old file kept beside it as "
-                  "journal.db.broken-*");
-    return 0;
+    if (!journal_recovered(manager->journal) || pause_all(manager, err) == 0)
+        return 0;
+    journal_close(TAKE(manager->journal));
+    return -1;
 }
 
 void watch_load(struct watch *w)

@@ -39,7 +39,7 @@ struct journal {
     enum journal_mode mode;
     int lock_fd;       /* shared lock of a writer, see recover.c; -1: reader */
     bool broken_io;    /* an I/O error: the connection is opened anew before the next transaction */
-    bool recovered;    /* the file was damaged and a new one was started */
+    bool recovered;    /* the file was damaged, a new one was started, and that is not noted yet */
     bool private_copy; /* a reader that sees the file alone, without the log: it never changes */
     struct {
         const char *sql;

@@ -195,7 +195,6 @@ static int open_writer(struct journal *j, struct error *err)
     if (r < 0 && alone && db_is_damage(damage.code)) {
         if (recover_move_away(j, err) < 0 || connect_and_migrate(j, alone, err) < 0)
             return -1;
-        j->recovered = true;
     } else if (r < 0) {
         *err = damage;
         return -1;

@@ -9,7 +9,8 @@
  * journal_size_limit).
  *
  * The lock file's one word is the memory between writers: "complete" once the journal was created, "damaged"
- * when SQLite has met damage while somebody worked. Readers neither need nor touch it.
+ * when SQLite has met damage while somebody worked, "recovered" from before a damaged file is moved away
+ * until journal_recovery_noted(). Readers neither need nor touch it.
  */
 
 #include <errno.h>
@@ -27,7 +28,8 @@
 #include "base/str.h"
 #include "journal/db.h"
 
-static const char word_complete[] = "complete\n", word_damaged[] = "damaged\n";
+static const char word_complete[] = "complete\n", word_damaged[] = "damaged\n",
+                  word_recovered[] = "recovered\n";
 
 /* A check of a large file takes a while, and its checker holds the lock exclusively. */
 static const int64_t lock_patience_us = 60 * US_PER_S;
@@ -95,25 +97,35 @@ int lock_take(struct journal *j, bool *ret_alone, bool *ret_check, struct error 
     if (!alone && wait_for_share(j, err) < 0)
         return -1;
     int64_t size = size_of(&arena, j->path, "");
+    bool recovered = lock_says(j, word_recovered);
     bool emptied = size <= 0 && lock_says(j, word_complete);
     *ret_alone = alone;
-    *ret_check = alone && (emptied || lock_says(j, word_damaged) || size_of(&arena, j->path, "-wal") > 0);
+    *ret_check =
+        alone && (emptied || recovered || lock_says(j, word_damaged) || size_of(&arena, j->path, "-wal") > 0);
+    j->recovered = recovered;
     return 0;
+}
+
+static int lock_note(struct journal *j, const char *word, struct error *err)
+{
+    if (lock_says(j, word) || lock_write(j, word) == 0)
+        return 0;
+    error_errno(err, "writing %s.lock", j->path);
+    err->kind = ERR_UNAVAILABLE;
+    return -1;
 }
 
 int lock_share(struct journal *j, struct error *err)
 {
-    if (!lock_says(j, word_complete) && lock_write(j, word_complete) < 0) {
-        error_errno(err, "writing %s.lock", j->path);
-        err->kind = ERR_UNAVAILABLE;
+    if (!lock_says(j, word_recovered) && lock_note(j, word_complete, err) < 0)
         return -1;
-    }
     return flock(j->lock_fd, LOCK_SH) < 0 ? error_errno(err, "locking %s.lock", j->path) : 0;
 }
 
 void lock_mark_damage(struct journal *j)
 {
-    if (j->lock_fd >= 0 && !lock_says(j, word_damaged) && lock_write(j, word_damaged) < 0)
+    if (j->lock_fd >= 0 && !lock_says(j, word_damaged) && !lock_says(j, word_recovered) &&
+        lock_write(j, word_damaged) < 0)
         return; /* the disk is beyond remembering; the damage will be met again */
 }
 
@@ -168,6 +180,10 @@ int recover_move_away(struct journal *j, struct error *err)
     cleanup_arena struct arena arena = {0};
     const char *to = broken_name(&arena, j);
     db_disconnect(j);
+    /* first of all: who dies in the middle leaves a new journal of which nobody would know that it is one */
+    if (lock_note(j, word_recovered, err) < 0)
+        return -1;
+    j->recovered = true;
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         const char *from = arena_printf(&arena, "%s%s", j->path, suffixes[i]);
         if (rename(from, arena_printf(&arena, "%s%s", to, suffixes[i])) < 0 && errno != ENOENT) {
@@ -176,5 +192,13 @@ int recover_move_away(struct journal *j, struct error *err)
             return -1;
         }
     }
+    return 0;
+}
+
+int journal_recovery_noted(struct journal *journal, struct error *err)
+{
+    if (lock_note(journal, word_complete, err) < 0)
+        return -1;
+    journal->recovered = false;
     return 0;
 }

@@ -193,21 +193,52 @@ class Storage(Case):
 
 
 class Journal(Case):
-    def test_damaged(self):
-        """A record that was damaged is kept beside; services are found as they run, and nothing restarts."""
-        commit = self.commit(self.stack(web=self.web(VERSION="one")))
-        agent = self.start()
-        self.expect(commit, "succeeded")
-        tasks = self.task_ids("web")
-        agent.stop()
+    def damage(self):
         for name in ("journal.db-wal", "journal.db-shm"):
             (self.dir / "state" / name).unlink(missing_ok=True)
         with open(self.dir / "state/journal.db", "r+b") as f:
             f.seek(0)
             f.write(b"\xff" * 8192)
+
+    def test_damaged(self):
+        """A record that was damaged is kept beside, and a person is asked. Then services are found as they run: nothing restarts,
+        and what was for the first deployment is not done again."""
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        seed = self.job("seed", ["append", "/data/runs", "seed"], when="first_deploy")
+        commit = self.commit(self.stack({"steps": [seed]}, web=self.web(VERSION="one", volumes=["data:/data"]), volumes={"data": {}}))
+        agent = self.start()
+        self.expect(commit, "succeeded")
+        tasks = self.task_ids("web")
+        agent.stop()
+        self.damage()
         self.start_ready()
         self.assertTrue(list((self.dir / "state").glob("journal.db.broken-*")))
+        self.assertIn("the journal was damaged", self.status()["paused"]["reason"])
+        self.agentctl("resume", self.name, code=0)
         self.expect(commit, "succeeded")
+        self.assertEqual(self.task_ids("web"), tasks)
+        self.assertEqual(self.volume_lines(), ["seed"])
+
+    def test_damaged_while_a_commit_is_held(self):
+        """The hold is lost with the record: nothing is deployed until a person has looked, also over the next start."""
+        first = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one")))
+        agent = self.start()
+        self.expect(first, "succeeded")
+        held = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="two", HEALTH_STATUS=500)))
+        self.expect(held, "rolled_back")
+        tasks = self.task_ids("web")
+        agent.stop()
+        self.damage()
+        # somebody looks while agentd is down: that worker begins the new journal
+        self.agentctl("plan", self.name)
+        self.assertTrue(list((self.dir / "state").glob("journal.db.broken-*")))
+        agent = self.start_ready()
+        self.in_state(held, "requested")
+        agent.kill()
+        self.start_ready()
+        self.agentctl("sync", self.name)
+        self.assertIn("the journal was damaged", self.status()["paused"]["reason"])
+        self.assertEqual(self.record(held)["state"], "requested")
         self.assertEqual(self.task_ids("web"), tasks)
 
     def test_newer_than_the_program(self):

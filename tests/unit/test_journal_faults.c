@@ -457,6 +457,7 @@ static void damage(void **state)
         broken += cases[i].recovered;
         assert_int_equal(broken_files(f), broken);
         assert_int_equal(count(f), cases[i].recovered ? 0 : had);
+        OK(journal_recovery_noted(f->journal, &f->err));
         request(f, "shop", commit_a);
         journal_close(f->journal);
         f->journal = NULL;
@@ -486,6 +487,33 @@ static void damage_is_remembered(void **state)
     journal_close(f->journal);
     OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
     assert_true(journal_recovered(f->journal));
+    assert_int_equal(broken_files(f), 1);
+}
+
+/* Holds and pauses went with the file: each writer is told until one says that it is noted. */
+static void recovery_is_remembered(void **state)
+{
+    struct fixture *f = *state;
+    request(f, "shop", commit_a);
+    journal_close(f->journal);
+    f->journal = NULL;
+    empty(f);
+    for (unsigned i = 0; i < 2; i++) {
+        struct journal *second = NULL;
+        OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
+        OK(journal_open(f->path, JOURNAL_WRITE, &second, &f->err));
+        assert_true(journal_recovered(f->journal) && journal_recovered(second));
+        journal_close(second);
+        journal_close(f->journal);
+        f->journal = NULL;
+    }
+    OK(journal_open(f->path, JOURNAL_CHECK, &f->journal, &f->err));
+    assert_true(journal_recovered(f->journal));
+    OK(journal_recovery_noted(f->journal, &f->err));
+    assert_false(journal_recovered(f->journal));
+    journal_close(f->journal);
+    OK(journal_open(f->path, JOURNAL_CHECK, &f->journal, &f->err));
+    assert_false(journal_recovered(f->journal));
     assert_int_equal(broken_files(f), 1);
 }
 
@@ -596,6 +624,21 @@ static int create(struct fixture *f, void *userdata)
     return 0;
 }
 
+static void killed_while_recovering(void **state)
+{
+    struct fixture *f = *state;
+    char faults[] = "journal.migrate:kill";
+    OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
+    request(f, "shop", commit_a);
+    journal_close(f->journal);
+    f->journal = NULL;
+    empty(f);
+    assert_int_equal(wait_for(start(f, create, faults)), -SIGKILL);
+    OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
+    assert_true(journal_recovered(f->journal));
+    assert_int_equal(count(f), 0);
+}
+
 static void killed_while_creating(void **state)
 {
     struct fixture *f = *state;
@@ -623,12 +666,14 @@ int main(void)
         CLOSED(disk_full),
         CLOSED(damage),
         TEST(damage_is_remembered),
+        TEST(recovery_is_remembered),
         TEST(other_schemas),
         TEST(busy),
 #ifdef AGENT_FAULTS
         TEST(failing_commit),
         TEST(killed_at_commit),
         CLOSED(killed_while_creating),
+        CLOSED(killed_while_recovering),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,10 +54,8 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
 {
     struct collector *c = userdata;
     (void)is_stderr;
-    /* the engine's `since` includes the moment itself */
-    if (timestamp_ns && timestamp_ns <= c->seen_ns)
-        return 0;
-    if (timestamp_ns)
+    /* of two streams, lines come a little out of order: what is old to the reader did not get here */
+    if (timestamp_ns > c->seen_ns)
         c->seen_ns = timestamp_ns;
     cleanup_arena struct arena arena = {0};
     const char *text = secret_redact(&arena, str_clean(&arena, line, len, true, 16384));
@@ -102,7 +100,6 @@ static void task_tail(struct collector *c, const json_t *task)
     const char *id = json_path_string(task, "ID", NULL),
                *state = json_path_string(task, "Status", "State", NULL);
     str_printf(&c->piece, "task %.12s, %s:\n", id ? id : "", state ? state : "");
-    c->seen_ns = 0;
     if (id && docker_task_logs(c->ctx->docker, id, TAIL_LINES, collect, c, c->err) < 0)
         str_printf(&c->piece, "(its log could not be read: %s)\n", c->err->text);
 }

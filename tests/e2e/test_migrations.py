@@ -73,6 +73,18 @@ class Migrations(Case):
         record = self.expect(commit, "succeeded")
         self.assertIn("line two", self.agentctl("show", str(record["id"]), "--logs").stdout)
 
+    def test_output_of_both_streams_is_whole(self):
+        """The engine stamps the two streams apart, so that lines come a little out of order."""
+        talk = "say() { i=0; while [ $$i -lt 10000 ]; do i=$$((i+1)); echo $$1 $$i; done; }; say err >&2 & say out; wait; exit 3"
+        tool = self.web(entrypoint=["/bin/busybox"], command=["sleep", "3600"])
+        commit = self.commit(self.stack({"steps": [self.job(command=["sh", "-c", talk], service="tool")]}, tool=tool))
+        self.start()
+        record = self.expect(commit, "failed")
+        lines = self.agentctl("show", str(record["id"]), "--logs").stdout.splitlines()
+        for stream in ("out", "err"):
+            numbers = sorted(int(line.split()[-1]) for line in lines if line.startswith(f"  | {stream} "))
+            self.assertEqual(numbers, list(range(1, 10001)))
+
     def test_several_steps_in_order_stop_at_the_first_failure(self):
         steps = [self.job("a", self.once("a")), self.job("b", ["exit", "3"]), self.job("c", self.once("c"))]
         commit = self.commit(self.stack_with(*steps))

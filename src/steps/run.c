@@ -27,6 +27,8 @@
  */
 
 static const int64_t log_interval_us = US_PER_S;
+/* Its log cannot be read though the engine answers. */
+static const int64_t log_patience_us = 30 * US_PER_S;
 static const int64_t noting_interval_us = 5 * US_PER_S;
 
 struct job {
@@ -147,6 +149,51 @@ static void follow_output(struct job *job)
         log_debug("log of %s: %s", job->name, ignored.text);
 }
 
+/* Without one there never was any output. */
+static bool has_container(const json_t *task)
+{
+    const char *id = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
+    return id && *id;
+}
+
+/*
+ * All of it, before the job goes, which is the only witness. A node that does not answer must not stand in
+ * the way for ever. An engine that is away does: removing the job waits for it, too.
+ */
+static int finish_output(struct job *job, struct error *err)
+{
+    struct error why = {0};
+    for (int64_t until = mono_us() + log_patience_us; !job->removed;) {
+        cleanup_json json_t *tasks = NULL;
+        struct error away = {0};
+        if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
+                          &why) == 0) {
+            step_waiting(job->ctx, NULL);
+            return 0;
+        }
+        /* was it the journal? Then this waits for it */
+        int64_t before = mono_us();
+        if (save(job->ctx, job->step, job->progress, err) < 0)
+            return -1;
+        until += mono_us() - before;
+        if (job_tasks(job->ctx, job->id, &tasks, &job->removed, &away) < 0 && send_is_transient(&away))
+            until = mono_us() + log_patience_us;
+        if (mono_us() >= until)
+            break;
+        if (proc_stop_requested())
+            return step_should_stop(job->ctx, err);
+        step_waiting(job->ctx, "migration %s: its log cannot be read: %s", job->step->name, why.text);
+        step_sleep(log_interval_us);
+    }
+    step_waiting(job->ctx, NULL);
+    cleanup_arena struct arena arena = {0};
+    const char *note = arena_printf(&arena, "(the rest of its log could not be read: %s)\n",
+                                    job->removed ? "the job was removed by someone else" : why.text);
+    return PERSIST(journal_step_append_output(job->ctx->journal, job->step->deployment, job->step->seq, note,
+                                              strlen(note), err),
+                   err);
+}
+
 /* For the next worker: not to write the same lines again, and not to give the job all of its time again. */
 static void note_position(struct job *job)
 {
@@ -241,8 +288,12 @@ static int wait_for(struct job *job, struct error *err)
         } else {
             note_absence(job, err);
         }
-        if (tasks && (end != JOB_RUNNING || mono_us() >= next_log)) {
-            follow_output(job);
+        bool late = mono_us() >= job->deadline_us, over = end != JOB_RUNNING || late;
+        if (tasks && (over || mono_us() >= next_log)) {
+            if (!over || !has_container(task))
+                follow_output(job);
+            else if (finish_output(job, err) < 0)
+                return -1;
             note_position(job);
             next_log = mono_us() + log_interval_us;
         }
@@ -252,7 +303,7 @@ static int wait_for(struct job *job, struct error *err)
             return describe_failure(job, task, err);
         if (proc_stop_requested())
             return step_should_stop(job->ctx, err);
-        if (tasks && mono_us() >= job->deadline_us)
+        if (tasks && late)
             return timed_out(job, task, err);
         step_sleep(job_look_interval_us);
     }

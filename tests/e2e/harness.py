@@ -180,6 +180,7 @@ class Tap:
         self.strange = set()  # requests that no list has
         self.relayed = set()  # connections that carry something else by now
         self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
+        self.cut = None  # the same: each request that matches is cut off, unsent
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(64)
@@ -217,6 +218,10 @@ class Tap:
                 self.strange.add(line)
             if line.startswith("POST /exec/"):
                 self.relayed.add(pair[0])
+            if self.cut and re.search(self.cut, line):
+                for end in pair:
+                    end.shutdown(socket.SHUT_RDWR)
+                return False
             if self.drop_reply and re.search(self.drop_reply, line):
                 self.drop_reply = None
                 pair[1].sendall(data)

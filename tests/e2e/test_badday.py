@@ -107,6 +107,30 @@ class Migration(Case):
         self.assertLess(len(shown), 2 << 20)
         self.assertIn("quick brown fox", shown)
 
+    def ended_unread(self):
+        """A commit whose migration has printed something and ended, while its log cannot be read."""
+        self.tap.cut = "^GET /services/[^/]+/logs"
+        commit = self.commit(self.stack({"steps": [self.job(command=["say", "what it did"])]}, web=self.web(VERSION="two")))
+        jobs = {"label": [f"deploy-agent.stack={self.name}"]}
+        self.wait(lambda: any(t["Status"]["State"] == "complete" for t in self.engine.get("/tasks", filters=jobs)), 60, "the migration to end")
+        return commit
+
+    def test_ends_while_its_log_cannot_be_read(self):
+        """The job is the only witness: it stays until its output is on record."""
+        commit = self.ended_unread()
+        cuts = self.tap.count("^GET .*logs")
+        self.wait(lambda: self.tap.count("^GET .*logs") > cuts + 4, 30, "more tries")
+        self.assertTrue(self.job_services())
+        self.tap.cut = None
+        record = self.expect(commit, "succeeded")
+        self.assertIn("what it did", self.agentctl("show", str(record["id"]), "--logs").stdout)
+
+    def test_its_log_can_never_be_read(self):
+        commit = self.ended_unread()
+        record = self.expect(commit, "succeeded", 90)
+        self.assertIn("could not be read", self.agentctl("show", str(record["id"]), "--logs").stdout)
+        self.assertEqual(self.job_services(), [])
+
     def test_prints_escape_sequences_and_secrets(self):
         self.configure(stack={"env_file": self.env_file(DB_PASSWORD="canary-31337-word")})
         self.agent.stop()

@@ -54,18 +54,23 @@ static int record_services(struct step_ctx *ctx, struct error *err)
     return 0;
 }
 
-static const char *success_reason(struct step_ctx *ctx)
+/* Only what was done: not what the stack file asks for, nor what the plan meant to do. */
+static const char *success_reason(struct step_ctx *ctx, const struct step *steps, size_t n_steps)
 {
     struct service_record *records;
-    size_t n, changed = 0, removed = 0;
+    size_t n, changed = 0, removed = 0, kept = 0;
     struct error ignored = {0};
     cleanup_str struct str unverified = {0}, text = {0};
-    bool soaked = ctx->manifest && ctx->manifest->release.gate.soak_us > 0;
+    bool soaked = false;
+    for (size_t i = 0; i < n_steps; i++)
+        soaked |= strcmp(steps[i].kind, STEP_SOAK) == 0 && steps[i].state == STEP_DONE;
     if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, &ignored) < 0)
         return "done";
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(records[i].action, "remove") == 0)
+        if (strcmp(records[i].state, "removed") == 0)
             removed++;
+        else if (strcmp(records[i].action, "remove") == 0)
+            kept++;
         else if (strcmp(records[i].action, "none") != 0)
             changed++;
         if (strcmp(records[i].state, "unverified") == 0)
@@ -80,14 +85,16 @@ static const char *success_reason(struct step_ctx *ctx)
         str_append(&text, "no service had to change");
     if (removed)
         str_printf(&text, ", %zu removed", removed);
-    if (soaked && changed)
+    if (kept)
+        str_printf(&text, ", %zu not removed", kept);
+    if (soaked && ctx->manifest)
         str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
     if (unverified.len)
         str_printf(&text, "; unverified: %s", str_text(&unverified));
     return arena_strdup(ctx->arena, str_text(&text));
 }
 
-static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
+static int succeed(struct step_ctx *ctx, const struct step *steps, size_t n, bool empty, struct error *err)
 {
     while (record_services(ctx, err) < 0) {
         if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
@@ -102,7 +109,7 @@ static int succeed(struct step_ctx *ctx, bool empty, struct error *err)
         if (step_stop_reason(ctx) == STOP_SHUTDOWN)
             return step_should_stop(ctx, err);
     }
-    return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx), err);
+    return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx, steps, n), err);
 }
 
 /* ---- one step ---- */
@@ -272,7 +279,7 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
         step_sweep_jobs(ctx);
     int r = forward(ctx, steps, n, err);
     if (r == 0)
-        r = succeed(ctx, empty, err);
+        r = succeed(ctx, steps, n, empty, err);
     else if (r > 0)
         r = pipeline_give_up(ctx, err);
     close_gates(ctx);

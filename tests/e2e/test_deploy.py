@@ -99,6 +99,29 @@ class Deploy(Case):
         self.assertIsNotNone(self.spec("new"))
         self.assertEqual(self.task_ids("keep"), kept)
 
+    def test_reason_claims_only_what_was_done(self):
+        soak = {"gate": {**self.gate, "soak": "2s"}, "rollout": {"before": ["db"]}}
+        db = lambda **more: self.web(WHAT="db", **more)
+        commit = self.commit(self.stack(soak, db=db(), web=self.web(VERSION="one"), old=self.web()))
+        self.start()
+        record = self.expect(commit, "succeeded")
+        self.assertIn("3 services rolled, 2s stable", record["reason"])
+        # what is rolled before the steps is not watched afterwards
+        record = self.deploy(self.stack(soak, db=db(MORE="1"), web=self.web(VERSION="one"), old=self.web()))
+        self.assertIn("1 service rolled", record["reason"])
+        self.assertNotIn("stable", record["reason"])
+        # one that was to go is somebody else's by the time it would
+        commit = self.commit(self.stack(soak, db=db(MORE="1"), web=self.web(VERSION="two", START_DELAY_S=4)))
+        self.in_state(commit, "running")
+        self.engine.update(self.full("old"), lambda spec: spec["Labels"].pop("deploy-agent.deployment"))
+        record = self.expect(commit, "succeeded")
+        self.assertIn("1 service rolled, 1 not removed, 2s stable", record["reason"])
+        self.assertIsNotNone(self.spec("old"))
+        # nor is there a soak on the way back
+        self.agentctl("rollback", self.name, "--wait", code=0)
+        self.assertIn("1 service rolled", self.log()[0]["reason"])
+        self.assertNotIn("stable", self.log()[0]["reason"])
+
     def test_foreign_service_in_the_namespace_is_not_pruned(self):
         commit = self.commit(self.stack())
         self.start()

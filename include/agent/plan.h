@@ -95,6 +95,7 @@ struct rollback_input {
     size_t n_images;
     const char *commit;
     int64_t target_id;
+    bool prune;
 };
 int plan_make_rollback(const struct rollback_input *input, struct plan *ret, struct error *err) MUST_CHECK;
 

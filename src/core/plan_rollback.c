@@ -70,8 +70,13 @@ static void add_removals(struct plan_builder *b, const struct rollback_input *in
     json_array_foreach (input->observed->services, i, live) {
         const json_t *spec = json_object_get(live, "Spec");
         const char *name = json_path_string(spec, "Name", NULL);
-        if (name && !json_object_get(kept, name) && spec_label(spec, LABEL_DEPLOYMENT))
+        if (!name || json_object_get(kept, name) || !spec_label(spec, LABEL_DEPLOYMENT))
+            continue;
+        if (input->prune)
             builder_remove(b, input->stack, live, removed);
+        else
+            builder_warn(b, "service %s was not there in deployment #%lld and is left running (prune = no)",
+                         name, (long long)input->target_id);
     }
     if (json_array_size(removed))
         builder_step(b, STEP_PRUNE, input->stack,

@@ -212,7 +212,8 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     struct rollback_input input = {.stack = w->stack->name,
                                    .observed = &observed,
                                    .commit = run->deployment.commit,
-                                   .target_id = run->deployment.target_id};
+                                   .target_id = run->deployment.target_id,
+                                   .prune = w->stack->prune};
     struct service_record *services;
     struct image_record *images;
     struct plan plan;

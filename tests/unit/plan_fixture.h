@@ -19,6 +19,7 @@ struct world {
     json_t *retained;     /* specs of the last success */
     unsigned ids;
     bool deployed;
+    bool no_prune; /* of a rollback */
 };
 
 static inline void world_init(struct world *w)

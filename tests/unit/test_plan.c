@@ -170,6 +170,11 @@ static void plain_secret_removed(struct world *w)
     world_remove(w->observed.secrets, "shop_key");
 }
 
+static void prune_off(struct world *w)
+{
+    w->no_prune = true;
+}
+
 static void no_record(struct world *w)
 {
     w->deployed = false;
@@ -1298,6 +1303,7 @@ static void rollback(void **state)
          "web=update!(image, env A removed)"},
         {"a service that is gone comes back", TWO, ONE, NULL, "roll worker", "web=none, worker=create"},
         {"a service that came since goes", ONE, TWO, NULL, "prune shop", "web=none, worker=remove"},
+        {"a service that came since stays (prune = no)", ONE, TWO, prune_off, "empty", "web=none"},
         {"a service that somebody else made stays", ONE, TWO, without_our_labels, "empty", "web=none"},
         {"a secret of before", SECRET("a"), SECRET("b"), NULL, "roll web", "web=update!(secrets)"},
         {"a secret that is gone", SECRET("a"), SECRET("b"), plain_secret_removed,
@@ -1332,7 +1338,8 @@ static void rollback(void **state)
                                              .images = images,
                                              .n_images = 1,
                                              .commit = COMMIT_1,
-                                             .target_id = 7};
+                                             .target_id = 7,
+                                             .prune = !w.no_prune};
         int r = plan_make_rollback(&input, &plan, &err);
         if (!cases[i].services) {
             assert_int_equal(r, -1);

@@ -204,33 +204,30 @@ static void print_services(struct arena *arena, const struct page *page)
 /* Is production affected, and what now: for each end that is not good. */
 static const char *advice(struct arena *arena, const struct deployment *d)
 {
-    const char *untouched = d->base_id
-                                ? arena_printf(arena, "what runs is still #%lld", (long long)d->base_id)
-                                : "nothing of this stack was deployed before";
-    const char *back = d->base_id ? arena_printf(arena, "what runs is #%lld again", (long long)d->base_id)
-                                  : "what ran before runs again";
     const char *stack = text_safe(arena, d->stack);
     long long id = (long long)d->id;
     switch (d->state) {
     case DEPLOYMENT_FAILED:
         return arena_printf(
             arena,
-            "No application service was touched; %s.\n"
+            "No application service was touched: what ran before runs on.\n"
             "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            untouched, id);
+            id);
     case DEPLOYMENT_ROLLED_BACK:
         return arena_printf(
             arena,
-            "The services were put back: %s. What migrations changed in the database stays.\n"
+            "The services were put back to what ran before. What migrations changed in the database stays.\n"
             "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            back, id);
+            id);
     case DEPLOYMENT_HALTED:
-        return arena_printf(arena,
-                            "The rollout stopped half way: services listed as healthy run the new version, "
-                            "the others do not.\n"
-                            "  Put them back: agentctl rollback %s\n"
-                            "  Or go on with this commit: agentctl retry %lld",
-                            stack, id);
+        return arena_printf(
+            arena,
+            "The rollout stopped half way: services listed as healthy, unverified or failed "
+            "run the new version.\n"
+            "  Those listed as halted could not be put back; the others run what ran before.\n"
+            "  Put them back: agentctl rollback %s\n"
+            "  Or go on with this commit: agentctl retry %lld",
+            stack, id);
     case DEPLOYMENT_STUCK:
         return arena_printf(
             arena,

@@ -107,28 +107,84 @@ static const char *untouched(const struct step *steps, size_t n)
     return any_done(steps, n, STEP_BEFORE) ? "no application service was touched" : "no service was touched";
 }
 
+/* What was changed, and is not put back. */
+static const char *what_stays(struct step_ctx *ctx, const struct step *steps, size_t n)
+{
+    const char *text = any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    for (size_t i = n; i-- > 0;)
+        if (strcmp(steps[i].kind, STEP_BEFORE) == 0 && steps[i].state == STEP_DONE)
+            text = arena_printf(ctx->arena, ", %s stays as rolled%s", steps[i].name, text);
+    return text;
+}
+
+static bool same_spec(const char *a, const char *b)
+{
+    cleanup_json json_t *left = a ? json_loads(a, 0, NULL) : NULL, *right = b ? json_loads(b, 0, NULL) : NULL;
+    return (!a && !b) || (left && json_equal(left, right));
+}
+
+/* Did the last success run when this deployment was planned? What halted since, or a hand, may have changed
+ * it. */
+static bool base_ran(struct step_ctx *ctx)
+{
+    struct service_record *now, *then;
+    size_t n_now, n_then;
+    struct error ignored = {0};
+    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &now, &n_now, &ignored) < 0 ||
+        journal_services(ctx->journal, ctx->arena, ctx->deployment->base_id, &then, &n_then, &ignored) < 0)
+        return false;
+    for (size_t i = 0; i < n_now; i++) {
+        const char *after = NULL;
+        for (size_t j = 0; j < n_then; j++)
+            if (strcmp(now[i].service, then[j].service) == 0)
+                after = then[j].after;
+        if (!same_spec(now[i].before, after))
+            return false;
+    }
+    return true;
+}
+
 static const char *reason_of(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
                              const struct outcome *outcome)
 {
-    const char *database = any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    const char *stays = what_stays(ctx, steps, n);
+    long long base = (long long)ctx->deployment->base_id;
     if (outcome->failures.len)
-        return arena_printf(ctx->arena, "%s; putting back failed: %s%s", why, outcome->failures.data,
-                            database);
+        return arena_printf(ctx->arena, "%s; putting back failed: %s%s", why, outcome->failures.data, stays);
     if (outcome->touched == 0)
-        return arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), database);
-    if (ctx->deployment->base_id)
-        return arena_printf(ctx->arena, "%s; back on #%lld%s", why, (long long)ctx->deployment->base_id,
-                            database);
-    return arena_printf(ctx->arena, "%s; services were put back%s", why, database);
+        return arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), stays);
+    if (!base)
+        return arena_printf(ctx->arena, "%s; services were put back%s", why, stays);
+    if (base_ran(ctx))
+        return arena_printf(ctx->arena, "%s; back on #%lld%s", why, base, stays);
+    return arena_printf(ctx->arena, "%s; back to what ran before, which was not #%lld as it was deployed%s",
+                        why, base, stays);
+}
+
+/* The one that failed, and keeps what it was given. */
+static int mark_failed(struct step_ctx *ctx, const struct step *step, struct error *err)
+{
+    cleanup_json json_t *progress = step->progress ? json_loads(step->progress, 0, NULL) : NULL;
+    if (!progress) /* nothing was sent */
+        return 0;
+    const char *note = json_object_get(progress, "sent") ? "runs the new version" : "may run the new version";
+    return PERSIST(
+        journal_set_service(ctx->journal, step->deployment, step->name, "failed", note, NULL, NULL, err),
+        err);
 }
 
 static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why, struct error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (goes_back(&steps[i]))
-            return pipeline_end(
-                ctx, DEPLOYMENT_HALTED,
-                arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
+    bool touched = false;
+    for (size_t i = 0; i < n; i++) {
+        touched |= goes_back(&steps[i]);
+        if (goes_back(&steps[i]) && steps[i].state == STEP_FAILED && mark_failed(ctx, &steps[i], err) < 0)
+            return -1;
+    }
+    if (touched)
+        return pipeline_end(
+            ctx, DEPLOYMENT_HALTED,
+            arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
     return pipeline_end(ctx, DEPLOYMENT_FAILED, arena_printf(ctx->arena, "%s; %s", why, untouched(steps, n)),
                         err);
 }

@@ -191,6 +191,34 @@ class Gate(Case):
         record = self.expect(self.commit(self.two(VERSION="two", HEALTH_STATUS=500)), "halted", 90)
         self.assertIn("on_failure", record["reason"])
         self.serves("web", "two")
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "failed", "other": "untouched"})
+        self.assertIn("web: update, failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
+
+    def test_put_back_to_what_was_broken(self):
+        """What ran before is half of a deployment that halted: nobody says that it is the last success."""
+        self.configure(stack={"on_failure": "halt"})
+        self.agent.stop()
+        self.start_ready()
+        self.expect(self.commit(self.two(VERSION="two", HEALTH_STATUS=500)), "halted", 90)
+        broken = self.specs()
+        self.configure()
+        self.agent.stop()
+        self.start_ready()
+        record = self.expect(self.commit(self.two(VERSION="three", HEALTH_STATUS=500)), "rolled_back", 90)
+        self.assertEqual(self.specs(), broken)
+        self.assertIn(f"back to what ran before, which was not #{self.first['id']}", record["reason"])
+        self.assertNotIn(f"#{self.first['id']} again", self.agentctl("show", str(record["id"])).stdout)
+
+    def test_services_before_the_steps_stay(self):
+        """What was rolled before the steps, and was healthy, is not put back with the others: the reason says so."""
+        def stack(version, **more):
+            return self.stack({"health": self.health(), "rollout": {"before": ["other"]}}, web=self.web(VERSION=version, **more),
+                              other=self.web(VERSION=version))
+
+        record = self.expect(self.commit(stack("two", HEALTH_STATUS=500)), "rolled_back", 90)
+        self.assertIn(f"back on #{self.first['id']}, other stays as rolled", record["reason"])
+        self.serves("other", "two")
+        self.serves("web", "one")
 
     def test_changed_by_hand_during_the_rollout(self):
         """Somebody else's update in the middle of ours: it is left alone, and a person is called."""

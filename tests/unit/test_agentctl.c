@@ -330,11 +330,11 @@ static void show_page(void **state)
                "  | line 26\n  | line 27\n  | line 28\n  | line 29\n  | line 30\n"
                "\n"
                "what next\n"
-               "  No application service was touched; nothing of this stack was deployed before.\n"
+               "  No application service was touched: what ran before runs on.\n"
                "  This commit is held. Push one that mends it, or try this one again: agentctl retry 1\n");
     assert_non_null(strstr(RUN("show", "2", "--logs").out, "  | line 1\n"));
     assert_null(strstr(RUN("show", "2").out, "  | line"));
-    assert_non_null(strstr(RUN("show", "#3").out, "what runs is #2 again"));
+    assert_non_null(strstr(RUN("show", "#3").out, "The services were put back to what ran before."));
 }
 
 static void show_json(void **state)

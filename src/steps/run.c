@@ -445,28 +445,6 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     return r;
 }
 
-void step_sweep_jobs(struct step_ctx *ctx)
-{
-    cleanup_json json_t *jobs = NULL;
-    cleanup_arena struct arena arena = {0};
-    struct error err = {0};
-    size_t i;
-    const json_t *live;
-    if (docker_services(ctx->docker, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name), &jobs,
-                        &err) < 0)
-        return;
-    json_array_foreach (jobs, i, live) {
-        cleanup_json json_t *tasks = NULL;
-        const char *id = json_path_string(live, "ID", NULL);
-        if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)) ||
-            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || job_any_runs(tasks))
-            continue;
-        if (job_remove(ctx, id, &err) < 0)
-            log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),
-                     err.text);
-    }
-}
-
 /* Command and check, each with its removal. */
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {

@@ -287,19 +287,29 @@ static int end_early(struct run *run, struct error *err)
 }
 
 /* Did workers die over it again and again? An orderly stop does not count. */
-static int count_resume(struct run *run, bool *ret_stuck, struct error *err)
+static int count_resume(struct run *run, unsigned *ret_resumes, struct error *err)
 {
-    unsigned resumes;
-    *ret_stuck = false;
+    *ret_resumes = 0;
     /* that it was orderly holds for one resume: from now on a death is a death again */
     if (run->deployment.state == DEPLOYMENT_INTERRUPTED && str_eq(run->deployment.reason, REASON_STOPPED))
         return PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_RUNNING,
                                          REASON_TAKEN_UP, err),
                        err);
-    if (PERSIST(journal_count_resume(run->work.journal, run->deployment.id, &resumes, err), err) < 0)
-        return -1;
-    *ret_stuck = resumes > MAX_RESUMES;
-    return 0;
+    return PERSIST(journal_count_resume(run->work.journal, run->deployment.id, ret_resumes, err), err);
+}
+
+static int end_stuck(struct run *run, unsigned resumes, struct error *err)
+{
+    /* once: it must not be what kills the worker again and again */
+    const char *jobs = resumes == MAX_RESUMES + 1 ? step_settle_jobs(&run->ctx) : "";
+    return pipeline_end(
+        &run->ctx, DEPLOYMENT_STUCK,
+        arena_printf(
+            &run->work.arena,
+            "its worker died again and again without progress; nothing more is done by itself%s. Look at: "
+            "journalctl -u deploy-agent, agentctl show; then: agentctl retry",
+            jobs),
+        err);
 }
 
 /* requested → planned */
@@ -320,15 +330,11 @@ static bool plan_is_empty(const struct deployment *deployment)
 
 static int resume(struct run *run, struct error *err)
 {
-    bool stuck;
-    if (count_resume(run, &stuck, err) < 0)
+    unsigned resumes;
+    if (count_resume(run, &resumes, err) < 0)
         return -1;
-    if (stuck)
-        return pipeline_end(
-            &run->ctx, DEPLOYMENT_STUCK,
-            "its worker died again and again without progress; nothing more is done by itself. Look at: "
-            "journalctl -u deploy-agent, agentctl show; then: agentctl retry",
-            err);
+    if (resumes > MAX_RESUMES)
+        return end_stuck(run, resumes, err);
     log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
     if (wait_for_turn(run, true, err) < 0)
         return -1;

@@ -94,6 +94,15 @@ class Supervisor(Case):
         self.expect(commit, "succeeded", 90, at_least=2)
         self.serves("web", "two")
 
+    def test_worker_dies_again_and_again_over_a_migration(self):
+        """Swarm would run a failed job again when the engine restarts: none is left behind, and what it did is said."""
+        commit = self.commit(self.stack({"steps": [self.job(command=["append", "/nowhere/file", "text"])]}))
+        self.start(FAULTS="job.created:kill")
+        record = self.expect(commit, "stuck", 120)
+        self.assertEqual(self.job_services(), [])
+        self.assertIn("had failed with exit 1 and was removed: a retry runs it again", record["reason"])
+        self.assertIn("/nowhere/file", self.agentctl("show", str(record["id"]), "--logs").stdout)
+
     def test_killed_while_fetching(self):
         commit = self.commit(self.version("one"))
         self.start(FAULTS="repo.downloaded:sleep=5")

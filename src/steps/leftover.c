@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "agent/log.h"
+#include "agent/plan.h"
+#include "agent/spec.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "steps/job.h"
+#include "steps/output.h"
+#include "steps/send.h"
+
+/* Migration jobs that workers which died have left behind. */
+
+static int stack_jobs(struct step_ctx *ctx, json_t **ret, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    return docker_services(ctx->docker, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name), ret,
+                           err);
+}
+
+static bool is_own(struct step_ctx *ctx, const json_t *live)
+{
+    return str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
+}
+
+void step_sweep_jobs(struct step_ctx *ctx)
+{
+    cleanup_json json_t *jobs = NULL;
+    struct error err = {0};
+    size_t i;
+    const json_t *live;
+    if (stack_jobs(ctx, &jobs, &err) < 0)
+        return;
+    json_array_foreach (jobs, i, live) {
+        cleanup_json json_t *tasks = NULL;
+        const char *id = json_path_string(live, "ID", NULL);
+        if (is_own(ctx, live) || docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 ||
+            job_any_runs(tasks))
+            continue;
+        if (job_remove(ctx, id, &err) < 0)
+            log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),
+                     err.text);
+    }
+}
+
+/* ---- of a deployment that is given up ---- */
+
+static void keep_output(struct step_ctx *ctx, const char *id, const char *name)
+{
+    struct step *steps;
+    size_t n;
+    struct error err = {0};
+    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &err) < 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(steps[i].kind, STEP_RUN) != 0 || !str_eq(steps[i].name, name))
+            continue;
+        cleanup_json json_t *progress = steps[i].progress ? json_loads(steps[i].progress, 0, NULL) : NULL;
+        struct output_position position = {.last_ns =
+                                               (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL)};
+        if (output_follow(ctx, &steps[i], id, &position, NULL, 0, &err) < 0)
+            log_warning("the output of migration %s is not on record: %s", name, err.text);
+    }
+}
+
+static const char *settle(struct step_ctx *ctx, const json_t *live)
+{
+    cleanup_json json_t *tasks = NULL;
+    const json_t *task, *spec = json_object_get(live, "Spec");
+    const char *id = json_path_string(live, "ID", NULL), *name = json_path_string(spec, "Name", NULL);
+    struct error err = {0};
+    if (docker_tasks(ctx->docker, id, false, &tasks, &err) < 0)
+        return arena_printf(ctx->arena, "; its job %s is left as it is: %s", name, err.text);
+    enum job_end end = job_state(tasks, &task);
+    if (end == JOB_RUNNING)
+        return arena_printf(ctx->arena, "; its job %s still runs and is left alone", name);
+    json_int_t code = json_path_integer(task, 0, "Status", "ContainerStatus", "ExitCode");
+    const char *how = end == JOB_SUCCEEDED ? "had succeeded"
+                      : code ? arena_printf(ctx->arena, "had failed with exit %lld", (long long)code)
+                             : "had failed";
+    keep_output(ctx, id, spec_label(spec, LABEL_STEP));
+    if (docker_service_remove(ctx->docker, id, &err) < 0 && err.kind != ERR_NOT_FOUND)
+        return arena_printf(ctx->arena, "; its job %s %s and could not be removed: %s", name, how, err.text);
+    return arena_printf(ctx->arena, "; its job %s %s and was removed: a retry runs it again", name, how);
+}
+
+const char *step_settle_jobs(struct step_ctx *ctx)
+{
+    cleanup_json json_t *jobs = NULL;
+    const char *text = "";
+    struct error err = {0};
+    size_t i;
+    const json_t *live;
+    if (stack_jobs(ctx, &jobs, &err) < 0)
+        return arena_printf(ctx->arena, "; whether a migration of it still runs could not be seen: %s",
+                            err.text);
+    json_array_foreach (jobs, i, live) {
+        if (is_own(ctx, live))
+            text = arena_printf(ctx->arena, "%s%s", text, settle(ctx, live));
+    }
+    return text;
+}

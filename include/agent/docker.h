@@ -91,6 +91,8 @@ struct image_info {
  */
 int docker_distribution(struct docker *docker, struct arena *arena, const char *image, struct image_info *ret,
                         struct error *err) MUST_CHECK;
+/* Registries say "denied" of a repository that does not exist yet, too: is it such a refusal? */
+bool docker_may_not_exist(const struct error *err);
 /* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. */
 int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us,
                       struct error *err) MUST_CHECK;

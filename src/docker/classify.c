@@ -118,6 +118,18 @@ enum error_kind registry_error_kind(long status, const char *message)
     return hit ? hit->kind : kind_of_status(status);
 }
 
+bool docker_may_not_exist(const struct error *err)
+{
+    static const struct phrase phrases[] = {
+        {"x509: ", ERR_REFUSED},
+        {"authorization denied by plugin", ERR_REFUSED},
+        {"unauthorized", ERR_REFUSED},
+        {"denied", ERR_NOT_FOUND},
+    };
+    const struct phrase *hit = find_phrase(phrases, ARRAY_SIZE(phrases), err->text);
+    return err->kind == ERR_REFUSED && hit && hit->kind == ERR_NOT_FOUND;
+}
+
 char *engine_error_text(struct arena *arena, long status, const char *body, size_t len)
 {
     const char *message = NULL;

@@ -13,6 +13,8 @@
 #define REVISION_LABEL "org.opencontainers.image.revision"
 
 static const int64_t first_pause_us = 2 * US_PER_S, longest_pause_us = 15 * US_PER_S;
+/* A package that CI has not pushed for the first time yet is refused like one that nobody may see. */
+static const int64_t refused_patience_us = 60 * US_PER_S;
 static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
 /* Tags that are meant to move: deploying what they point at now may be deploying the image of an older
@@ -124,16 +126,25 @@ static int wait_for_image(const struct wanted *w, struct image_info *ret, struct
 {
     const struct images_request *request = w->request;
     bool logged = false;
+    int64_t refused_until = 0;
     for (int64_t pause = first_pause_us;;
          pause = pause * 2 < longest_pause_us ? pause * 2 : longest_pause_us) {
         const char *waiting;
-        if (look(w, ret, &waiting, err) < 0)
-            return -1;
+        int64_t deadline = w->deadline_us;
+        if (look(w, ret, &waiting, err) < 0) {
+            if (!refused_until)
+                refused_until = mono_us() + refused_patience_us;
+            if (refused_until < deadline)
+                deadline = refused_until;
+            if (!docker_may_not_exist(err) || mono_us() >= deadline)
+                return -1;
+            waiting = arena_printf(w->arena, "%s (or not there yet)", err->text);
+        }
         if (!waiting) {
             step_waiting(request->ctx, NULL);
             return 0;
         }
-        int64_t left = w->deadline_us - mono_us();
+        int64_t left = deadline - mono_us();
         if (left <= 0) {
             const char *waited = duration_text(w->arena, request->work->stack->image_wait_us);
             return error_set(err, ERR_TIMEOUT, 0, "%s; waited %s (image_wait)", waiting, waited);

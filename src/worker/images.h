@@ -3,7 +3,8 @@
 
 /*
  * Tags → digests, once per deployment; that digest is used everywhere. An image that is not there yet is
- * waited for up to image_wait, visible in `status`; refusals of the registry fail at once with its words.
+ * waited for up to image_wait, visible in `status`; refusals of the registry fail at once with its words,
+ * after a minute where they may mean that the repository does not exist yet.
  */
 
 #include "agent/plan.h"

@@ -141,6 +141,31 @@ static void registry_texts(void **state)
                      (int)registry_error_kind(cases[i].status, cases[i].text));
 }
 
+/* What a registry says of a package that CI has not pushed for the first time yet. */
+static void refusals_that_may_pass(void **state)
+{
+    (void)state;
+    static const struct {
+        enum error_kind kind;
+        const char *text;
+        bool may_pass;
+    } cases[] = {
+        {ERR_REFUSED, "Head \"https://ghcr.io/v2/a/b/manifests/1\": denied: denied", true},
+        {ERR_REFUSED, "pull access denied for a/b, repository does not exist or may require 'docker login'",
+         true},
+        {ERR_REFUSED, "Head \"https://r/v2/a/manifests/1\": unauthorized: access denied", false},
+        {ERR_REFUSED, "no basic auth credentials", false},
+        {ERR_REFUSED, "authorization denied by plugin x", false},
+        {ERR_UNAVAILABLE, "connect: permission denied", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct error err = {0};
+        (void)error_set(&err, cases[i].kind, 0, "%s", cases[i].text);
+        if (docker_may_not_exist(&err) != cases[i].may_pass)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
 static void error_texts(void **state)
 {
     (void)state;
@@ -573,14 +598,23 @@ static void service_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(engine_texts),     cmocka_unit_test(registry_texts),
-        cmocka_unit_test(error_texts),      cmocka_unit_test(names),
-        cmocka_unit_test(encoding),         cmocka_unit_test(endpoint_table),
-        cmocka_unit_test(big_integers),     cmocka_unit_test(line_splitting),
-        cmocka_unit_test(multiplexed_logs), cmocka_unit_test(raw_logs),
-        cmocka_unit_test(broken_logs),      cmocka_unit_test(timestamps),
-        cmocka_unit_test(credentials),      cmocka_unit_test(broken_credentials),
-        cmocka_unit_test(archive),          cmocka_unit_test(service_names),
+        cmocka_unit_test(engine_texts),
+        cmocka_unit_test(registry_texts),
+        cmocka_unit_test(refusals_that_may_pass),
+        cmocka_unit_test(error_texts),
+        cmocka_unit_test(names),
+        cmocka_unit_test(encoding),
+        cmocka_unit_test(endpoint_table),
+        cmocka_unit_test(big_integers),
+        cmocka_unit_test(line_splitting),
+        cmocka_unit_test(multiplexed_logs),
+        cmocka_unit_test(raw_logs),
+        cmocka_unit_test(broken_logs),
+        cmocka_unit_test(timestamps),
+        cmocka_unit_test(credentials),
+        cmocka_unit_test(broken_credentials),
+        cmocka_unit_test(archive),
+        cmocka_unit_test(service_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

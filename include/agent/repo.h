@@ -26,7 +26,7 @@
  * Failures: ERR_INVALID (address, branch, credentials file, not a Git server, too large), ERR_REFUSED (401,
  * 403, host key, certificate, redirect to another host, a link or submodule read as a file), ERR_UNAVAILABLE
  * (network, 429, 5xx), ERR_NOT_FOUND (no such repository, branch, commit or path), ERR_TIMEOUT,
- * ERR_CANCELLED, ERR_CONFLICT (another process fetches into the same mirror).
+ * ERR_CANCELLED, ERR_CONFLICT (another process fetches into the same mirror, for more than 20 s).
  */
 
 #include <stdbool.h>

@@ -137,7 +137,7 @@ int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *e
 {
     cleanup_close int lock = -1;
     char tip[COMMIT_HEX_SIZE];
-    if (mirror_lock(repo->path, &lock, err) < 0)
+    if (mirror_lock(repo->path, repo->lock_patience_us, &lock, err) < 0)
         return -1;
     mirror_sweep(repo->path);
 

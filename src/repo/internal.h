@@ -15,7 +15,7 @@ struct repo {
     struct repo_url url;
     git_repository *git;
     bool damaged; /* an object could not be read: repo_fetch() starts a new mirror */
-    int64_t fetch_timeout_us;
+    int64_t fetch_timeout_us, lock_patience_us;
 };
 
 /* repo_tip() with another deadline */
@@ -31,7 +31,8 @@ bool mirror_is_sound(git_repository *git, const char *branch);
 int mirror_replace(const char *path, const char *new_path, struct error *err) MUST_CHECK;
 /* Removes a folder with all it holds; not there: fine. Links are not followed. */
 int mirror_remove(const char *path, struct error *err) MUST_CHECK;
-int mirror_lock(const char *path, int *ret_fd, struct error *err) MUST_CHECK;
+/* Waits while another process has it; in the end ERR_CONFLICT. */
+int mirror_lock(const char *path, int64_t patience_us, int *ret_fd, struct error *err) MUST_CHECK;
 
 /*
  * After a failed read of an object: remembers, also for later processes, that the mirror is to be fetched

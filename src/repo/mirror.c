@@ -12,9 +12,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 
 #define FETCH_TIMEOUT_US (120 * US_PER_S)
+/* for another process that fetches into the same mirror: a small one is done soon */
+#define LOCK_PATIENCE_US (20 * US_PER_S)
 #define DAMAGED_MARK     "deploy-agent.damaged"
 
 /* ---- the folder ---- */
@@ -53,10 +56,17 @@ int mirror_replace(const char *path, const char *new_path, struct error *err)
     return mirror_remove(old, err);
 }
 
-int mirror_lock(const char *path, int *ret_fd, struct error *err)
+int mirror_lock(const char *path, int64_t patience_us, int *ret_fd, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    return fs_lock(arena_printf(&arena, "%s.lock", path), ret_fd, err);
+    char *lock = arena_printf(&arena, "%s.lock", path);
+    for (int64_t until = mono_us() + patience_us;;) {
+        if (fs_lock(lock, ret_fd, err) == 0)
+            return 0;
+        if (err->kind != ERR_CONFLICT || proc_stop_requested() || mono_us() >= until)
+            return -1;
+        sleep_us(100000);
+    }
 }
 
 int mirror_create(const char *path, git_repository **ret, struct error *err)
@@ -148,7 +158,7 @@ static int open_or_create(struct repo *repo, struct error *err)
     *strrchr(copy, '/') = '\0';
     if (*copy && fs_mkdir(copy, 0700, err) < 0)
         return -1;
-    if (mirror_lock(repo->path, &lock, err) < 0)
+    if (mirror_lock(repo->path, repo->lock_patience_us, &lock, err) < 0)
         return -1;
     /* Another process may have made it meanwhile. */
     r = open_existing(repo, err);
@@ -165,6 +175,7 @@ int repo_open(const char *path, const struct stack_config *stack, struct repo **
     repo->stack = stack;
     repo->path = arena_strdup(&repo->arena, path);
     repo->fetch_timeout_us = FETCH_TIMEOUT_US;
+    repo->lock_patience_us = LOCK_PATIENCE_US;
     if (repo_url_parse(&repo->arena, stack->repository, stack->insecure, &repo->url, err) < 0 ||
         repo_branch_check(stack->branch, err) < 0 || libgit_start(err) < 0 || open_or_create(repo, err) < 0) {
         repo_close(repo);

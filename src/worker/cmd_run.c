@@ -173,18 +173,6 @@ static void use_snapshot(struct run *run)
     run->ctx.database_url = run->snapshot.database_url;
 }
 
-/* The mirror has the commit since the poll; one that was lost or damaged meanwhile is made anew. */
-static int open_commit(struct run *run, struct error *err)
-{
-    char tip[COMMIT_HEX_SIZE];
-    if (!run->work.repo && work_open_repo(&run->work, err) < 0)
-        return -1;
-    if (repo_has_commit(run->work.repo, run->deployment.commit))
-        return 0;
-    log_warning("commit %.12s is not in the mirror any more; fetching again", run->deployment.commit);
-    return repo_fetch(run->work.repo, tip, err);
-}
-
 static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
 {
     struct prepared prepared;
@@ -193,7 +181,7 @@ static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
                                       .ctx = &run->ctx,
                                       .give_up = newer_requested,
                                       .userdata = run};
-    if (open_commit(run, err) < 0 || prepare(&request, &prepared, err) < 0)
+    if (prepare(&request, &prepared, err) < 0)
         return -1;
     log_warnings(prepared.plan.json);
     *ret_empty = prepared.plan.empty;
@@ -241,14 +229,19 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     return r;
 }
 
-/* Checks and contents come from the commit again. A rollback goes on without them when its commit is gone. */
+/* Checks and contents come from the commit again. A rollback waits for no repository, and goes on without
+ * them. */
 static int load_manifest(struct run *run, struct error *err)
 {
+    bool rollback = run->deployment.trigger == TRIGGER_ROLLBACK;
+    struct prepare_request request = {
+        .work = &run->work, .commit = run->deployment.commit, .ctx = rollback ? NULL : &run->ctx};
     if (run->ctx.manifest)
         return 0;
-    if (open_commit(run, err) < 0 ||
-        snapshot_load(&run->work, run->deployment.commit, &run->snapshot, err) < 0) {
-        if (run->deployment.trigger != TRIGGER_ROLLBACK)
+    if (prepare_snapshot(&request, &run->snapshot, err) < 0) {
+        if (err->kind == ERR_CANCELLED)
+            return -1;
+        if (!rollback)
             return error_wrap(err, "reading commit %.12s again", run->deployment.commit);
         log_warning("health is judged by tasks alone, without the checks of the stack file: %s", err->text);
         return 0;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/log.h"
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -137,17 +138,72 @@ static int changed_paths(struct work *work, struct prepared *p, bool **ret, stru
     return 0;
 }
 
-/* The same for a deployment: an engine that went away is waited for. */
+/* Between two questions to a repository that cannot be asked. */
+static const int64_t remote_pause_us = 5 * US_PER_S;
+
+static bool may_pass(const struct error *err)
+{
+    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT;
+}
+
+/* *err: for what; then, why not any longer. */
+static int wait_a_while(const struct prepare_request *request, int64_t pause_us, struct error *err)
+{
+    step_waiting(request->ctx, "%s", err->text);
+    step_pause(request->ctx, pause_us);
+    if (step_should_stop(request->ctx, err) < 0)
+        return -1;
+    return request->give_up ? request->give_up(request->userdata, err) : 0;
+}
+
+/* ---- the commit ---- */
+
+static int open_commit(const struct prepare_request *request, struct error *err)
+{
+    struct work *work = request->work;
+    char tip[COMMIT_HEX_SIZE];
+    if (!work->repo && work_open_repo(work, err) < 0)
+        return -1;
+    if (repo_has_commit(work->repo, request->commit))
+        return 0;
+    log_warning("commit %.12s is not in the mirror any more; fetching again", request->commit);
+    return repo_fetch(work->repo, tip, err);
+}
+
+int prepare_snapshot(const struct prepare_request *request, struct snapshot *ret, struct error *err)
+{
+    for (bool again = false;;) {
+        if (open_commit(request, err) < 0) {
+            if (!request->ctx || !(may_pass(err) || err->kind == ERR_CONFLICT))
+                return -1;
+            if (wait_a_while(request, remote_pause_us, err) < 0)
+                return -1;
+            continue;
+        }
+        if (snapshot_load(request->work, request->commit, ret, err) == 0)
+            break;
+        /* damage that is met while reading; else the fault is the commit's */
+        if (again || err->kind == ERR_NOT_FOUND || repo_has_commit(request->work->repo, request->commit))
+            return -1;
+        log_warning("%s", err->text);
+        again = true;
+    }
+    if (request->ctx)
+        step_waiting(request->ctx, NULL);
+    return 0;
+}
+
+/* ---- what runs ---- */
+
+/* For a deployment an engine that went away is waited for. */
 static int observe_for(const struct prepare_request *request, const struct stack *stack, struct observed *ret,
                        struct error *err)
 {
     struct work *work = request->work;
     while (observe(work->docker, work->stack->name, stack, ret, err) < 0) {
-        if (!request->ctx || (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT))
+        if (!request->ctx || !may_pass(err))
             return -1;
-        step_waiting(request->ctx, "%s", err->text);
-        step_pause(request->ctx, US_PER_S);
-        if (step_should_stop(request->ctx, err) < 0 || request->give_up(request->userdata, err) < 0)
+        if (wait_a_while(request, US_PER_S, err) < 0)
             return -1;
     }
     if (request->ctx)
@@ -194,7 +250,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
                                     .ctx = request->ctx,
                                     .give_up = request->give_up,
                                     .userdata = request->userdata};
-    if (snapshot_load(work, request->commit, &p.snapshot, err) < 0 ||
+    if (prepare_snapshot(request, &p.snapshot, err) < 0 ||
         journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
         observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
         goto failed;

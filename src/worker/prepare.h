@@ -19,13 +19,21 @@ struct prepared {
 struct prepare_request {
     struct work *work;
     const char *commit;
-    struct step_ctx *ctx; /* for waiting; NULL: do not wait */
-    int (*give_up)(void *userdata, struct error *err);
+    struct step_ctx *ctx;                              /* for waiting; NULL: do not wait */
+    int (*give_up)(void *userdata, struct error *err); /* may be NULL */
     void *userdata;
 };
 
 int prepare(const struct prepare_request *request, struct prepared *ret, struct error *err) MUST_CHECK;
 void prepared_release(struct prepared *prepared);
+
+/*
+ * The first part of it. The mirror has the commit since the poll; one that was lost or damaged meanwhile is
+ * fetched anew, once. That the remote cannot be asked now, or that another process fetches, says nothing
+ * about the commit: with a ctx it is waited for.
+ */
+int prepare_snapshot(const struct prepare_request *request, struct snapshot *ret,
+                     struct error *err) MUST_CHECK;
 
 int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
             struct error *err) MUST_CHECK;

@@ -3,6 +3,8 @@
 
 import os
 import re
+import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -214,6 +216,39 @@ class Storage(Case):
         self.serves("web", "one")
         subprocess.run(["mount", "-o", "remount,rw", self.state], check=True)
         self.expect(second, "succeeded", 90)
+
+
+def damage_mirror(case, path="stack.yml"):
+    """The stack file's newest content cannot be read any more, though the commit can."""
+    mirror = case.dir / "state/repo" / case.name
+    blob = case.git("rev-parse", f"HEAD:{path}")
+    for index in mirror.glob("objects/pack/*.idx"):
+        listing = subprocess.run(["git", "verify-pack", "-v", index], check=True, capture_output=True, text=True).stdout
+        for line in listing.splitlines():
+            if line.startswith(blob):
+                pack = index.with_suffix(".pack")
+                pack.chmod(0o600)
+                with open(pack, "r+b") as f:
+                    f.seek(int(line.split()[4]) + 2)
+                    f.write(b"\xff" * 8)
+                return
+    case.fail(f"{blob} is in no pack")
+
+
+class Mirror(Case):
+    """The local copy of the repository is no more than a copy: its damage is no verdict about a commit."""
+
+    def test_damage_is_met_by_a_deployment(self):
+        first = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        self.agentctl("pause", self.name, code=0)
+        commit = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.in_state(commit, "requested")
+        damage_mirror(self)
+        self.agentctl("resume", self.name, code=0)
+        self.expect(commit, "succeeded")
+        self.serves("web", "two")
 
 
 class Journal(Case):
@@ -547,6 +582,24 @@ class Parts(Case):
         self.agentctl("sync", self.name, "--wait", code=0)
         self.expect(commit, "succeeded", 60)
         self.assertIsNone(self.status()["poll_error"])
+
+    def test_git_down_when_it_is_needed_again(self):
+        """The mirror is damaged when the deployment is taken up: it waits, and neither fails nor is put back."""
+        self.configure(stack={"repository": f"{self.lab.env['GIT_HTTP_URL']}/{self.name}.git"})
+        self.first()
+        commit = self.next(START_DELAY_S=5)
+        self.wait(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 40, "the update")
+        damage_mirror(self)
+        self.addCleanup(self.mend, "start-git")
+        self.lab.ctl("stop-git")
+        self.agent.kill()
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        self.start_ready()
+        self.wait(lambda: self.lab.env["GIT_HTTP_URL"] in self.waiting(), 40, "the wait to show")
+        self.lab.ctl("start-git")
+        self.expect(commit, "succeeded", 60)
+        self.serves("web", "two")
 
     def test_git_down(self):
         self.git_away("stop-git", "start-git", 40)

@@ -118,7 +118,7 @@ static int run(struct drive *drive, const char *verb, char **args)
     struct repo *repo;
     if (repo_open(args[0], &drive->stack, &repo, err) < 0)
         return -1;
-    repo->fetch_timeout_us = drive->timeout_us;
+    repo->fetch_timeout_us = repo->lock_patience_us = drive->timeout_us;
     int r = 0;
     if (str_eq(verb, "fetch")) {
         if ((r = repo_fetch(repo, id, err)) == 0)

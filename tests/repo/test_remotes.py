@@ -5,11 +5,13 @@ src/repo against real remotes: file, http, http with a password, https with a pr
 The driving program is build/tests/repo/repo_drive, or what REPO_DRIVE names.
 """
 
+import fcntl
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -224,6 +226,18 @@ class EachTransport(Case):
                 for verb in (["tip"], ["fetch", self.dir / name]):
                     answer = self.bad("timeout", *keys, "timeout_ms=1000", *verb)
                     self.assertLess(answer.seconds, 10)
+
+    def test_another_process_fetches(self):
+        """A look by hand beside a poll: one waits for the other, but not for ever."""
+        keys = self.urls()["file"]
+        self.good(*keys, "fetch", self.mirror)
+        with open(f"{self.mirror}.lock", "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.bad("conflict", *keys, "timeout_ms=500", "fetch", self.mirror)
+            threading.Timer(1.5, fcntl.flock, (lock, fcntl.LOCK_UN)).start()
+            answer = self.drive(*keys, "timeout_ms=20000", "fetch", self.mirror)
+            self.assertEqual((answer.code, answer.err), (0, ""))
+            self.assertGreater(answer.seconds, 1)
 
     def test_nobody_listens(self):
         port = remotes.free_port()

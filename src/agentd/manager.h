@@ -55,11 +55,12 @@ struct watch {
     bool runnable_is_new; /* it is `requested`: not while paused */
     int64_t running;      /* deployment of `run` */
     char commit[41];
-    char *step;      /* "roll web"; NULL: between two steps */
-    char *waiting;   /* what it waits for, in words; NULL: nothing */
-    unsigned deaths; /* of workers of the same deployment, without its end */
-    int64_t died;    /* that deployment */
-    bool paused;     /* copies of the stack's row: agentd is its only writer */
+    char *step;            /* "roll web"; NULL: between two steps */
+    int64_t step_limit_us; /* and what it may take, while it waits for nothing; 0: not known */
+    char *waiting;         /* what it waits for, in words; NULL: nothing */
+    unsigned deaths;       /* of workers of the same deployment, without its end */
+    int64_t died;          /* that deployment */
+    bool paused;           /* copies of the stack's row: agentd is its only writer */
     int64_t paused_until_us;
 };
 

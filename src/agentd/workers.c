@@ -46,6 +46,7 @@ static void take_line(struct worker *worker, const char *line, size_t len)
     }
     json_decref(worker->hint);
     worker->hint = hint;
+    worker_set_silence(worker, worker->silence_us);
     if (worker->hinted)
         worker->hinted(worker);
 }
@@ -129,6 +130,7 @@ static void worker_free(struct worker *worker)
         }
     sd_event_source_disable_unref(worker->child);
     sd_event_source_disable_unref(worker->deadline);
+    sd_event_source_disable_unref(worker->silence);
     pipe_close(&worker->out);
     pipe_close(&worker->err);
     str_release(&worker->out.text);
@@ -156,6 +158,12 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
     return 0;
 }
 
+static void give_up(struct worker *worker)
+{
+    worker->timed_out = true;
+    worker_stop(worker, worker->kind == WORKER_RUN ? run_kill_grace_us : kill_grace_us);
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct worker *worker = userdata;
@@ -165,10 +173,20 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         worker_signal(worker, SIGKILL);
         return 0;
     }
-    if (worker->overdue && !worker->overdue(worker))
+    if (!worker->overdue || worker->overdue(worker))
+        give_up(worker);
+    return 0;
+}
+
+static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct worker *worker = userdata;
+    (void)source;
+    (void)usec;
+    if (worker->term_sent)
         return 0;
-    worker->timed_out = true;
-    worker_stop(worker, worker->kind == WORKER_RUN ? run_kill_grace_us : kill_grace_us);
+    worker->silent = true;
+    give_up(worker);
     return 0;
 }
 
@@ -200,8 +218,17 @@ void worker_set_timeout(struct worker *worker, int64_t timeout_us)
         timer_stop(worker->deadline);
 }
 
+void worker_set_silence(struct worker *worker, int64_t silence_us)
+{
+    worker->silence_us = silence_us;
+    if (silence_us)
+        timer_set(worker->manager->event, &worker->silence, silence_us, on_silence, worker);
+}
+
 const char *worker_end_text(struct arena *arena, const struct worker *worker)
 {
+    if (worker->silent)
+        return "gave no sign of life and was stopped";
     if (worker->timed_out)
         return "took too long and was stopped";
     if (worker->exit_code < 0)
@@ -286,6 +313,7 @@ int worker_start(struct manager *manager, const struct worker_options *options, 
         return error_set(err, ERR_SYSTEM, -r, "watching agent-worker: %s", strerror(-r));
     }
     worker_set_timeout(worker, options->timeout_us);
+    worker_set_silence(worker, options->silence_us);
     *ret = worker;
     return 0;
 }

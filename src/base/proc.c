@@ -177,3 +177,16 @@ bool proc_stop_requested(void)
 {
     return stop_requested;
 }
+
+static void (*on_alive)(void);
+
+void proc_on_alive(void (*handler)(void))
+{
+    on_alive = handler;
+}
+
+void proc_alive(void)
+{
+    if (on_alive)
+        on_alive();
+}

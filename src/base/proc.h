@@ -34,3 +34,10 @@ char *proc_sibling(struct arena *arena, const char *name);
  * waits); worker code looks at it at each safe point. */
 void proc_catch_stop(void);
 bool proc_stop_requested(void);
+
+/*
+ * A sign of life, given in every wait and by every request while it lasts, by the thread that does the work:
+ * a process that gives none hangs. Whom it reaches is the program's business; nobody by default.
+ */
+void proc_alive(void);
+void proc_on_alive(void (*handler)(void));

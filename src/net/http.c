@@ -138,6 +138,7 @@ static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, c
     (void)down_total;
     (void)up_total;
     struct transfer *t = userdata;
+    proc_alive();
     if (t->request->stoppable && proc_stop_requested()) {
         t->stopped = true;
         return 1;

@@ -38,6 +38,7 @@ static bool cancel_requested(struct step_ctx *ctx)
 
 enum stop_reason step_stop_reason(struct step_ctx *ctx)
 {
+    proc_alive();
     if (proc_stop_requested())
         return STOP_SHUTDOWN;
     return !ctx->ignore_cancel && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
@@ -87,8 +88,10 @@ void step_pause(struct step_ctx *ctx, int64_t us)
 void step_sleep(int64_t us)
 {
     int64_t until = mono_us() + us;
-    for (int64_t left; (left = until - mono_us()) > 0 && !proc_stop_requested();)
+    for (int64_t left; (left = until - mono_us()) > 0 && !proc_stop_requested();) {
+        proc_alive();
         sleep_us(left < 500000 ? left : 500000);
+    }
 }
 
 bool persist_again(struct persist *state, struct error *err)

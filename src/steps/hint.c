@@ -4,6 +4,12 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+
+static const int64_t alive_interval_us = 60 * US_PER_S;
+/* Every wait and every request gives signs of life, so this is for what lies between: a large stack file, a
+ * slow disk, a host that swaps. */
+static const int64_t silence_us = 300 * US_PER_S;
 
 void hint(json_t *message)
 {
@@ -11,4 +17,13 @@ void hint(json_t *message)
     json_decref(message);
     printf("%s\n", text);
     fflush(stdout);
+}
+
+void hint_alive(void)
+{
+    static int64_t next_us;
+    if (mono_us() < next_us)
+        return;
+    next_us = mono_us() + alive_interval_us;
+    hint(json_pack("{s:I}", "alive_s", (json_int_t)(silence_us / US_PER_S)));
 }

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "steps/hint.h"
 #include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
@@ -369,6 +370,8 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         return EXIT_BAD_USAGE;
     }
     proc_catch_stop();
+    proc_on_alive(hint_alive);
+    proc_alive();
     int exit_code = EXIT_GOOD;
     if (open_run(&run, context->config_path, id, &err) < 0) {
         exit_code = err.kind == ERR_CONFLICT ? WORKER_EXIT_LOCKED : EXIT_FAILED;

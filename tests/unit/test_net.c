@@ -358,6 +358,26 @@ static void stopping(void **state)
     peer_stop(&peer);
 }
 
+static int signs_of_life;
+
+static void count_sign(void)
+{
+    signs_of_life++;
+}
+
+/* A request that takes long gives signs of life while it lasts. */
+static void signs(void **state)
+{
+    (void)state;
+    struct peer peer = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", .pause_ms = 2500};
+    struct http_response response = {0};
+    struct error err = {0};
+    proc_on_alive(count_sign);
+    assert_int_equal(ask(&peer, (struct http_request){.timeout_us = 5 * US_PER_S}, &response, &err), -1);
+    proc_on_alive(NULL);
+    assert_true(signs_of_life >= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +389,7 @@ int main(void)
         cmocka_unit_test(streaming),
         cmocka_unit_test(writes_are_sent_once),
         cmocka_unit_test(stopping),
+        cmocka_unit_test(signs),
     };
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);

@@ -6,8 +6,13 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "agent/step.h"
+#include "base/proc.h"
 #include "plan_fixture.h"
+#include "steps/hint.h"
 
 /* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
 static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG,
@@ -96,9 +101,51 @@ static void planned_order(void **state)
     world_release(&w);
 }
 
+static int signs_of_life;
+
+static void count_sign(void)
+{
+    signs_of_life++;
+}
+
+/* Whoever waits lives: agentd stops a worker that is silent. */
+static void signs(void **state)
+{
+    (void)state;
+    struct step_ctx ctx = {.ignore_cancel = true};
+    proc_on_alive(count_sign);
+    step_sleep(1000);
+    assert_int_equal(signs_of_life, 1);
+    step_pause(&ctx, 1000);
+    assert_int_equal(signs_of_life, 2);
+    assert_int_equal(step_stop_reason(&ctx), STOP_NONE);
+    assert_int_equal(signs_of_life, 3);
+    proc_on_alive(NULL);
+}
+
+/* Told at once, then once a minute at most. */
+static void told_signs(void **state)
+{
+    (void)state;
+    char text[100] = "";
+    int fds[2], saved = dup(STDOUT_FILENO);
+    fflush(stdout);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
+    hint_alive();
+    hint_alive();
+    assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
+    assert_true(read(fds[0], text, sizeof text - 1) > 0);
+    assert_string_equal(text, "{\"alive_s\":300}\n");
+    close(saved);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(sentences),
-                                       cmocka_unit_test(unknown), cmocka_unit_test(planned_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),   cmocka_unit_test(sentences),
+                                       cmocka_unit_test(unknown), cmocka_unit_test(planned_order),
+                                       cmocka_unit_test(signs),   cmocka_unit_test(told_signs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

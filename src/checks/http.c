@@ -13,6 +13,7 @@ struct checker {
     struct http *http;
 };
 
+/* Of a larger page the beginning is looked at, and nothing else is fetched. */
 static const size_t body_max = 64 * 1024;
 
 int checker_open(struct checker **ret, struct error *err)
@@ -96,6 +97,7 @@ void checker_ask(struct checker *checker, const struct health_check *check, cons
         .headers = request_headers(&arena, check),
         .timeout_us = check->timeout_us,
         .max_body = body_max,
+        .cut_body = true,
     };
     *ret = (struct check_result){0};
     if (http_send(checker->http, &request, &response, &err) < 0) {

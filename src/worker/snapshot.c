@@ -33,13 +33,7 @@ static void register_secrets(const struct variable *variables, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (secret_name(variables[i].name))
             secret_register(variables[i].value);
-        const char *scheme = strstr(variables[i].value, "://"), *colon, *at;
-        if (!scheme || !(at = strchr(scheme + 3, '@')) ||
-            !(colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3))))
-            continue;
-        char *password = strndup(colon + 1, (size_t)(at - colon - 1));
-        secret_register(password);
-        free(password);
+        secret_register_url(variables[i].value);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "agent/step.h"
 #include "base/proc.h"
+#include "base/secret.h"
 #include "plan_fixture.h"
 #include "steps/hint.h"
 
@@ -123,29 +124,52 @@ static void signs(void **state)
     proc_on_alive(NULL);
 }
 
+static int redirect(int *ret_saved)
+{
+    int fds[2];
+    fflush(stdout);
+    *ret_saved = dup(STDOUT_FILENO);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
+    close(fds[1]);
+    return fds[0];
+}
+
+static void assert_said(int fd, int saved, const char *expected)
+{
+    char text[200] = "";
+    assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
+    close(saved);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    assert_string_equal(text, expected);
+}
+
 /* Told at once, then once a minute at most. */
 static void told_signs(void **state)
 {
     (void)state;
-    char text[100] = "";
-    int fds[2], saved = dup(STDOUT_FILENO);
-    fflush(stdout);
-    assert_int_equal(pipe(fds), 0);
-    assert_int_equal(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
+    int saved, fd = redirect(&saved);
     hint_alive();
     hint_alive();
-    assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
-    assert_true(read(fds[0], text, sizeof text - 1) > 0);
-    assert_string_equal(text, "{\"alive_s\":300}\n");
-    close(saved);
-    close(fds[0]);
-    close(fds[1]);
+    assert_said(fd, saved, "{\"alive_s\":300}\n");
+}
+
+static void redacted_hints(void **state)
+{
+    (void)state;
+    secret_register("hunter\"22");
+    int saved, fd = redirect(&saved);
+    hint(json_pack("{s:s, s:n, s:i}", "waiting", "image a:hunter\"22", "step", "deadline_s", 7));
+    assert_said(fd, saved, "{\"waiting\":\"image a:***\",\"step\":null,\"deadline_s\":7}\n");
+    secret_forget_all();
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table),   cmocka_unit_test(sentences),
-                                       cmocka_unit_test(unknown), cmocka_unit_test(planned_order),
-                                       cmocka_unit_test(signs),   cmocka_unit_test(told_signs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),         cmocka_unit_test(sentences),
+                                       cmocka_unit_test(unknown),       cmocka_unit_test(planned_order),
+                                       cmocka_unit_test(signs),         cmocka_unit_test(told_signs),
+                                       cmocka_unit_test(redacted_hints)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: waited for, taken by digest, kept to what the commit means."""
 
+import json
+import subprocess
+
 from harness import Case
 
 
@@ -55,6 +58,32 @@ class Images(Case):
         two = self.deploy(self.app("prod"), README="a new commit")
         self.assertNotEqual(one["images"][0]["digest"], two["images"][0]["digest"])
         self.assertEqual(self.spec("web")["TaskTemplate"]["ContainerSpec"]["Image"], f"{first}@{two['images'][0]['digest']}")
+
+    def observe(self):
+        run = subprocess.run(self.lab.enter(self.program("agent-worker"), "--config", self.conf, "observe", self.name), capture_output=True, text=True)
+        return json.loads(run.stdout.splitlines()[-1])
+
+    def test_followed_tags_are_tried_together(self):
+        """What failed is a set of images: when another of them moves, it is another set."""
+        self.configure(stack={"follow_tags": "yes"})
+        front, back = f"{self.registry}/{self.name}:front", f"{self.registry}/{self.name}:back"
+        self.lab.image(f"{self.name}:front", {"etc/good": "1"})
+        self.lab.image(f"{self.name}:back", {"etc/which": "1"})
+        commit = self.commit(self.stack({"steps": [self.job(command=["cat", "/etc/good"])]}, web=self.web(image=front), db=self.web(image=back)))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.lab.image(f"{self.name}:front", {"etc/which": "2"})
+        self.expect(commit, "failed", at_least=2)
+        self.assertEqual(self.observe()["result"], "held")
+        self.lab.image(f"{self.name}:back", {"etc/which": "3"})
+        third = self.expect(commit, "failed", at_least=3)
+        self.assertEqual(self.observe()["result"], "held")
+        # one of them moves back: this pair was not tried either
+        self.lab.image(f"{self.name}:front", {"etc/good": "1"})
+        fourth = self.expect(commit, "succeeded", at_least=4)
+        self.assertNotEqual(*({i["service"]: i["digest"] for i in d["images"]}["web"] for d in (third, fourth)))
+        self.assertEqual(*({i["service"]: i["digest"] for i in d["images"]}["db"] for d in (third, fourth)))
+        self.assertEqual(self.observe()["result"], "unchanged")
 
     def test_resolve_changed_keeps_the_digest(self):
         self.configure(stack={"resolve_image": "changed"})

@@ -99,13 +99,13 @@ bool persist_again(struct persist *state, struct error *err)
     if (err->kind != ERR_UNAVAILABLE)
         return false;
     if (!state->told)
-        log_error("the journal cannot be written, so the deployment stands still: %s", err->text);
+        log_error("the journal cannot be used, so the deployment stands still: %s", err->text);
     state->told = true;
     step_sleep(journal_retry_us);
     if (!proc_stop_requested())
         return true;
     (void)error_set(err, ERR_CANCELLED, STOP_SHUTDOWN,
-                    "stopped by a signal while the journal could not be written; to be resumed");
+                    "stopped by a signal while the journal could not be used; to be resumed");
     return false;
 }
 

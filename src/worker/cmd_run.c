@@ -92,7 +92,9 @@ static int newer_requested(void *userdata, struct error *err)
     struct run *run = userdata;
     cleanup_arena struct arena arena = {0};
     struct deployment newer = {0};
-    if (journal_last(run->work.journal, &arena, run->work.stack->name, DEPLOYMENT_REQUESTED, &newer, err) < 0)
+    if (PERSIST(
+            journal_last(run->work.journal, &arena, run->work.stack->name, DEPLOYMENT_REQUESTED, &newer, err),
+            err) < 0)
         return -1;
     if (newer.id > run->deployment.id)
         return error_set(err, ERR_CONFLICT, 0, "by #%" PRId64 " (%.7s)", newer.id, newer.commit);
@@ -157,7 +159,7 @@ static int save_plan(struct run *run, const struct plan *plan, struct error *err
     if (PERSIST(journal_save_plan(run->work.journal, run->deployment.id, &plan->rows, err), err) < 0)
         return -1;
     fault_point("plan.saved");
-    return load_deployment(run, run->deployment.id, err);
+    return PERSIST(load_deployment(run, run->deployment.id, err), err);
 }
 
 static void log_warnings(const json_t *plan)
@@ -217,8 +219,10 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     struct service_record *services;
     struct image_record *images;
     struct plan plan;
-    if (journal_services(w->journal, &w->arena, input.target_id, &services, &input.n_services, err) < 0 ||
-        journal_images(w->journal, &w->arena, input.target_id, &images, &input.n_images, err) < 0)
+    if (PERSIST(journal_services(w->journal, &w->arena, input.target_id, &services, &input.n_services, err),
+                err) < 0 ||
+        PERSIST(journal_images(w->journal, &w->arena, input.target_id, &images, &input.n_images, err), err) <
+            0)
         return -1;
     input.services = services;
     input.images = images;
@@ -233,7 +237,7 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
         return -1;
     *ret_empty = plan.empty;
     struct deployment base = {0};
-    r = journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &base, err);
+    r = PERSIST(journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &base, err), err);
     plan.rows.base_id = base.id;
     if (r == 0)
         r = save_plan(run, &plan, err);

@@ -252,7 +252,8 @@ int pipeline_give_up(struct step_ctx *ctx, struct error *err)
     size_t n;
     struct error reading = {0};
     /* as they are now on record: what putting back needs was noted while they ran */
-    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &reading) < 0) {
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &reading),
+                &reading) < 0) {
         *err = reading;
         return -1;
     }
@@ -263,7 +264,7 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
 {
     struct step *steps;
     size_t n;
-    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err) < 0)
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err), err) < 0)
         return -1;
     if (ctx->deployment->state != DEPLOYMENT_RUNNING &&
         PERSIST(journal_set_state(ctx->journal, ctx->deployment->id, DEPLOYMENT_RUNNING, NULL, err), err) < 0)

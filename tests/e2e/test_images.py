@@ -2,9 +2,10 @@
 """Images: waited for, taken by digest, kept to what the commit means."""
 
 import json
+import os
 import subprocess
 
-from harness import Case
+from harness import PATIENCE, Case, wait_for
 
 
 class Images(Case):
@@ -36,6 +37,31 @@ class Images(Case):
         self.assertIn("image_wait", record["reason"])
         self.assertEqual((self.specs(), self.task_ids("web")), before)
         self.serves("web", "one")
+
+    def test_record_out_of_reach_while_waiting(self):
+        """The disk fails a write, then the record cannot be opened: that is waited for, and is no verdict."""
+        worker = self.lab.enter(self.program("agent-worker"), "--config", self.conf)
+        self.configure(stack={"image_wait": "60s"})
+        commit = self.commit(self.app("late"))
+        subprocess.run([*worker, "poll", self.name], check=True, stdout=subprocess.DEVNULL)
+        away = self.dir / "away"
+        away.mkdir()
+        with open(self.dir / "worker.log", "w") as log:
+            run = subprocess.Popen([*worker, "run", "1"], stdout=log, stderr=log, env={**os.environ, "FAULTS": "journal.begin:errno=5:nth=1"})
+        self.addCleanup(run.kill)
+
+        def said(text):
+            return text in (self.dir / "worker.log").read_text() or run.poll() is not None
+
+        wait_for(lambda: said("errno=5"), 20, "the disk error")
+        for path in (self.dir / "state").glob("journal.db*"):
+            path.rename(away / path.name)
+        wait_for(lambda: said("stands still"), 20, "the worker to say that it waits")
+        for path in away.iterdir():
+            path.rename(self.dir / "state" / path.name)
+        self.lab.image(f"{self.name}:late")
+        self.assertEqual(run.wait(60 * PATIENCE), 0)
+        self.assertEqual(self.record(commit)["state"], "succeeded", self.record(commit)["reason"])
 
     def test_newer_commit_supersedes_one_that_waits(self):
         self.configure(stack={"image_wait": "60s"})

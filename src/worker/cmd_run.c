@@ -57,7 +57,7 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         return -1;
     if (fs_lock(config_lock_path(&w->arena, &w->config, w->stack->name), &run->lock_fd, err) < 0)
         return -1;
-    /* it may have ended while we waited for the lock */
+    /* the worker that held the lock a moment ago may have ended it */
     if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
         return -1;
     log_context(w->stack->name, id, run->deployment.commit);

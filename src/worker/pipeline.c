@@ -126,7 +126,7 @@ static void announce(struct step_ctx *ctx, const struct step_kind *kind, const s
 static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
 {
     const struct step_kind *kind = step_kind_find(step->kind);
-    bool resumed = step->state == STEP_RUNNING, allowed = false;
+    bool begun = step->state == STEP_RUNNING, allowed = false;
     cleanup_json json_t *params = step->params ? json_loads(step->params, 0, NULL) : NULL;
     if (!kind || !params) {
         *ret_failed = true;
@@ -139,7 +139,7 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     if (PERSIST(journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
         return -1;
     step->state = STEP_RUNNING;
-    int r = kind->run(ctx, step, params, resumed, &allowed, err);
+    int r = kind->run(ctx, step, params, begun && kind->on_resume == RESUME_PROBE, &allowed, err);
     fault_point("step.ran");
     if (r < 0 && step_is_shutdown(err))
         return -1;
@@ -160,15 +160,11 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
 
 /* ---- all of them ---- */
 
-static bool is_roll(const struct step *step)
-{
-    return strcmp(step->kind, STEP_ROLL) == 0 || strcmp(step->kind, STEP_BEFORE) == 0;
-}
-
 /* Steps that ran before a crash: services rolled then are watched again. */
 static int take_up(struct step_ctx *ctx, const struct step *step, struct error *err)
 {
-    if (!is_roll(step))
+    const struct step_kind *kind = step_kind_find(step->kind);
+    if (!kind || !kind->touches_service)
         return 0;
     cleanup_json json_t *params = json_loads(step->params, 0, NULL);
     return step_watch(ctx, step, params, err);

@@ -29,12 +29,27 @@ static void table(void **state)
         assert_string_equal(step_kinds[n]->name, names[n]);
         assert_ptr_equal(step_kind_find(names[n]), step_kinds[n]);
         assert_non_null(step_kinds[n]->run);
-        assert_true(step_kinds[n]->on_resume == RESUME_RERUN || step_kinds[n]->on_resume == RESUME_PROBE);
-        /* only these know how to put a service back */
+        /* the watch over what these rolled is taken up after a crash */
         bool rolls = str_eq(names[n], STEP_BEFORE) || str_eq(names[n], STEP_ROLL);
         assert_int_equal(step_kinds[n]->touches_service, rolls);
     }
     assert_int_equal(n, ARRAY_SIZE(names));
+}
+
+/* What has an effect that a second run would repeat is told that it was begun before. */
+static void resuming(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        enum resume_policy policy;
+    } cases[] = {{STEP_PULL, RESUME_RERUN},    {STEP_RELAY, RESUME_RERUN}, {STEP_READY, RESUME_RERUN},
+                 {STEP_SOAK, RESUME_RERUN},    {STEP_PRUNE, RESUME_RERUN}, {STEP_RUN, RESUME_PROBE},
+                 {STEP_BEFORE, RESUME_PROBE},  {STEP_ROLL, RESUME_PROBE},  {STEP_SECRET, RESUME_PROBE},
+                 {STEP_NETWORK, RESUME_PROBE}, {STEP_CONFIG, RESUME_PROBE}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (step_kind_find(cases[i].kind)->on_resume != cases[i].policy)
+            fail_msg("%s", cases[i].kind);
 }
 
 /* Logged with the step's name in the place of one %s. */
@@ -167,9 +182,9 @@ static void redacted_hints(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table),         cmocka_unit_test(sentences),
-                                       cmocka_unit_test(unknown),       cmocka_unit_test(planned_order),
-                                       cmocka_unit_test(signs),         cmocka_unit_test(told_signs),
-                                       cmocka_unit_test(redacted_hints)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),         cmocka_unit_test(resuming),
+                                       cmocka_unit_test(sentences),     cmocka_unit_test(unknown),
+                                       cmocka_unit_test(planned_order), cmocka_unit_test(signs),
+                                       cmocka_unit_test(told_signs),    cmocka_unit_test(redacted_hints)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

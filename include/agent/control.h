@@ -46,7 +46,10 @@ enum exit_code {
     EXIT_CHANGES = 2,
     EXIT_NOT_FOUND = 3,
     EXIT_NO_DAEMON = 4,
-    EXIT_BAD_USAGE = 64
+    EXIT_BAD_USAGE = 64,
+    /* between agent-worker and agentd only */
+    EXIT_STOPPED = 75, /* at a safe point, because of SIGTERM: to be resumed */
+    EXIT_LOCKED = 76,  /* another worker holds the stack's lock */
 };
 
 struct control_request {

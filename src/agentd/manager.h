@@ -125,6 +125,7 @@ void set_text(char **place, const char *text); /* copies; NULL clears */
 int64_t schedule_delay(int64_t interval_us, unsigned failures, uint64_t random);
 /* What a worker's last hint line says; strings live in the line. */
 enum poll_verdict { POLL_UNCHANGED, POLL_REQUESTED, POLL_HELD, POLL_ALARM, POLL_NOTHING, POLL_ERROR };
+const char *poll_verdict_name(enum poll_verdict verdict);
 struct poll_result {
     enum poll_verdict verdict;
     const char *tip; /* 40 hex digits, or "" */

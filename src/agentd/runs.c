@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/control.h"
 #include "agent/events.h"
 #include "agent/log.h"
 #include "agentd/manager.h"
@@ -10,9 +11,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
-
-/* what agent-worker run ends with, besides 0 for any verdict */
-enum { EXIT_STOPPED = 75, EXIT_LOCKED = 76 };
 
 static const int64_t locked_retry_us = 2 * US_PER_S;
 /* what a step may take longer than the deadline it told us, before we stop its worker */

@@ -240,27 +240,8 @@ const char *worker_end_text(struct arena *arena, const struct worker *worker)
 
 /* ---- its start ---- */
 
-/*
- * For plan and check: what they have to say goes to their stderr, which we hand on, and not into the system's
- * journal. So JOURNAL_STREAM stays out of their environment.
- */
-static const char *const *plain_environment(struct arena *arena)
-{
-    static const char *const passed_on[] = {
-        "TZ", "HOME", "CREDENTIALS_DIRECTORY", "FAULTS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
-    const char **env = arena_array(arena, ARRAY_SIZE(passed_on) + 3, sizeof *env);
-    size_t n = 0;
-    env[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    env[n++] = "LANG=C.UTF-8";
-    for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++)
-        if (getenv(passed_on[i]))
-            env[n++] = arena_printf(arena, "%s=%s", passed_on[i], getenv(passed_on[i]));
-    return env;
-}
-
 static int spawn(struct worker *worker, const struct worker_options *options, struct error *err)
 {
-    cleanup_arena struct arena arena = {0};
     cleanup_close int out = -1;
     cleanup_close int errors = -1;
     struct manager *manager = worker->manager;
@@ -274,7 +255,7 @@ static int spawn(struct worker *worker, const struct worker_options *options, st
         return -1;
     struct proc_options spawn_options = {
         .argv = argv,
-        .env = captures(worker) ? plain_environment(&arena) : NULL,
+        .no_journal = captures(worker), /* we hand on what they have to say */
         .stdout_fd = out,
         .stderr_fd = errors,
         /* a deployment goes on when agentd dies; the next agentd waits for it */

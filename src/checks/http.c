@@ -48,17 +48,6 @@ static int compile(const struct health_check *check, regex_t *ret, struct error 
                      check->label, check->body, text);
 }
 
-int check_validate(const struct health_check *check, struct error *err)
-{
-    regex_t re;
-    if (!check->body)
-        return 0;
-    if (compile(check, &re, err) < 0)
-        return -1;
-    regfree(&re);
-    return 0;
-}
-
 static bool body_matches(const struct health_check *check, const char *body)
 {
     regex_t re;

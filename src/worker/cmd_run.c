@@ -360,7 +360,7 @@ static int stopped(struct run *run)
     if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id,
                                                   DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
         log_warning("%s", err.text);
-    return WORKER_EXIT_STOPPED;
+    return EXIT_STOPPED;
 }
 
 int cmd_run(const struct verb_context *context, int argc, char **argv)
@@ -378,7 +378,7 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
     proc_alive();
     int exit_code = EXIT_GOOD;
     if (open_run(&run, context->config_path, id, &err) < 0) {
-        exit_code = err.kind == ERR_CONFLICT ? WORKER_EXIT_LOCKED : EXIT_FAILED;
+        exit_code = err.kind == ERR_CONFLICT ? EXIT_LOCKED : EXIT_FAILED;
         log_error("deployment #%" PRId64 " cannot run: %s", id, err.text);
     } else if (run_deployment(&run, &err) < 0) {
         exit_code = err.kind == ERR_CANCELLED || proc_stop_requested() ? stopped(&run) : EXIT_FAILED;

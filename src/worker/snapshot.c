@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/check.h"
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/secret.h"
@@ -121,9 +120,6 @@ static int load_manifest(struct work *work, struct snapshot *s, struct error *er
     for (size_t i = 0; i < input.n_variables; i++)
         if (str_eq(variables[i].name, s->manifest.release.database_url_from))
             s->database_url = variables[i].value;
-    for (size_t i = 0; i < s->manifest.release.n_checks; i++)
-        if (check_validate(&s->manifest.release.checks[i], err) < 0)
-            return -1;
     return 0;
 }
 

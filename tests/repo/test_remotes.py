@@ -753,11 +753,6 @@ class History(Case):
         ):
             with self.subTest(paths=paths, want=want):
                 self.assertEqual(self.good(*keys, "changed", self.mirror, old, new, *paths), want)
-        for commit, paths, want in ((fifth, ["src"], merge), (fifth, ["."], fifth), (fifth, ["docs"], third),
-                                    (merge, ["src/a.c"], second), (fifth, ["stack.yml"], self.first),
-                                    (side, ["src"], side)):
-            self.assertEqual(self.good(*keys, "last", self.mirror, commit, *paths), want)
-        self.bad("not_found", *keys, "last", self.mirror, fifth, "no/such")
         for old, new, want in ((side, fifth, "yes"), (fifth, side, "no"), (third, side, "no"), (second, second, "yes"),
                                ("1" * 40, fifth, "no")):
             self.assertEqual(self.good(*keys, "ancestor", self.mirror, old, new), want)

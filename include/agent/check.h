@@ -21,5 +21,3 @@ void checker_close(struct checker *checker);
 /* socket: a unix socket whose connections end at the task (relay_target()). */
 void checker_ask(struct checker *checker, const struct health_check *check, const char *socket,
                  struct check_result *ret);
-/* Is the check's body expression valid? For refusing it at plan time. */
-int check_validate(const struct health_check *check, struct error *err) MUST_CHECK;

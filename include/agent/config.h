@@ -21,7 +21,6 @@
 enum act { ACT_LEADER, ACT_ALWAYS, ACT_NEVER };
 enum resolve_image { RESOLVE_ALWAYS, RESOLVE_CHANGED };
 enum on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HALT };
-enum drift_policy { DRIFT_REPORT, DRIFT_IGNORE };
 
 struct stack_config {
     const char *name; /* [a-z0-9][a-z0-9_-]*, at most 48 bytes; Swarm's namespace */
@@ -39,7 +38,6 @@ struct stack_config {
     char **image_paths;     /* NULL-terminated, default "." */
     bool follow_tags;
     enum on_failure on_failure;
-    enum drift_policy drift;
     bool prune;
     bool approve;
     unsigned line; /* of the section header */

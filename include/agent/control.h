@@ -3,20 +3,32 @@
 
 /*
  * The control socket RUN_DIR/control.sock: one request and one reply per connection, each a JSON object on
- * one line of at most 64 KiB (requests) or 16 MiB (replies), ended by a newline. →
- * {"verb":"sync","stack":"shop","args":{…}} ← {"ok":true,"exit":0, …}   or {"ok":false,"exit":1,"error":"…"}
- * `exit` is the exit code agentctl ends with (design section 9). Callers are known by SO_PEERCRED: reading
- * verbs for everybody who can connect (0660, group deploy-agent), writing verbs for uid 0, the agent's own
- * uid and control_uids.
+ * one line of at most 64 KiB (requests) or 16 MiB (replies), ended by a newline.
  *
- * verb      args                              reply besides ok, exit, error
- * status    –                                 agentd{version,pid,since}, stacks[{stack, polling, next_poll,
- * last_poll, poll_error, running (deployment id), worker_pid}]: what only agentd knows sync      requested_by
- * deployment (id, 0: nothing to do), held (id), result, message plan      commit, json (bool) output
- * (agent-worker's stdout), message (its stderr) check     –                                 output retry
- * deployment                        deployment (the new id) cancel    deployment deployment, message approve
- * commit, deployment                message pause     reason, until (RFC 3339)          – resume    – –
- * rollback  deployment (0: the success before) deployment (the new id)
+ *     → {"verb":"sync","stack":"shop","args":{…}}
+ *     ← {"ok":true,"exit":0, …}   or   {"ok":false,"exit":1,"error":"…"}
+ *
+ * `exit` is the exit code agentctl ends with: enum exit_code. Callers are known by SO_PEERCRED: reading verbs
+ * for everybody who can connect (0660, group deploy-agent), writing verbs for uid 0, the agent's own uid and
+ * control_uids.
+ */
+
+/*
+ * One row per verb. A message is for the user.
+ *
+ * verb      args                           reply besides ok, exit, error
+ * status    –                              agentd {version, pid, config, since, journal_error},
+ *                                          stacks [{stack, polling, poll_error, poll_failures, last_poll,
+ *                                          next_poll, step, waiting, paused, running, worker_pid}]
+ * sync      requested_by                   result, deployment (0: nothing to do), held (an id), message
+ * plan      commit, json (bool)            output (agent-worker's stdout), message (its stderr)
+ * check     –                              output, message
+ * retry     deployment                     deployment (the new one), message
+ * cancel    deployment                     deployment, message
+ * approve   commit, deployment             message
+ * pause     reason, until (RFC 3339)       message
+ * resume    –                              –
+ * rollback  deployment (0: the one before) deployment (the new one), message
  */
 
 #include <jansson.h>
@@ -34,7 +46,10 @@ enum exit_code {
     EXIT_CHANGES = 2,
     EXIT_NOT_FOUND = 3,
     EXIT_NO_DAEMON = 4,
-    EXIT_BAD_USAGE = 64
+    EXIT_BAD_USAGE = 64,
+    /* between agent-worker and agentd only */
+    EXIT_STOPPED = 75, /* at a safe point, because of SIGTERM: to be resumed */
+    EXIT_LOCKED = 76,  /* another worker holds the stack's lock */
 };
 
 struct control_request {

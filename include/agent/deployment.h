@@ -3,7 +3,8 @@
 
 /*
  * The words of the record: states, triggers, outcomes. Names are stored in files and rows and shown
- * in JSON: never rename. See design section 8 in docs/architecture.md for how the states follow each other.
+ * in JSON: never rename. How the states follow each other is a table in src/core/deployment.c; what each end
+ * means for production is in docs/operations.md.
  */
 
 #include <stdbool.h>

@@ -67,7 +67,6 @@ int docker_secret_update(struct docker *docker, const char *id, uint64_t version
                          struct error *err) MUST_CHECK;
 int docker_config_update(struct docker *docker, const char *id, uint64_t version, const json_t *body,
                          struct error *err) MUST_CHECK;
-int docker_network_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
 int docker_secret_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
 int docker_config_remove(struct docker *docker, const char *id, struct error *err) MUST_CHECK;
 /* image: whose registry's credentials go along (X-Registry-Auth); NULL: none.

@@ -17,5 +17,3 @@ struct manifest {
 /* Pure but for input->read. */
 int manifest_load(const struct stack_input *input, struct manifest *ret, struct error *err) MUST_CHECK;
 void manifest_release(struct manifest *manifest);
-/* Does any check decide this service's health? */
-bool manifest_has_check(const struct manifest *manifest, const char *service);

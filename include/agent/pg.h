@@ -31,9 +31,10 @@ struct pg_login {
 };
 
 /*
- * One login and SELECT 1. socket_folder: of the relay's socket (named .s.PGSQL.PORT); NULL: TCP to url->host.
- * ERR_UNAVAILABLE: not yet (starting, no answer, too many connections): try again. ERR_REFUSED: credentials
- * or database do not exist, the text says what to do. ERR_CONFLICT: a standby, or read-only.
+ * One login, and one look at the server. socket_folder: of the relay's socket (named .s.PGSQL.PORT); NULL:
+ * TCP to url->host. ERR_UNAVAILABLE: not yet (starting, no answer, too many connections): try again.
+ * ERR_REFUSED: credentials or database do not exist, the text says what to do. ERR_CONFLICT: a standby, or
+ * read-only.
  */
 int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder,
              const char *application_name, int64_t timeout_us, struct pg_login *ret,

@@ -9,7 +9,7 @@
  *     repo_tip()      one reference listing, nothing fetched, libgit2 not started for http(s)
  *     repo_open()     opens or creates the mirror
  *     repo_fetch()    brings the branch; when repo_has_commit() does not know the tip
- *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed(), repo_last_change()
+ *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed()
  *     repo_close()
  *
  * Network calls block: they belong in a worker with a deadline, and have one of their own: 30 s for
@@ -77,6 +77,3 @@ int repo_is_ancestor(struct repo *repo, const char *old, const char *commit, boo
 /* Does anything below one of the paths ("." is all) differ between the trees of the two commits? */
 int repo_changed(struct repo *repo, const char *old, const char *commit, const char *const *paths, bool *ret,
                  struct error *err) MUST_CHECK;
-/* The newest commit of `commit`'s first-parent history that changed something below the paths. */
-int repo_last_change(struct repo *repo, const char *commit, const char *const *paths,
-                     char ret[COMMIT_HEX_SIZE], struct error *err) MUST_CHECK;

@@ -52,6 +52,3 @@ const char **spec_differences(struct arena *arena, const json_t *desired, const 
 char *spec_text(const json_t *spec);
 /* Of the canonical text: tells whether a live spec is still the one that was seen. */
 void spec_hash(const json_t *spec, char ret[SHA256_HEX_SIZE]);
-/* The same with values of environment variables replaced by "***"; for everything users see. New reference.
- */
-json_t *spec_redacted(const json_t *spec);

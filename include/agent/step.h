@@ -18,8 +18,8 @@
 
 /* What happens to a step that a crash interrupted. */
 enum resume_policy {
-    RESUME_RERUN, /* running it again is harmless */
-    RESUME_PROBE, /* run() finds out from the world what has happened and goes on from there */
+    RESUME_RERUN, /* it runs again as if for the first time: harmless */
+    RESUME_PROBE, /* run() is told, finds out from the world what has happened and goes on from there */
 };
 
 /* How the error of a step ends that a cancel stopped; a worker that takes it up again knows it by this. */
@@ -49,13 +49,13 @@ struct step_kind {
     const char *name;     /* stored in the journal: never rename */
     const char *sentence; /* "rolling service %s", logged when it runs; %s is the step's name */
     enum resume_policy on_resume;
-    bool touches_service; /* undo knows how to put it back */
+    bool touches_service; /* after a crash step_watch() takes up the watch over what it rolled */
     /* How long it can take at most; a worker that takes longer hangs, and agentd ends it. NULL: not known. */
     int64_t (*deadline_us)(struct step_ctx *ctx, const json_t *params);
     /*
-     * resumed: the step was begun by a worker that died. Failure of the deployed thing: ERR_FAILED and
-     * others, *err the reason. ERR_CANCELLED: asked to stop; the step stays `running` and is resumed.
-     * *ret_allowed: it failed, and the plan allows that.
+     * resumed: the step was begun by a worker that died (RESUME_PROBE only). Failure of the deployed thing:
+     * ERR_FAILED and others, *err the reason. ERR_CANCELLED: asked to stop; the step stays `running` and is
+     * resumed. *ret_allowed: it failed, and the plan allows that.
      */
     int (*run)(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
                bool *ret_allowed, struct error *err);

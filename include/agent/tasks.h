@@ -49,5 +49,7 @@ bool update_in_progress(const json_t *service);
 bool task_ended(const json_t *task);
 /* IDs of the tasks, as an array of strings. New reference. */
 json_t *task_ids(const json_t *tasks);
+/* Is the task's ID in such an array? NULL has none. */
+bool task_is_in(const json_t *ids, const json_t *task);
 /* The task's address on a network, without the mask; NULL: none. */
 const char *task_address(struct arena *arena, const json_t *task, const char *network_id);

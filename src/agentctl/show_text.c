@@ -231,7 +231,7 @@ static const char *advice(struct arena *arena, const struct deployment *d)
     case DEPLOYMENT_STUCK:
         return arena_printf(
             arena,
-            "Its worker ended three times at the same step; services are as the list above says.\n"
+            "It was taken up again three times and came no further; services are as the list above says.\n"
             "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
             "  Then: agentctl retry %lld, or agentctl rollback %s",
             id, id, stack);

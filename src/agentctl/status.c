@@ -73,9 +73,16 @@ static const json_t *find_stack(const json_t *reply, const char *stack)
     return NULL;
 }
 
-static bool in_step(const struct status *s)
+static bool tip_is_deployed(const struct status *s)
 {
     return s->deployed.id && str_eq(s->deployed.commit, s->row.tip);
+}
+
+/* What is held may have left something else running than the last success did, also of the same commit: a new
+ * image, another env_file, a retry. */
+static bool in_step(const struct status *s)
+{
+    return tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute;
 }
 
 /* The newest error of polling: the journal has the first of a row and each other text, agentd what it met
@@ -168,10 +175,11 @@ static const char *short_commit(struct arena *arena, const char *commit)
 
 static void print_head(struct arena *arena, const struct status *s)
 {
-    const char *word = !s->deployed.id ? "not deployed yet"
-                       : in_step(s)    ? "in step"
-                       : s->row.tip    ? "behind"
-                                       : "branch not seen yet";
+    const char *word = !s->deployed.id      ? "not deployed yet"
+                       : in_step(s)         ? "in step"
+                       : tip_is_deployed(s) ? "held"
+                       : s->row.tip         ? "behind"
+                                            : "branch not seen yet";
     printf("%s%s%s: %s%s%s\n", colour_on(COLOUR_BOLD), text_safe(arena, s->row.stack), colour_off(),
            colour_on(in_step(s) ? COLOUR_GOOD : COLOUR_CAREFUL), word, colour_off());
     if (s->deployed.id)
@@ -194,6 +202,8 @@ static void print_services(struct arena *arena, const struct status *s)
         if (!str_eq(s->services[i].action, "remove"))
             str_printf(&text, "%s%s %s", text.len ? ", " : "", text_safe(arena, s->services[i].service),
                        view_words(arena, s->services[i].state));
+    if (text.len)
+        str_append(&text, " (when deployed)");
     field("services", str_text(&text), COLOUR_NONE);
 }
 
@@ -238,7 +248,7 @@ static const char *rollback_text(struct arena *arena, const struct status *s)
     str_append(&text, "after a rollback");
     if (s->held.id)
         str_printf(&text, " (#%lld, %s)", (long long)s->held.id, view_verdict(arena, s->held.state));
-    if (s->row.tip && !in_step(s))
+    if (s->row.tip && !tip_is_deployed(s))
         str_printf(&text, ", %s is not deployed", short_commit(arena, s->row.tip));
     str_printf(&text, "; until a new commit, or: agentctl resume %s", text_safe(arena, s->row.stack));
     return arena_strdup(arena, str_text(&text));

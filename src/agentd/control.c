@@ -356,7 +356,6 @@ void control_close(struct manager *manager)
 
 static void reply_to_sync(struct client *client, const struct watch *w, const struct poll_result *result)
 {
-    static const char *const words[] = {"unchanged", "requested", "held", "alarm", "nothing", "error"};
     bool good = result->verdict == POLL_UNCHANGED || result->verdict == POLL_REQUESTED ||
                 result->verdict == POLL_NOTHING;
     if (result->verdict == POLL_ERROR) {
@@ -370,9 +369,9 @@ static void reply_to_sync(struct client *client, const struct watch *w, const st
                          : result->deployment            ? result->deployment
                          : result->verdict != POLL_ALARM ? w->running
                                                          : 0;
-    json_t *reply =
-        json_pack("{s:i, s:s, s:s, s:I}", "exit", good ? EXIT_GOOD : EXIT_FAILED, "result",
-                  words[result->verdict], "message", message, "deployment", (json_int_t)deployment);
+    json_t *reply = json_pack("{s:i, s:s, s:s, s:I}", "exit", good ? EXIT_GOOD : EXIT_FAILED, "result",
+                              poll_verdict_name(result->verdict), "message", message, "deployment",
+                              (json_int_t)deployment);
     if (!reply)
         abort();
     if (result->verdict == POLL_HELD)

@@ -55,11 +55,12 @@ struct watch {
     bool runnable_is_new; /* it is `requested`: not while paused */
     int64_t running;      /* deployment of `run` */
     char commit[41];
-    char *step;      /* "roll web"; NULL: between two steps */
-    char *waiting;   /* what it waits for, in words; NULL: nothing */
-    unsigned deaths; /* of workers of the same deployment, without its end */
-    int64_t died;    /* that deployment */
-    bool paused;     /* copies of the stack's row: agentd is its only writer */
+    char *step;            /* "roll web"; NULL: between two steps */
+    int64_t step_limit_us; /* and what it may take, while it waits for nothing; 0: not known */
+    char *waiting;         /* what it waits for, in words; NULL: nothing */
+    unsigned deaths;       /* of workers of the same deployment, without its end */
+    int64_t died;          /* that deployment */
+    bool paused;           /* copies of the stack's row: agentd is its only writer */
     int64_t paused_until_us;
 };
 
@@ -124,6 +125,7 @@ void set_text(char **place, const char *text); /* copies; NULL clears */
 int64_t schedule_delay(int64_t interval_us, unsigned failures, uint64_t random);
 /* What a worker's last hint line says; strings live in the line. */
 enum poll_verdict { POLL_UNCHANGED, POLL_REQUESTED, POLL_HELD, POLL_ALARM, POLL_NOTHING, POLL_ERROR };
+const char *poll_verdict_name(enum poll_verdict verdict);
 struct poll_result {
     enum poll_verdict verdict;
     const char *tip; /* 40 hex digits, or "" */

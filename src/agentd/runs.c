@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "agent/control.h"
 #include "agent/events.h"
 #include "agent/log.h"
 #include "agentd/manager.h"
@@ -13,13 +12,12 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-/* what agent-worker run ends with, besides 0 for any verdict */
-enum { EXIT_STOPPED = 75, EXIT_LOCKED = 76 };
-
 static const int64_t locked_retry_us = 2 * US_PER_S;
 /* what a step may take longer than the deadline it told us, before we stop its worker */
 static const int64_t step_grace_us = 60 * US_PER_S;
-static const json_int_t max_deadline_s = 7 * 86400;
+static const json_int_t max_hint_s = 7 * 86400;
+/* until a worker has told how long it may be silent */
+static const int64_t first_silence_us = 300 * US_PER_S;
 /* deaths before there was even a plan: the worker counts resumes only of what it has planned */
 static const unsigned max_deaths_unplanned = 4;
 
@@ -139,44 +137,40 @@ static void set_hint_text(char **place, const json_t *value)
     set_text(place, text && *text ? str_clean(&arena, text, strlen(text), true, 200) : NULL);
 }
 
+/* 0: not told, or nothing that can be meant */
+static int64_t hint_seconds(const json_t *hint, const char *name)
+{
+    json_int_t s = json_integer_value(json_object_get(hint, name));
+    return s > 0 && s < max_hint_s ? s * US_PER_S : 0;
+}
+
 static void on_run_hint(struct worker *worker)
 {
     struct watch *w = worker->watch;
     const json_t *step = json_object_get(worker->hint, "step"),
                  *waiting = json_object_get(worker->hint, "waiting");
-    json_int_t deadline_s = json_integer_value(json_object_get(worker->hint, "deadline_s"));
+    bool ends = json_object_get(worker->hint, "end");
     if (waiting)
         set_hint_text(&w->waiting, waiting);
-    if (step) {
+    if (step || ends) {
         set_hint_text(&w->step, step);
-        worker_set_timeout(worker, deadline_s > 0 && deadline_s < max_deadline_s
-                                       ? deadline_s * US_PER_S + step_grace_us
-                                       : 0);
+        w->step_limit_us = hint_seconds(worker->hint, "deadline_s");
+        if (w->step_limit_us)
+            w->step_limit_us += step_grace_us;
     }
-    if (json_object_get(worker->hint, "end")) {
-        set_text(&w->step, NULL);
-        worker_set_timeout(worker, 0);
-    }
+    /* what a step waits for (the engine, a registry) is not held against it: its time starts anew afterwards
+     */
+    if (waiting || step || ends)
+        worker_set_timeout(worker, w->waiting ? 0 : w->step_limit_us);
+    if (hint_seconds(worker->hint, "alive_s"))
+        worker_set_silence(worker, hint_seconds(worker->hint, "alive_s"));
     manager_show_status(w->manager);
 }
 
-/* By SIGSTOP, or a debugger: the third field of proc_pid_stat(5). */
-static bool is_stopped(pid_t pid)
-{
-    cleanup_arena struct arena arena = {0};
-    char text[512];
-    cleanup_close int fd = open(arena_printf(&arena, "/proc/%d/stat", (int)pid), O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    const char *name_end = strrchr(text, ')');
-    return name_end && (str_starts(name_end, ") T") || str_starts(name_end, ") t"));
-}
-
 /*
- * A worker keeps its steps' deadlines itself. This is for one that cannot: it hangs, or was stopped. Not
- * meant is one that waits and says so, and one that is past the step already and puts services back.
+ * A worker keeps its steps' deadlines itself. This is for one that does not. Not meant is one that is past
+ * the step already and puts services back. One that hangs or was stopped is found out by its silence,
+ * whatever it was at.
  */
 static bool on_run_overdue(struct worker *worker)
 {
@@ -186,9 +180,7 @@ static bool on_run_overdue(struct worker *worker)
     struct error err = {0};
     struct step *steps;
     size_t n;
-    if (is_stopped(worker->pid))
-        return true;
-    if (w->waiting || !manager->journal) {
+    if (!manager->journal) {
         worker_set_timeout(worker, step_grace_us);
         return false;
     }
@@ -224,6 +216,7 @@ static bool run_start(struct watch *w)
     struct worker_options options = {.kind = WORKER_RUN,
                                      .watch = w,
                                      .arguments = arguments,
+                                     .silence_us = first_silence_us,
                                      .hinted = on_run_hint,
                                      .ended = on_run_ended,
                                      .overdue = on_run_overdue};
@@ -353,6 +346,8 @@ static void finish(struct watch *w, struct worker *worker)
         if (!deployment_state_ended(d.state))
             restart_after(w, runs_restart_delay(w->deaths));
     }
+    if (stopped && worker->timed_out)
+        log_warning("agent-worker %s", worker_end_text(&arena, worker));
     if (stopped || locked)
         restart_after(w, locked ? locked_retry_us : runs_restart_delay(1));
     if (locked)
@@ -372,6 +367,7 @@ static void on_run_ended(struct worker *worker)
     finish(w, worker);
     w->run = NULL;
     w->running = 0;
+    w->step_limit_us = 0;
     set_text(&w->step, NULL);
     set_text(&w->waiting, NULL);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */

@@ -37,15 +37,24 @@ static bool is_commit(const char *text)
     return strlen(text) == 40 && text[strspn(text, "0123456789abcdef")] == '\0';
 }
 
+static const char *const verdict_names[] = {
+    [POLL_UNCHANGED] = "unchanged", [POLL_REQUESTED] = "requested", [POLL_HELD] = "held",
+    [POLL_ALARM] = "alarm",         [POLL_NOTHING] = "nothing",     [POLL_ERROR] = "error",
+};
+
+const char *poll_verdict_name(enum poll_verdict verdict)
+{
+    return verdict_names[verdict];
+}
+
 int poll_result_parse(const json_t *hint, struct poll_result *ret, struct error *err)
 {
-    static const char *const verdicts[] = {"unchanged", "requested", "held", "alarm", "nothing", "error"};
     const char *word = json_string_value(json_object_get(hint, "result"));
     const char *tip = json_string_value(json_object_get(hint, "tip"));
     const char *message = json_string_value(json_object_get(hint, "message"));
     json_t *deployment = json_object_get(hint, "deployment");
-    for (size_t i = 0; word && i < ARRAY_SIZE(verdicts); i++)
-        if (str_eq(word, verdicts[i])) {
+    for (size_t i = 0; word && i < ARRAY_SIZE(verdict_names); i++)
+        if (str_eq(word, verdict_names[i])) {
             *ret = (struct poll_result){.verdict = (enum poll_verdict)i,
                                         .tip = tip && is_commit(tip) ? tip : "",
                                         .message = message ? message : "",

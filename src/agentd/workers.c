@@ -46,6 +46,7 @@ static void take_line(struct worker *worker, const char *line, size_t len)
     }
     json_decref(worker->hint);
     worker->hint = hint;
+    worker_set_silence(worker, worker->silence_us);
     if (worker->hinted)
         worker->hinted(worker);
 }
@@ -129,6 +130,7 @@ static void worker_free(struct worker *worker)
         }
     sd_event_source_disable_unref(worker->child);
     sd_event_source_disable_unref(worker->deadline);
+    sd_event_source_disable_unref(worker->silence);
     pipe_close(&worker->out);
     pipe_close(&worker->err);
     str_release(&worker->out.text);
@@ -156,6 +158,12 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
     return 0;
 }
 
+static void give_up(struct worker *worker)
+{
+    worker->timed_out = true;
+    worker_stop(worker, worker->kind == WORKER_RUN ? run_kill_grace_us : kill_grace_us);
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct worker *worker = userdata;
@@ -165,10 +173,20 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         worker_signal(worker, SIGKILL);
         return 0;
     }
-    if (worker->overdue && !worker->overdue(worker))
+    if (!worker->overdue || worker->overdue(worker))
+        give_up(worker);
+    return 0;
+}
+
+static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct worker *worker = userdata;
+    (void)source;
+    (void)usec;
+    if (worker->term_sent)
         return 0;
-    worker->timed_out = true;
-    worker_stop(worker, worker->kind == WORKER_RUN ? run_kill_grace_us : kill_grace_us);
+    worker->silent = true;
+    give_up(worker);
     return 0;
 }
 
@@ -200,8 +218,17 @@ void worker_set_timeout(struct worker *worker, int64_t timeout_us)
         timer_stop(worker->deadline);
 }
 
+void worker_set_silence(struct worker *worker, int64_t silence_us)
+{
+    worker->silence_us = silence_us;
+    if (silence_us)
+        timer_set(worker->manager->event, &worker->silence, silence_us, on_silence, worker);
+}
+
 const char *worker_end_text(struct arena *arena, const struct worker *worker)
 {
+    if (worker->silent)
+        return "gave no sign of life and was stopped";
     if (worker->timed_out)
         return "took too long and was stopped";
     if (worker->exit_code < 0)
@@ -213,27 +240,8 @@ const char *worker_end_text(struct arena *arena, const struct worker *worker)
 
 /* ---- its start ---- */
 
-/*
- * For plan and check: what they have to say goes to their stderr, which we hand on, and not into the system's
- * journal. So JOURNAL_STREAM stays out of their environment.
- */
-static const char *const *plain_environment(struct arena *arena)
-{
-    static const char *const passed_on[] = {
-        "TZ", "HOME", "CREDENTIALS_DIRECTORY", "FAULTS", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
-    const char **env = arena_array(arena, ARRAY_SIZE(passed_on) + 3, sizeof *env);
-    size_t n = 0;
-    env[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    env[n++] = "LANG=C.UTF-8";
-    for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++)
-        if (getenv(passed_on[i]))
-            env[n++] = arena_printf(arena, "%s=%s", passed_on[i], getenv(passed_on[i]));
-    return env;
-}
-
 static int spawn(struct worker *worker, const struct worker_options *options, struct error *err)
 {
-    cleanup_arena struct arena arena = {0};
     cleanup_close int out = -1;
     cleanup_close int errors = -1;
     struct manager *manager = worker->manager;
@@ -247,7 +255,7 @@ static int spawn(struct worker *worker, const struct worker_options *options, st
         return -1;
     struct proc_options spawn_options = {
         .argv = argv,
-        .env = captures(worker) ? plain_environment(&arena) : NULL,
+        .no_journal = captures(worker), /* we hand on what they have to say */
         .stdout_fd = out,
         .stderr_fd = errors,
         /* a deployment goes on when agentd dies; the next agentd waits for it */
@@ -286,6 +294,7 @@ int worker_start(struct manager *manager, const struct worker_options *options, 
         return error_set(err, ERR_SYSTEM, -r, "watching agent-worker: %s", strerror(-r));
     }
     worker_set_timeout(worker, options->timeout_us);
+    worker_set_silence(worker, options->silence_us);
     *ret = worker;
     return 0;
 }

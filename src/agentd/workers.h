@@ -34,9 +34,11 @@ struct worker {
     enum worker_kind kind;
     struct watch *watch; /* NULL: check of all stacks */
     pid_t pid;
-    sd_event_source *child, *deadline;
+    sd_event_source *child, *deadline, *silence;
+    int64_t silence_us; /* 0: no limit */
     struct worker_pipe out, err;
     bool term_sent, timed_out;
+    bool silent;  /* timed_out because no hint came */
     json_t *hint; /* the last one; NULL: none */
 
     /* a new hint; may be NULL */
@@ -55,6 +57,7 @@ struct worker_options {
     struct watch *watch;
     const char *const *arguments; /* NULL-terminated, what follows --config FILE */
     int64_t timeout_us;           /* 0: none. Then SIGTERM, later SIGKILL */
+    int64_t silence_us;           /* the same when no hint comes for so long */
     void (*hinted)(struct worker *worker);
     void (*ended)(struct worker *worker);
     bool (*overdue)(struct worker *worker);
@@ -68,8 +71,10 @@ void worker_signal(const struct worker *worker, int sig);
 void worker_stop(struct worker *worker, int64_t grace_us);
 /* A deadline from now on, 0: none. */
 void worker_set_timeout(struct worker *worker, int64_t timeout_us);
+/* How long it may be without a hint from now on. */
+void worker_set_silence(struct worker *worker, int64_t silence_us);
 unsigned workers_count(const struct manager *manager, enum worker_kind kind);
-/* "ended by signal 9 (Killed)", "ended with code 1", "did not answer within 120 s" */
+/* "ended by signal 9 (Killed)", "ended with code 1", "took too long and was stopped" */
 const char *worker_end_text(struct arena *arena, const struct worker *worker);
 /* Frees all without waiting for their processes. */
 void workers_free(struct manager *manager);

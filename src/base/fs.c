@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <grp.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -86,6 +87,47 @@ int fs_read_private(struct arena *arena, const char *path, size_t max, char **re
     return read_descriptor(arena, fd, path, max, ret, ret_len, err);
 }
 
+/* What root makes, running a job by hand, must not keep the service out. false: nothing is to be done. What
+ * cannot be given away still works for root. */
+static bool other_owner(const char *path, struct stat *ret)
+{
+    cleanup_free char *copy = strdup(path);
+    return geteuid() == 0 && copy && stat(dirname(copy), ret) == 0 && ret->st_uid != 0;
+}
+
+static void give_to_folder_owner(const char *path)
+{
+    struct stat owner;
+    if (other_owner(path, &owner))
+        (void)!lchown(path, owner.st_uid, owner.st_gid);
+}
+
+static struct stat new_owner; /* nftw() hands nothing on */
+
+static int give_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)type;
+    (void)ftw;
+    if (st->st_uid == 0)
+        (void)!lchown(path, new_owner.st_uid, new_owner.st_gid);
+    return 0;
+}
+
+void fs_give_tree(const char *path)
+{
+    if (other_owner(path, &new_owner))
+        nftw(path, give_entry, 16, FTW_PHYS);
+}
+
+static int make_folder(const char *path, mode_t mode, struct error *err)
+{
+    if (mkdir(path, mode) == 0)
+        give_to_folder_owner(path);
+    else if (errno != EEXIST)
+        return error_errno(err, "creating the folder %s", path);
+    return 0;
+}
+
 int fs_mkdir(const char *path, unsigned mode, struct error *err)
 {
     cleanup_free char *copy = strdup(path);
@@ -95,12 +137,12 @@ int fs_mkdir(const char *path, unsigned mode, struct error *err)
         if (*p != '/')
             continue;
         *p = '\0';
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return error_errno(err, "creating the folder %s", copy);
+        if (make_folder(copy, 0755, err) < 0)
+            return -1;
         *p = '/';
     }
-    if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
-        return error_errno(err, "creating the folder %s", copy);
+    if (make_folder(copy, (mode_t)mode, err) < 0)
+        return -1;
     struct stat st;
     if (stat(copy, &st) < 0)
         return error_errno(err, "%s", copy);
@@ -148,23 +190,14 @@ int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mod
     return r;
 }
 
-/* A lock that root makes, running a job by hand, must not keep the service out. */
-static void give_to_folder_owner(int fd, const char *path)
-{
-    struct stat folder;
-    cleanup_free char *copy = strdup(path);
-    if (geteuid() != 0 || !copy || stat(dirname(copy), &folder) < 0 || folder.st_uid == 0)
-        return;
-    if (fchown(fd, folder.st_uid, folder.st_gid) < 0)
-        return; /* the lock holds nevertheless */
-}
-
 int fs_lock(const char *path, int *ret_fd, struct error *err)
 {
     cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return error_errno(err, "opening the lock %s", path);
-    give_to_folder_owner(fd, path);
+    struct stat owner;
+    if (other_owner(path, &owner))
+        (void)!fchown(fd, owner.st_uid, owner.st_gid);
     char text[32] = "";
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)

@@ -24,8 +24,10 @@ int fs_read(struct arena *arena, const char *path, size_t max, char **ret, size_
 int fs_read_private(struct arena *arena, const char *path, size_t max, char **ret, size_t *ret_len,
                     struct error *err) MUST_CHECK;
 
-int fs_mkdir(const char *path, unsigned mode,
-             struct error *err) MUST_CHECK; /* parents too; existing is fine */
+/* Parents too; existing is fine. What root makes belongs to the owner of the folder that it is made in. */
+int fs_mkdir(const char *path, unsigned mode, struct error *err) MUST_CHECK;
+/* The same for a whole tree that others than this file have made something in. */
+void fs_give_tree(const char *path);
 
 /* Temp file, fsync, rename, fsync of the folder: the old or the new content, never half of one. */
 int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mode,

@@ -3,32 +3,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
-
-extern char **environ;
+#include "base/str.h"
 
 static const char *const passed_on[] = {
     "TZ",           "JOURNAL_STREAM",        "FAULTS", "ASAN_OPTIONS", "UBSAN_OPTIONS",
     "LSAN_OPTIONS", "CREDENTIALS_DIRECTORY", "HOME"};
 
-static const char **minimal_environment(struct arena *arena)
+static const char **minimal_environment(struct arena *arena, bool no_journal)
 {
     const char **env = arena_array(arena, ARRAY_SIZE(passed_on) + 3, sizeof *env);
     size_t n = 0;
     env[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     env[n++] = "LANG=C.UTF-8";
     for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++)
-        if (getenv(passed_on[i]))
+        if (getenv(passed_on[i]) && !(no_journal && str_eq(passed_on[i], "JOURNAL_STREAM")))
             env[n++] = arena_printf(arena, "%s=%s", passed_on[i], getenv(passed_on[i]));
     return env;
 }
@@ -63,7 +59,7 @@ static void child(const struct proc_options *o, const char *const *env, pid_t pa
 int proc_spawn(const struct proc_options *options, pid_t *ret_pid, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    const char *const *env = options->env ? options->env : minimal_environment(&arena);
+    const char *const *env = minimal_environment(&arena, options->no_journal);
     if (access(options->argv[0], X_OK) < 0)
         return error_errno(err, "%s", options->argv[0]);
     pid_t parent = getpid(), pid = fork();
@@ -72,66 +68,6 @@ int proc_spawn(const struct proc_options *options, pid_t *ret_pid, struct error 
     if (pid == 0)
         child(options, env, parent);
     *ret_pid = pid;
-    return 0;
-}
-
-/* Waits for the child until the deadline; then TERM, two seconds, KILL. */
-static int reap(pid_t pid, int64_t deadline, int *ret_status)
-{
-    bool timed_out = false;
-    for (int64_t kill_at = 0;;) {
-        pid_t got = waitpid(pid, ret_status, WNOHANG);
-        if (got == pid || (got < 0 && errno != EINTR))
-            return timed_out ? -1 : 0;
-        int64_t now = mono_us();
-        if (!timed_out && now >= deadline) {
-            timed_out = true;
-            kill_at = now + 2 * US_PER_S;
-            kill(pid, SIGTERM);
-        } else if (timed_out && now >= kill_at) {
-            kill(pid, SIGKILL);
-        }
-        sleep_us(5000);
-    }
-}
-
-static void drain(int fd, int64_t deadline, size_t max, struct str *output)
-{
-    char buffer[4096];
-    for (;;) {
-        int64_t left = (deadline - mono_us()) / 1000;
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (left <= 0 || poll(&p, 1, (int)left) == 0)
-            return;
-        ssize_t n = read(fd, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        size_t room = max - output->len;
-        str_append_n(output, buffer, (size_t)n < room ? (size_t)n : room);
-    }
-}
-
-int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, struct str *ret_output,
-             int *ret_status, struct error *err)
-{
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return error_errno(err, "a pipe for %s", argv[0]);
-    cleanup_close int in = fds[0];
-    int64_t deadline = mono_us() + timeout_us;
-    pid_t pid;
-    struct proc_options options = {
-        .argv = argv, .stdout_fd = fds[1], .stderr_fd = -1, .die_with_parent = true};
-    int r = proc_spawn(&options, &pid, err);
-    close(fds[1]);
-    if (r < 0)
-        return -1;
-    drain(in, deadline, max_output, ret_output);
-    if (reap(pid, deadline, ret_status) < 0)
-        return error_set(err, ERR_TIMEOUT, 0, "%s did not end within %lld s", argv[0],
-                         (long long)(timeout_us / US_PER_S));
     return 0;
 }
 
@@ -176,4 +112,17 @@ void proc_catch_stop(void)
 bool proc_stop_requested(void)
 {
     return stop_requested;
+}
+
+static void (*on_alive)(void);
+
+void proc_on_alive(void (*handler)(void))
+{
+    on_alive = handler;
+}
+
+void proc_alive(void)
+{
+    if (on_alive)
+        on_alive();
 }

@@ -3,7 +3,7 @@
 
 /*
  * Fork and exec, never bare fork. The child gets default signals, an empty signal mask, /dev/null as
- * stdin, the environment given, no other descriptor, and SIGTERM when its parent dies if asked for.
+ * stdin, a minimal environment, no other descriptor, and SIGTERM when its parent dies if asked for.
  */
 
 #include <stdbool.h>
@@ -11,21 +11,17 @@
 #include <sys/types.h>
 
 #include "agent/error.h"
-#include "base/str.h"
+#include "base/arena.h"
 
 struct proc_options {
     const char *const *argv; /* argv[0] is the absolute path */
-    const char *const *env; /* NULL: a minimal environment (PATH, LANG=C.UTF-8, TZ, JOURNAL_STREAM, FAULTS) */
-    int stdout_fd;          /* -1: inherited */
-    int stderr_fd;          /* -1: inherited */
+    int stdout_fd;           /* -1: inherited */
+    int stderr_fd;           /* -1: inherited */
     bool die_with_parent;
+    bool no_journal; /* without JOURNAL_STREAM: what it logs goes to its stderr */
 };
 
 int proc_spawn(const struct proc_options *options, pid_t *ret_pid, struct error *err) MUST_CHECK;
-
-/* Runs to the end with a deadline (TERM, 2 s, KILL); output of stdout up to max bytes. */
-int proc_run(const char *const *argv, int64_t timeout_us, size_t max_output, struct str *ret_output,
-             int *ret_status, struct error *err) MUST_CHECK;
 
 /* Path of a program of ours: beside the running executable, else PKGLIBEXECDIR. In the arena. */
 char *proc_sibling(struct arena *arena, const char *name);
@@ -34,3 +30,10 @@ char *proc_sibling(struct arena *arena, const char *name);
  * waits); worker code looks at it at each safe point. */
 void proc_catch_stop(void);
 bool proc_stop_requested(void);
+
+/*
+ * A sign of life, given in every wait and by every request while it lasts, by the thread that does the work:
+ * a process that gives none hangs. Whom it reaches is the program's business; nobody by default.
+ */
+void proc_alive(void);
+void proc_on_alive(void (*handler)(void));

@@ -29,6 +29,22 @@ void secret_register(const char *value)
     values[n_values++] = copy;
 }
 
+void secret_register_url(const char *url)
+{
+    struct arena arena = {0};
+    const char *scheme = strstr(url, "://"), *authority = scheme ? scheme + 3 : "";
+    const char *at = memrchr(authority, '@', strcspn(authority, "/?"));
+    if (!at) /* a password with a slash in it, as readers that are not strict take it */
+        at = strrchr(authority, '@');
+    const char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+    if (colon) {
+        size_t len = (size_t)(at - colon - 1);
+        secret_register(arena_strndup(&arena, colon + 1, len));
+        secret_register(str_percent_decode(&arena, colon + 1, len));
+    }
+    arena_release(&arena);
+}
+
 void secret_forget_all(void)
 {
     for (size_t i = 0; i < n_values; i++) {

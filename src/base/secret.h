@@ -13,6 +13,8 @@
 #include "base/arena.h"
 
 void secret_register(const char *value);
+/* The password in it, as it is written and with percent signs decoded; a text that is no URL: nothing. */
+void secret_register_url(const char *url);
 /* Is a variable of this name a secret by its name: PASSWORD, SECRET, TOKEN, KEY, URL with userinfo? */
 bool secret_name(const char *name);
 char *secret_redact(struct arena *arena, const char *text);

@@ -54,5 +54,8 @@ int size_parse(const char *text, uint64_t *ret_bytes, struct error *err) MUST_CH
 /* "yes no true false on off 1 0" as systemd reads them */
 int bool_parse(const char *text, bool *ret, struct error *err) MUST_CHECK;
 
+/* %XX as bytes; a percent sign without two hex digits stays. */
+char *str_percent_decode(struct arena *arena, const char *text, size_t len);
+
 /* Splits at blanks, NULL-terminated array in the arena. */
 char **words_split(struct arena *arena, const char *text, size_t *ret_count);

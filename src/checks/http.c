@@ -13,6 +13,7 @@ struct checker {
     struct http *http;
 };
 
+/* Of a larger page the beginning is looked at, and nothing else is fetched. */
 static const size_t body_max = 64 * 1024;
 
 int checker_open(struct checker **ret, struct error *err)
@@ -45,17 +46,6 @@ static int compile(const struct health_check *check, regex_t *ret, struct error 
     regerror(r, ret, text, sizeof text);
     return error_set(err, ERR_INVALID, 0, "check %s: body '%s' is no extended regular expression: %s",
                      check->label, check->body, text);
-}
-
-int check_validate(const struct health_check *check, struct error *err)
-{
-    regex_t re;
-    if (!check->body)
-        return 0;
-    if (compile(check, &re, err) < 0)
-        return -1;
-    regfree(&re);
-    return 0;
 }
 
 static bool body_matches(const struct health_check *check, const char *body)
@@ -96,6 +86,7 @@ void checker_ask(struct checker *checker, const struct health_check *check, cons
         .headers = request_headers(&arena, check),
         .timeout_us = check->timeout_us,
         .max_body = body_max,
+        .cut_body = true,
     };
     *ret = (struct check_result){0};
     if (http_send(checker->http, &request, &response, &err) < 0) {

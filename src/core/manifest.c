@@ -23,11 +23,3 @@ void manifest_release(struct manifest *manifest)
     arena_release(&manifest->arena);
     *manifest = (struct manifest){0};
 }
-
-bool manifest_has_check(const struct manifest *manifest, const char *service)
-{
-    for (size_t i = 0; i < manifest->release.n_checks; i++)
-        if (strcmp(manifest->release.checks[i].service, service) == 0)
-            return true;
-    return false;
-}

@@ -66,22 +66,3 @@ void spec_hash(const json_t *spec, char ret[SHA256_HEX_SIZE])
     cleanup_free char *text = spec_text(spec);
     sha256_hex(text, strlen(text), ret);
 }
-
-json_t *spec_redacted(const json_t *spec)
-{
-    json_t *copy = json_deep_copy(spec);
-    json_t *container = json_object_get(json_object_get(copy, "TaskTemplate"), "ContainerSpec");
-    json_t *env = json_object_get(container, "Env"), *item;
-    size_t i;
-    json_array_foreach (env, i, item) {
-        const char *text = json_string_value(item);
-        const char *equals = text ? strchr(text, '=') : NULL;
-        if (!equals)
-            continue;
-        cleanup_str struct str shown = {0};
-        str_append_n(&shown, text, (size_t)(equals - text));
-        str_append(&shown, "=***");
-        json_array_set_new(env, i, json_string_nocheck(str_text(&shown)));
-    }
-    return copy;
-}

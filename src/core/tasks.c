@@ -7,12 +7,12 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-static bool contains(const json_t *ids, const char *id)
+bool task_is_in(const json_t *ids, const json_t *task)
 {
     size_t i;
-    const json_t *item;
-    json_array_foreach (ids, i, item) {
-        if (str_eq(json_string_value(item), id))
+    const json_t *id;
+    json_array_foreach (ids, i, id) {
+        if (json_equal(id, json_object_get(task, "ID")))
             return true;
     }
     return false;
@@ -190,8 +190,7 @@ void tasks_judge(struct arena *arena, const json_t *service, const json_t *tasks
     const json_t *task;
     json_array_foreach (tasks, i, task) {
         if (!earlier_iteration(service, task))
-            judge_one(arena, service, task, !contains(excused, json_path_string(task, "ID", NULL)), &j,
-                      &newest);
+            judge_one(arena, service, task, !task_is_in(excused, task), &j, &newest);
     }
     j.desired = desired_count(service, tasks);
     *ret = j;

@@ -31,7 +31,6 @@ const struct endpoint_info endpoints[EP_COUNT] = {
     [EP_NETWORKS] = {"GET", "/networks", "listing networks", READ, LIST, 0},
     [EP_NETWORK] = {"GET", "/networks/{}", "reading network", READ, OBJECT, 0},
     [EP_NETWORK_CREATE] = {"POST", "/networks/create", "creating network", WRITE, OBJECT, 0},
-    [EP_NETWORK_REMOVE] = {"DELETE", "/networks/{}", "removing network", WRITE, OBJECT, 0},
 
     [EP_SECRETS] = {"GET", "/secrets", "listing secrets", READ, LIST, 0},
     [EP_SECRET] = {"GET", "/secrets/{}", "reading secret", READ, OBJECT, 0},

@@ -22,7 +22,6 @@ enum endpoint {
     EP_NETWORKS,
     EP_NETWORK,
     EP_NETWORK_CREATE,
-    EP_NETWORK_REMOVE,
     EP_SECRETS,
     EP_SECRET,
     EP_SECRET_CREATE,

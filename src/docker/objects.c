@@ -196,11 +196,6 @@ int docker_config_update(struct docker *docker, const char *id, uint64_t version
     return update(docker, EP_CONFIG_UPDATE, id, version, body, err);
 }
 
-int docker_network_remove(struct docker *docker, const char *id, struct error *err)
-{
-    return remove_object(docker, EP_NETWORK_REMOVE, id, err);
-}
-
 int docker_secret_remove(struct docker *docker, const char *id, struct error *err)
 {
     return remove_object(docker, EP_SECRET_REMOVE, id, err);

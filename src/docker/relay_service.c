@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -184,15 +185,6 @@ static const json_t *newest_task(const json_t *tasks)
     return newest;
 }
 
-static bool has_ended(const char *state)
-{
-    static const char *const ends[] = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"};
-    for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-        if (str_eq(state, ends[i]))
-            return true;
-    return false;
-}
-
 static void note_waiting(struct ensuring *e, const json_t *task)
 {
     const char *state = text_at(task, "Status", "State"), *why = text_at(task, "Status", "Err");
@@ -222,7 +214,7 @@ static int look_at_task(struct ensuring *e, const json_t *service, const char **
         *ret_container = arena_strdup(e->arena, id);
         return 1;
     }
-    if (!has_ended(state))
+    if (!task_ended(task))
         return 0;
     const char *task_id = json_string_value(json_object_get(task, "ID"));
     if (e->started_task && str_eq(e->started_task, task_id))

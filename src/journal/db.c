@@ -82,12 +82,19 @@ static int bind(sqlite3_stmt *stmt, int column, const struct value *v)
     return sqlite3_bind_null(stmt, column);
 }
 
+int db_reach(struct journal *j, struct error *err)
+{
+    return j->db ? 0 : db_connect(j, err);
+}
+
 static sqlite3_stmt *prepare(struct journal *j, const char *sql, struct error *err)
 {
     for (size_t i = 0; i < j->n_statements; i++)
         if (j->statements[i].sql == sql)
             return j->statements[i].stmt;
     sqlite3_stmt *stmt = NULL;
+    if (db_reach(j, err) < 0)
+        return NULL;
     if (j->n_statements == MAX_STATEMENTS) {
         error_set(err, ERR_INTERNAL, 0, "the journal has more than %d statements", MAX_STATEMENTS);
         return NULL;
@@ -175,7 +182,7 @@ int db_begin(struct journal *j, struct error *err)
         /* After a failed fsync nobody knows what the disk holds of the pages this connection believes
            written: only what a new one reads back counts. */
         db_disconnect(j);
-        if (db_connect(j, err) < 0)
+        if (db_reach(j, err) < 0)
             return -1;
         j->broken_io = false;
     }

@@ -63,6 +63,8 @@ struct value value_text(const char *s);
 /* ---- connection (open.c) ---- */
 int db_connect(struct journal *j, struct error *err) MUST_CHECK;
 void db_disconnect(struct journal *j);
+/* Connects again when an earlier attempt at that has failed. */
+int db_reach(struct journal *j, struct error *err) MUST_CHECK;
 
 /* ---- errors ---- */
 /* Sets err from SQLite's result code, in words for the user; remembers what the code means for the

@@ -100,6 +100,8 @@ static sqlite3_stmt *prepare_list(struct journal *j, const struct deployment_fil
         str_append(&sql, " AND requested_us >= ?4");
     str_append(&sql, f->after_id ? " ORDER BY id LIMIT ?5" : " ORDER BY id DESC LIMIT ?5");
     sqlite3_stmt *q = NULL;
+    if (db_reach(j, err) < 0)
+        return NULL;
     int rc = sqlite3_prepare_v2(j->db, str_text(&sql), (int)sql.len, &q, NULL);
     if (rc != SQLITE_OK) {
         db_error(j, rc, err);

@@ -30,6 +30,7 @@ struct transfer {
     curl_off_t last_count;
     int64_t last_progress_us;
     bool head_complete;
+    bool cut; /* at max_body, as wanted */
     bool too_large, refused_by_reader, stalled, stopped, link_local;
 };
 
@@ -79,7 +80,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *userdata)
     if (limit == 0 && request->on_data)
         limit = streamed ? SIZE_MAX : ERROR_BODY_MAX;
     if (len > limit - t->received) {
-        t->too_large = true;
+        t->cut = request->cut_body;
+        t->too_large = !t->cut;
+        if (t->cut)
+            str_append_n(&t->response->body, data, limit - t->received);
         return CURL_WRITEFUNC_ERROR;
     }
     t->received += len;
@@ -138,6 +142,7 @@ static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, c
     (void)down_total;
     (void)up_total;
     struct transfer *t = userdata;
+    proc_alive();
     if (t->request->stoppable && proc_stop_requested()) {
         t->stopped = true;
         return 1;
@@ -379,6 +384,8 @@ int http_send(struct http *http, const struct http_request *request, struct http
 
     CURLcode code = curl_easy_perform(http->easy);
     curl_slist_free_all(headers);
+    if (t.cut)
+        code = CURLE_OK;
     if (code == CURLE_OK && !t.head_complete)
         code = CURLE_GOT_NOTHING;
     if (code != CURLE_OK) {

@@ -19,30 +19,6 @@ static bool known_scheme(const char *text, size_t len)
     return false;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static const char *decode(struct arena *arena, const char *text, size_t len)
-{
-    char *out = arena_alloc(arena, len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
-            out[n++] = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
-            i += 2;
-        } else {
-            out[n++] = text[i];
-        }
-    }
-    out[n] = '\0';
-    return out;
-}
-
 static int parse_host(struct arena *arena, const char *text, size_t len, struct pg_url *url,
                       struct error *err)
 {
@@ -58,7 +34,7 @@ static int parse_host(struct arena *arena, const char *text, size_t len, struct 
     }
     if (host_len == 0)
         return error_set(err, ERR_INVALID, 0, "the database URL has no host");
-    url->host = decode(arena, text, host_len);
+    url->host = str_percent_decode(arena, text, host_len);
     return 0;
 }
 
@@ -91,16 +67,16 @@ int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, stru
     const char *at = memrchr(authority, '@', len), *host = at ? at + 1 : authority;
     if (at) {
         const char *password = memchr(authority, ':', (size_t)(at - authority));
-        url.user = decode(arena, authority, (size_t)((password ? password : at) - authority));
+        url.user = str_percent_decode(arena, authority, (size_t)((password ? password : at) - authority));
         if (password)
-            url.password = decode(arena, password + 1, (size_t)(at - password - 1));
+            url.password = str_percent_decode(arena, password + 1, (size_t)(at - password - 1));
     }
     if (parse_host(arena, host, (size_t)(authority + len - host), &url, err) < 0)
         return -1;
     const char *path = authority + len;
     if (*path == '/') {
         size_t name = strcspn(path + 1, "?");
-        url.dbname = decode(arena, path + 1, name);
+        url.dbname = str_percent_decode(arena, path + 1, name);
         path += 1 + name;
     }
     if (!url.dbname || !*url.dbname)

@@ -7,6 +7,7 @@
 #include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "repo/remote.h"
 
@@ -133,14 +134,9 @@ static int fetch_anew(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct e
     return 0;
 }
 
-int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *err)
+static int fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *err)
 {
-    cleanup_close int lock = -1;
     char tip[COMMIT_HEX_SIZE];
-    if (mirror_lock(repo->path, repo->lock_patience_us, &lock, err) < 0)
-        return -1;
-    mirror_sweep(repo->path);
-
     int r = -1;
     bool damaged = repo->damaged || !repo->git;
     if (!damaged) {
@@ -155,4 +151,15 @@ int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *e
         return error_wrap(err, "packing %s", repo->path);
     memcpy(ret_tip, tip, sizeof tip);
     return 0;
+}
+
+int repo_fetch(struct repo *repo, char ret_tip[COMMIT_HEX_SIZE], struct error *err)
+{
+    cleanup_close int lock = -1;
+    if (mirror_lock(repo->path, repo->lock_patience_us, &lock, err) < 0)
+        return -1;
+    mirror_sweep(repo->path);
+    int r = fetch(repo, ret_tip, err);
+    fs_give_tree(repo->path);
+    return r;
 }

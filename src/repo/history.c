@@ -115,28 +115,3 @@ int repo_changed(struct repo *repo, const char *old, const char *commit, const c
     *ret = r == 1;
     return 0;
 }
-
-int repo_last_change(struct repo *repo, const char *commit, const char *const *paths,
-                     char ret[COMMIT_HEX_SIZE], struct error *err)
-{
-    cleanup_arena struct arena arena = {0};
-    cleanup_git(git_commit) git_commit *at = NULL;
-    char **normal = normal_paths(&arena, paths);
-    if (repo_lookup(repo, commit, &at, err) < 0)
-        return -1;
-    while (at) {
-        cleanup_git(git_commit) git_commit *parent = NULL;
-        int r = git_commit_parentcount(at) == 0 ? 0 : git_commit_parent(&parent, at, 0);
-        if (r == 0)
-            r = differs(parent, at, normal);
-        if (r < 0)
-            return repo_set_damaged(repo, r, "walking the history", err);
-        if (r == 1) {
-            git_oid_tostr(ret, COMMIT_HEX_SIZE, git_commit_id(at));
-            return 0;
-        }
-        git_commit_free(at);
-        at = TAKE(parent);
-    }
-    return error_set(err, ERR_NOT_FOUND, 0, "no commit before %.60s touched these paths", commit);
-}

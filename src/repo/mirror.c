@@ -84,6 +84,7 @@ int mirror_create(const char *path, git_repository **ret, struct error *err)
     int r = git_repository_init_ext(&git, path, &options);
     if (r < 0)
         return libgit_error(err, r, "creating %s", path);
+    fs_give_tree(path);
     *ret = git;
     return 0;
 }

@@ -60,6 +60,7 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *pay
 
 static int check_time(struct remote *remote)
 {
+    proc_alive();
     if (proc_stop_requested())
         error_set(&remote->error, ERR_CANCELLED, 0, "asked to stop");
     else if (mono_us() >= remote->deadline_us)

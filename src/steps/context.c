@@ -38,6 +38,7 @@ static bool cancel_requested(struct step_ctx *ctx)
 
 enum stop_reason step_stop_reason(struct step_ctx *ctx)
 {
+    proc_alive();
     if (proc_stop_requested())
         return STOP_SHUTDOWN;
     return !ctx->ignore_cancel && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
@@ -87,8 +88,10 @@ void step_pause(struct step_ctx *ctx, int64_t us)
 void step_sleep(int64_t us)
 {
     int64_t until = mono_us() + us;
-    for (int64_t left; (left = until - mono_us()) > 0 && !proc_stop_requested();)
+    for (int64_t left; (left = until - mono_us()) > 0 && !proc_stop_requested();) {
+        proc_alive();
         sleep_us(left < 500000 ? left : 500000);
+    }
 }
 
 bool persist_again(struct persist *state, struct error *err)
@@ -96,13 +99,13 @@ bool persist_again(struct persist *state, struct error *err)
     if (err->kind != ERR_UNAVAILABLE)
         return false;
     if (!state->told)
-        log_error("the journal cannot be written, so the deployment stands still: %s", err->text);
+        log_error("the journal cannot be used, so the deployment stands still: %s", err->text);
     state->told = true;
     step_sleep(journal_retry_us);
     if (!proc_stop_requested())
         return true;
     (void)error_set(err, ERR_CANCELLED, STOP_SHUTDOWN,
-                    "stopped by a signal while the journal could not be written; to be resumed");
+                    "stopped by a signal while the journal could not be used; to be resumed");
     return false;
 }
 

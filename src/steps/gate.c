@@ -210,17 +210,6 @@ static void forget_stability(struct gate *gate)
         gate->checks[i].passes = 0;
 }
 
-static bool is_excused(const struct gate *gate, const json_t *id)
-{
-    size_t i;
-    const json_t *item;
-    json_array_foreach (gate->excused, i, item) {
-        if (json_equal(item, id))
-            return true;
-    }
-    return false;
-}
-
 /*
  * An engine that restarts ends all its tasks, and may report that much later: those that were there when it
  * came back are not counted at all, and for a while none that end. What replaces them is judged.
@@ -233,7 +222,7 @@ static void excuse(struct gate *gate, const json_t *tasks)
         return;
     json_array_foreach (tasks, i, task) {
         json_t *id = json_object_get(task, "ID");
-        if ((gate->was_away || task_ended(task)) && !is_excused(gate, id))
+        if ((gate->was_away || task_ended(task)) && !task_is_in(gate->excused, task))
             json_array_append(gate->excused, id);
     }
     gate->was_away = false;

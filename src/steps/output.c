@@ -6,6 +6,7 @@
 
 #include "agent/log.h"
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -83,17 +84,6 @@ int output_follow(struct step_ctx *ctx, const struct step *step, const char *ser
     return r;
 }
 
-static bool is_old(const json_t *before, const json_t *task)
-{
-    size_t i;
-    const json_t *id;
-    json_array_foreach (before, i, id) {
-        if (json_equal(id, json_object_get(task, "ID")))
-            return true;
-    }
-    return false;
-}
-
 static void task_tail(struct collector *c, const json_t *task)
 {
     enum { TAIL_LINES = 20 };
@@ -118,7 +108,7 @@ void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const 
     size_t i;
     const json_t *task;
     json_array_foreach (tasks, i, task) {
-        if (n < MAX_TASKS && !is_old(before, task)) {
+        if (n < MAX_TASKS && !task_is_in(before, task)) {
             task_tail(&c, task);
             n++;
         }

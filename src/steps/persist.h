@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A journal that cannot be written (disk full) stops everything: no effect without its intent on record, no
- * outcome that only the process knows. Such a write is repeated until it works; a stop ends that
- * (ERR_CANCELLED).
+ * A journal that cannot be written (disk full), or read, stops everything: no effect without its intent on
+ * record, no outcome that only the process knows, no verdict because of our own disk. Such a call is repeated
+ * until it works; a stop ends that (ERR_CANCELLED).
  *
  *     if (PERSIST(journal_step_progress(…, err), err) < 0)
  *         return -1;
@@ -18,7 +18,7 @@ struct persist {
     bool told; /* it was logged */
 };
 
-/* Is the failed write to be repeated? Waits a while before it says yes. */
+/* Is the failed call to be repeated? Waits a while before it says yes. */
 bool persist_again(struct persist *state, struct error *err);
 
 #define PERSIST(call, err)                                                                                   \

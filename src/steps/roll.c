@@ -62,7 +62,7 @@ static int find_before(struct step_ctx *ctx, const struct step *step, json_t **r
     struct service_record *records;
     size_t n;
     *ret = NULL;
-    if (journal_services(ctx->journal, ctx->arena, step->deployment, &records, &n, err) < 0)
+    if (PERSIST(journal_services(ctx->journal, ctx->arena, step->deployment, &records, &n, err), err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (strcmp(records[i].service, step->name) == 0 && records[i].before)

@@ -18,39 +18,55 @@ static int answer(const char *result, int64_t deployment, const char *message)
     return EXIT_GOOD;
 }
 
-static int find_moved(struct work *w, const struct deployment *success, const char **ret_moved,
-                      struct error *err)
-{
-    struct image_record *images;
+/* What the registry has now, for the images of a success whose digests are on record. */
+struct present {
+    struct image_record *images; /* with the present digests; NULL: as the stack file gives it */
     size_t n;
-    *ret_moved = NULL;
-    if (journal_images(w->journal, &w->arena, success->id, &images, &n, err) < 0)
+    const char *moved; /* the first that moved, for people; NULL: none */
+};
+
+static int ask_registry(struct work *w, const struct deployment *success, struct present *ret,
+                        struct error *err)
+{
+    struct present now = {0};
+    if (journal_images(w->journal, &w->arena, success->id, &now.images, &now.n, err) < 0)
         return -1;
-    for (size_t i = 0; i < n && !*ret_moved; i++) {
+    for (size_t i = 0; i < now.n; i++) {
         struct image_info info;
-        if (!images[i].digest)
+        struct image_record *image = &now.images[i];
+        if (!image->digest)
             continue;
-        if (docker_distribution(w->docker, &w->arena, images[i].reference, &info, err) < 0)
-            return error_wrap(err, "image %s", images[i].reference);
+        if (docker_distribution(w->docker, &w->arena, image->reference, &info, err) < 0)
+            return error_wrap(err, "image %s", image->reference);
         json_decref(info.platforms);
-        if (!str_eq(info.digest, images[i].digest))
-            *ret_moved = arena_printf(&w->arena, "%s@%s", images[i].reference, info.digest);
+        if (!now.moved && !str_eq(info.digest, image->digest))
+            now.moved = arena_printf(&w->arena, "%s@%s", image->reference, info.digest);
+        image->digest = info.digest;
     }
+    *ret = now;
     return 0;
 }
 
-/* A hold is on commit and digests together: the same digests are not tried again after they failed. */
-static bool tried(struct work *w, const struct deployment *newest, const char *moved, struct error *err)
+static bool has(const struct image_record *images, size_t n, const struct image_record *image)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(images[i].reference, image->reference) && str_eq(images[i].digest, image->digest))
+            return true;
+    return false;
+}
+
+/* A hold is on commit and digests together: the same set of digests is not tried again after it failed. */
+static int was_tried(struct work *w, const struct deployment *newest, const struct present *now, bool *ret,
+                     struct error *err)
 {
     struct image_record *images;
     size_t n;
     if (journal_images(w->journal, &w->arena, newest->id, &images, &n, err) < 0)
-        return true;
-    for (size_t i = 0; i < n; i++)
-        if (images[i].digest &&
-            str_eq(arena_printf(&w->arena, "%s@%s", images[i].reference, images[i].digest), moved))
-            return true;
-    return false;
+        return -1;
+    *ret = true;
+    for (size_t i = 0; i < now->n; i++)
+        *ret = *ret && (!now->images[i].digest || has(images, n, &now->images[i]));
+    return 0;
 }
 
 static int observe_once(struct work *w, struct error *err)
@@ -59,7 +75,8 @@ static int observe_once(struct work *w, struct error *err)
     struct deployment_filter filter = {.stack = w->stack->name, .limit = 1};
     struct stack_state state;
     size_t n;
-    const char *moved;
+    struct present now = {0};
+    bool tried = false;
     int64_t id;
     if (work_open_journal(w, JOURNAL_WRITE, err) < 0 || work_open_docker(w, err) < 0 ||
         journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &success, err) < 0 ||
@@ -69,11 +86,13 @@ static int observe_once(struct work *w, struct error *err)
     if (success.id == 0 || n == 0 || !deployment_state_ended(list[0].state) || state.hold_absolute ||
         success.trigger == TRIGGER_ROLLBACK || w->config.act == ACT_NEVER)
         return answer("nothing", 0, NULL);
-    if (find_moved(w, &success, &moved, err) < 0)
+    if (ask_registry(w, &success, &now, err) < 0)
         return -1;
-    if (!moved)
+    if (!now.moved)
         return answer("unchanged", 0, NULL);
-    if (list[0].id != success.id && tried(w, &list[0], moved, err))
+    if (list[0].id != success.id && was_tried(w, &list[0], &now, &tried, err) < 0)
+        return -1;
+    if (tried)
         return answer("held", list[0].id, "the moved tag was tried and failed");
     struct deployment_request r = {.stack = w->stack->name,
                                    .commit = success.commit,
@@ -83,7 +102,7 @@ static int observe_once(struct work *w, struct error *err)
                                    .trigger = TRIGGER_IMAGE};
     if (journal_request(w->journal, &r, &id, err) < 0)
         return -1;
-    return answer("requested", id, moved);
+    return answer("requested", id, now.moved);
 }
 
 int cmd_observe(const struct verb_context *context, int argc, char **argv)

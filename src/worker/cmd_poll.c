@@ -12,8 +12,7 @@
 
 /*
  * One look at the branch. Without news it ends after the listing: no journal, no disk, no engine. With news
- * it fetches, and decides whether there is something to deploy: rules of deployment states,
- * docs/architecture.md.
+ * it fetches, and decides whether there is something to deploy: not what is held or waits for approval.
  */
 
 struct poll {

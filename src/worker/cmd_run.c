@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "steps/hint.h"
 #include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
@@ -56,7 +57,7 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         return -1;
     if (fs_lock(config_lock_path(&w->arena, &w->config, w->stack->name), &run->lock_fd, err) < 0)
         return -1;
-    /* it may have ended while we waited for the lock */
+    /* the worker that held the lock a moment ago may have ended it */
     if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
         return -1;
     log_context(w->stack->name, id, run->deployment.commit);
@@ -91,7 +92,9 @@ static int newer_requested(void *userdata, struct error *err)
     struct run *run = userdata;
     cleanup_arena struct arena arena = {0};
     struct deployment newer = {0};
-    if (journal_last(run->work.journal, &arena, run->work.stack->name, DEPLOYMENT_REQUESTED, &newer, err) < 0)
+    if (PERSIST(
+            journal_last(run->work.journal, &arena, run->work.stack->name, DEPLOYMENT_REQUESTED, &newer, err),
+            err) < 0)
         return -1;
     if (newer.id > run->deployment.id)
         return error_set(err, ERR_CONFLICT, 0, "by #%" PRId64 " (%.7s)", newer.id, newer.commit);
@@ -156,7 +159,7 @@ static int save_plan(struct run *run, const struct plan *plan, struct error *err
     if (PERSIST(journal_save_plan(run->work.journal, run->deployment.id, &plan->rows, err), err) < 0)
         return -1;
     fault_point("plan.saved");
-    return load_deployment(run, run->deployment.id, err);
+    return PERSIST(load_deployment(run, run->deployment.id, err), err);
 }
 
 static void log_warnings(const json_t *plan)
@@ -205,8 +208,10 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
     struct service_record *services;
     struct image_record *images;
     struct plan plan;
-    if (journal_services(w->journal, &w->arena, input.target_id, &services, &input.n_services, err) < 0 ||
-        journal_images(w->journal, &w->arena, input.target_id, &images, &input.n_images, err) < 0)
+    if (PERSIST(journal_services(w->journal, &w->arena, input.target_id, &services, &input.n_services, err),
+                err) < 0 ||
+        PERSIST(journal_images(w->journal, &w->arena, input.target_id, &images, &input.n_images, err), err) <
+            0)
         return -1;
     input.services = services;
     input.images = images;
@@ -221,7 +226,7 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
         return -1;
     *ret_empty = plan.empty;
     struct deployment base = {0};
-    r = journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &base, err);
+    r = PERSIST(journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &base, err), err);
     plan.rows.base_id = base.id;
     if (r == 0)
         r = save_plan(run, &plan, err);
@@ -355,7 +360,7 @@ static int stopped(struct run *run)
     if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id,
                                                   DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
         log_warning("%s", err.text);
-    return WORKER_EXIT_STOPPED;
+    return EXIT_STOPPED;
 }
 
 int cmd_run(const struct verb_context *context, int argc, char **argv)
@@ -369,9 +374,11 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         return EXIT_BAD_USAGE;
     }
     proc_catch_stop();
+    proc_on_alive(hint_alive);
+    proc_alive();
     int exit_code = EXIT_GOOD;
     if (open_run(&run, context->config_path, id, &err) < 0) {
-        exit_code = err.kind == ERR_CONFLICT ? WORKER_EXIT_LOCKED : EXIT_FAILED;
+        exit_code = err.kind == ERR_CONFLICT ? EXIT_LOCKED : EXIT_FAILED;
         log_error("deployment #%" PRId64 " cannot run: %s", id, err.text);
     } else if (run_deployment(&run, &err) < 0) {
         exit_code = err.kind == ERR_CANCELLED || proc_stop_requested() ? stopped(&run) : EXIT_FAILED;

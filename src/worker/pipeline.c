@@ -133,7 +133,7 @@ static void announce(struct step_ctx *ctx, const struct step_kind *kind, const s
 static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
 {
     const struct step_kind *kind = step_kind_find(step->kind);
-    bool resumed = step->state == STEP_RUNNING, allowed = false;
+    bool begun = step->state == STEP_RUNNING, allowed = false;
     cleanup_json json_t *params = step->params ? json_loads(step->params, 0, NULL) : NULL;
     if (!kind || !params) {
         *ret_failed = true;
@@ -146,7 +146,7 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     if (PERSIST(journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
         return -1;
     step->state = STEP_RUNNING;
-    int r = kind->run(ctx, step, params, resumed, &allowed, err);
+    int r = kind->run(ctx, step, params, begun && kind->on_resume == RESUME_PROBE, &allowed, err);
     fault_point("step.ran");
     if (r < 0 && step_is_shutdown(err))
         return -1;
@@ -167,15 +167,11 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
 
 /* ---- all of them ---- */
 
-static bool is_roll(const struct step *step)
-{
-    return strcmp(step->kind, STEP_ROLL) == 0 || strcmp(step->kind, STEP_BEFORE) == 0;
-}
-
 /* Steps that ran before a crash: services rolled then are watched again. */
 static int take_up(struct step_ctx *ctx, const struct step *step, struct error *err)
 {
-    if (!is_roll(step))
+    const struct step_kind *kind = step_kind_find(step->kind);
+    if (!kind || !kind->touches_service)
         return 0;
     cleanup_json json_t *params = json_loads(step->params, 0, NULL);
     return step_watch(ctx, step, params, err);
@@ -259,7 +255,8 @@ int pipeline_give_up(struct step_ctx *ctx, struct error *err)
     size_t n;
     struct error reading = {0};
     /* as they are now on record: what putting back needs was noted while they ran */
-    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &reading) < 0) {
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &reading),
+                &reading) < 0) {
         *err = reading;
         return -1;
     }
@@ -270,7 +267,7 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
 {
     struct step *steps;
     size_t n;
-    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err) < 0)
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err), err) < 0)
         return -1;
     if (ctx->deployment->state != DEPLOYMENT_RUNNING &&
         PERSIST(journal_set_state(ctx->journal, ctx->deployment->id, DEPLOYMENT_RUNNING, NULL, err), err) < 0)

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/persist.h"
 
 static bool is_listed(const json_t *networks, const char *id)
 {
@@ -89,6 +90,14 @@ int observe(struct docker *docker, const char *name, const struct stack *stack, 
 }
 
 /* ---- the record of the last success ---- */
+
+/* A deployment waits for its record; who only asks what a plan would be is told. */
+#define READ(request, call, err) ((request)->ctx ? PERSIST(call, err) : (call))
+
+static int last_success(struct work *work, struct prepared *p, struct error *err)
+{
+    return journal_last(work->journal, &p->arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p->base, err);
+}
 
 static int last_fingerprints(struct work *work, struct prepared *p, struct plan_input *input,
                              struct error *err)
@@ -213,8 +222,9 @@ static int observe_for(const struct prepare_request *request, const struct stack
 
 /* ---- the whole ---- */
 
-static int make_plan(struct work *work, struct prepared *p, struct error *err)
+static int make_plan(const struct prepare_request *request, struct prepared *p, struct error *err)
 {
+    struct work *work = request->work;
     cleanup_json json_t *retained = json_array();
     bool *changed;
     struct plan_input input = {
@@ -229,7 +239,8 @@ static int make_plan(struct work *work, struct prepared *p, struct error *err)
         .prune = work->stack->prune,
         .extra_warnings = p->images.warnings,
     };
-    if (last_fingerprints(work, p, &input, err) < 0 || retained_specs(work, p, retained, err) < 0 ||
+    if (READ(request, last_fingerprints(work, p, &input, err), err) < 0 ||
+        READ(request, retained_specs(work, p, retained, err), err) < 0 ||
         changed_paths(work, p, &changed, err) < 0)
         return -1;
     input.paths_changed = changed;
@@ -251,7 +262,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
                                     .give_up = request->give_up,
                                     .userdata = request->userdata};
     if (prepare_snapshot(request, &p.snapshot, err) < 0 ||
-        journal_last(work->journal, &p.arena, work->stack->name, DEPLOYMENT_SUCCEEDED, &p.base, err) < 0 ||
+        READ(request, last_success(work, &p, err), err) < 0 ||
         observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
         goto failed;
     images.base_commit = p.base.id ? p.base.commit : NULL;
@@ -263,7 +274,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
         if (observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
             goto failed;
     }
-    if (make_plan(work, &p, err) < 0)
+    if (make_plan(request, &p, err) < 0)
         goto failed;
     *ret = p;
     return 0;

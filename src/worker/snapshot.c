@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/check.h"
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/secret.h"
@@ -33,13 +32,7 @@ static void register_secrets(const struct variable *variables, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (secret_name(variables[i].name))
             secret_register(variables[i].value);
-        const char *scheme = strstr(variables[i].value, "://"), *colon, *at;
-        if (!scheme || !(at = strchr(scheme + 3, '@')) ||
-            !(colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3))))
-            continue;
-        char *password = strndup(colon + 1, (size_t)(at - colon - 1));
-        secret_register(password);
-        free(password);
+        secret_register_url(variables[i].value);
     }
 }
 
@@ -127,9 +120,6 @@ static int load_manifest(struct work *work, struct snapshot *s, struct error *er
     for (size_t i = 0; i < input.n_variables; i++)
         if (str_eq(variables[i].name, s->manifest.release.database_url_from))
             s->database_url = variables[i].value;
-    for (size_t i = 0; i < s->manifest.release.n_checks; i++)
-        if (check_validate(&s->manifest.release.checks[i], err) < 0)
-            return -1;
     return 0;
 }
 

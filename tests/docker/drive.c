@@ -74,7 +74,7 @@ struct kind {
 
 static const struct kind kinds[] = {
     {"service", docker_services, docker_service, NULL, NULL, docker_service_remove},
-    {"network", docker_networks, docker_network, docker_network_create, NULL, docker_network_remove},
+    {"network", docker_networks, docker_network, docker_network_create, NULL, NULL},
     {"secret", docker_secrets, docker_secret, docker_secret_create, docker_secret_update,
      docker_secret_remove},
     {"config", docker_configs, docker_config, docker_config_create, docker_config_update,

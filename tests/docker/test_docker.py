@@ -128,9 +128,6 @@ class Objects(Case):
         self.fails("conflict", "dt_net", "create", kind="network", body=body)
         self.assertEqual(self.d.get(kind="network", id="dt_net")["Id"], identifier)
         self.assertEqual([n["Id"] for n in self.d.list(kind="network", label="dt=1")], [identifier])
-        self.service("dt_a", ["sleep", "100"], task={"Networks": [{"Target": "dt_net"}]})
-        self.fails("conflict", "in use by", "remove", kind="network", id=identifier)
-        self.d.remove(kind="service", id="dt_a")
 
     def test_secrets_and_configs(self):
         for kind, key in ("secret", "Secrets"), ("config", "Configs"):

@@ -114,8 +114,13 @@ def run(config, number):
         db.execute("INSERT INTO step (deployment, seq, kind, name, state) VALUES (?, 1, 'roll', 'web', ?)", (number, step_state))
     for hint in todo.get("hints", []):
         print(json.dumps(hint), flush=True)
-    end = time.monotonic() + todo.get("sleep", 0)
-    while time.monotonic() < end and not got:
+    if todo.get("freeze"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    began = time.monotonic()
+    later = todo.get("later", [])
+    while time.monotonic() < began + todo.get("sleep", 0) and not got:
+        while later and time.monotonic() > began + later[0][0]:
+            print(json.dumps(later.pop(0)[1]), flush=True)
         time.sleep(0.02)
     if got:
         log(f"signal {int(got[0])}")

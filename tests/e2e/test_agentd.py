@@ -836,25 +836,46 @@ def test_follow_tags(agent):
 
 def test_stubborn_workers(agent):
     """A step that hangs is stopped when the deadline it told, and a minute, have passed; one that has ended is not."""
-    agent.configure(["web", "db", "cache"])
-    for stack, step in (("web", "running"), ("db", "done"), ("cache", "running")):
+    agent.configure(["web", "db", "cache", "queue"])
+    for stack, step in (("web", "running"), ("db", "done"), ("cache", "running"), ("queue", "running")):
         agent.script(f"poll-{stack}", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
         hints = [{"step": "roll web", "deadline_s": 1}]
         if stack == "cache":
             hints.append({"waiting": "image cache:1 is not in the registry yet"})
-        agent.script(f"run-{stack}", [{"states": ["planned", "running"], "steps": [step], "hints": hints, "deaf": True}, {"states": ["running", "succeeded"]}])
+        todo = {"states": ["planned", "running"], "steps": [step], "hints": hints, "deaf": True}
+        if stack == "queue":  # waits for most of its time, which begins anew then
+            hints.append({"waiting": "the engine does not answer"})
+            todo.update(deaf=False, sleep=100, later=[[50, {"waiting": None}]])
+        agent.script(f"run-{stack}", [todo, {"states": ["running", "succeeded"]}])
     with open(agent.config) as file:
         text = file.read()
     with open(agent.config, "w") as file:
-        file.write(text.replace("[agent]", "[agent]\nparallel = 3"))
+        file.write(text.replace("[agent]", "[agent]\nparallel = 4"))
     agent.start()
-    wait_for("three deployments", lambda: len(agent.starts("run")) == 3)
+    wait_for("four deployments", lambda: len(agent.starts("run")) == 4)
     wait_for("the end of one", lambda: agent.query("SELECT stack FROM deployment WHERE state = 'succeeded'") == [("web",)], 150)
     check(agent.log().count("agent-worker took too long and was stopped in the middle of it") == 1, agent.log())
-    check(len(agent.starts("run")) == 4, agent.starts("run"))
+    check(len(agent.starts("run")) == 5 and not agent.starts("signal"), agent.starts())
     check(any("cache: deploying aaaaaaa" in m and "waiting: image cache:1" in m for m in agent.messages()))
     agent.process.kill()
     agent.process.wait()
+
+
+def test_silence(agent):
+    """A worker without a sign of life for as long as it told is stopped, wherever it is; one that waits and says so is not."""
+    agent.configure(["web", "db", "cache"], extra="parallel = 3")
+    stopped = {"hints": [{"alive_s": 1}, {"waiting": "image web:1 is not in the registry yet"}], "freeze": True}
+    hangs = {"states": ["planned", "running"], "steps": ["done"], "hints": [{"alive_s": 1}, {"step": "pull web"}], "sleep": 600}
+    waits = {"states": ["planned", "running"], "steps": ["running"], "hints": [{"alive_s": 1}, {"step": "roll web", "deadline_s": 1}], "sleep": 5,
+             "later": [[n / 2, {"alive_s": 1}] for n in range(10)], "then": "succeeded"}
+    for stack, todo in (("web", stopped), ("db", hangs), ("cache", waits)):
+        agent.script(f"poll-{stack}", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
+        agent.script(f"run-{stack}", [todo, {"states": ["running", "succeeded"]}])
+    agent.start()
+    wait_for("three successes", lambda: len(agent.query("SELECT 1 FROM deployment WHERE state = 'succeeded'")) == 3)
+    check(sorted(agent.starts("signal")) == ["signal 15"] * 2, agent.starts())
+    check(len(agent.starts("run")) == 5, agent.starts("run"))
+    check(agent.log().count("agent-worker gave no sign of life and was stopped") == 2, agent.log())
 
 
 SLOW = {"stubborn_workers"}

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: waited for, taken by digest, kept to what the commit means."""
 
+import json
+import os
 import subprocess
 
-from harness import Case
+from harness import PATIENCE, Case, wait_for
 
 # In front of another registry: denies everything until a file exists.
 DENYING_REGISTRY = """
@@ -65,6 +67,31 @@ class Images(Case):
         self.assertEqual((self.specs(), self.task_ids("web")), before)
         self.serves("web", "one")
 
+    def test_record_out_of_reach_while_waiting(self):
+        """The disk fails a write, then the record cannot be opened: that is waited for, and is no verdict."""
+        worker = self.lab.enter(self.program("agent-worker"), "--config", self.conf)
+        self.configure(stack={"image_wait": "60s"})
+        commit = self.commit(self.app("late"))
+        subprocess.run([*worker, "poll", self.name], check=True, stdout=subprocess.DEVNULL)
+        away = self.dir / "away"
+        away.mkdir()
+        with open(self.dir / "worker.log", "w") as log:
+            run = subprocess.Popen([*worker, "run", "1"], stdout=log, stderr=log, env={**os.environ, "FAULTS": "journal.begin:errno=5:nth=1"})
+        self.addCleanup(run.kill)
+
+        def said(text):
+            return text in (self.dir / "worker.log").read_text() or run.poll() is not None
+
+        wait_for(lambda: said("errno=5"), 20, "the disk error")
+        for path in (self.dir / "state").glob("journal.db*"):
+            path.rename(away / path.name)
+        wait_for(lambda: said("stands still"), 20, "the worker to say that it waits")
+        for path in away.iterdir():
+            path.rename(self.dir / "state" / path.name)
+        self.lab.image(f"{self.name}:late")
+        self.assertEqual(run.wait(60 * PATIENCE), 0)
+        self.assertEqual(self.record(commit)["state"], "succeeded", self.record(commit)["reason"])
+
     def test_newer_commit_supersedes_one_that_waits(self):
         self.configure(stack={"image_wait": "60s"})
         self.start_ready()
@@ -86,6 +113,32 @@ class Images(Case):
         two = self.deploy(self.app("prod"), README="a new commit")
         self.assertNotEqual(one["images"][0]["digest"], two["images"][0]["digest"])
         self.assertEqual(self.spec("web")["TaskTemplate"]["ContainerSpec"]["Image"], f"{first}@{two['images'][0]['digest']}")
+
+    def observe(self):
+        run = subprocess.run(self.lab.enter(self.program("agent-worker"), "--config", self.conf, "observe", self.name), capture_output=True, text=True)
+        return json.loads(run.stdout.splitlines()[-1])
+
+    def test_followed_tags_are_tried_together(self):
+        """What failed is a set of images: when another of them moves, it is another set."""
+        self.configure(stack={"follow_tags": "yes"})
+        front, back = f"{self.registry}/{self.name}:front", f"{self.registry}/{self.name}:back"
+        self.lab.image(f"{self.name}:front", {"etc/good": "1"})
+        self.lab.image(f"{self.name}:back", {"etc/which": "1"})
+        commit = self.commit(self.stack({"steps": [self.job(command=["cat", "/etc/good"])]}, web=self.web(image=front), db=self.web(image=back)))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.lab.image(f"{self.name}:front", {"etc/which": "2"})
+        self.expect(commit, "failed", at_least=2)
+        self.assertEqual(self.observe()["result"], "held")
+        self.lab.image(f"{self.name}:back", {"etc/which": "3"})
+        third = self.expect(commit, "failed", at_least=3)
+        self.assertEqual(self.observe()["result"], "held")
+        # one of them moves back: this pair was not tried either
+        self.lab.image(f"{self.name}:front", {"etc/good": "1"})
+        fourth = self.expect(commit, "succeeded", at_least=4)
+        self.assertNotEqual(*({i["service"]: i["digest"] for i in d["images"]}["web"] for d in (third, fourth)))
+        self.assertEqual(*({i["service"]: i["digest"] for i in d["images"]}["db"] for d in (third, fourth)))
+        self.assertEqual(self.observe()["result"], "unchanged")
 
     def test_resolve_changed_keeps_the_digest(self):
         self.configure(stack={"resolve_image": "changed"})

@@ -123,9 +123,9 @@ class History(Case):
         self.configure(stack={"approve": "yes"})
         first = self.commit(self.stack(web=self.web(VERSION="one")))
         self.start()
-        self.wait(lambda: self.record(first) or self.status()["alarm"], 30, "a look")
-        if not self.record(first):
-            self.agentctl("approve", self.name, code=0)
+        self.wait(lambda: self.status()["alarm"], 30, "the alarm")
+        self.assertIsNone(self.record(first))
+        self.agentctl("approve", self.name, code=0)
         self.expect(first, "succeeded")
         second = self.commit(self.stack(web=self.web(VERSION="two")))
         self.wait(lambda: self.status()["alarm"], 30, "the alarm")

@@ -5,7 +5,7 @@
  * stderr with exit code 1.
  *
  *     repo_drive [KEY=VALUE…] tip | open DIR | fetch DIR | commit DIR C | read DIR C PATH | ancestor DIR OLD
- * C | changed DIR OLD C PATH… | last DIR C PATH… | has DIR C
+ * C | changed DIR OLD C PATH… | has DIR C
  *
  * Keys: repository branch username token_file ssh_key known_hosts ca_file insecure timeout_ms max stop (heed
  * SIGTERM)
@@ -88,14 +88,7 @@ static int run_commit(struct drive *drive, struct repo *repo, char **args)
 static int run_history(struct drive *drive, struct repo *repo, const char *verb, char **args)
 {
     struct error *err = &drive->err;
-    char id[COMMIT_HEX_SIZE];
     bool yes;
-    if (str_eq(verb, "last")) {
-        if (repo_last_change(repo, args[0], (const char *const *)(args + 1), id, err) < 0)
-            return -1;
-        puts(id);
-        return 0;
-    }
     int r = str_eq(verb, "ancestor")
                 ? repo_is_ancestor(repo, args[0], args[1], &yes, err)
                 : repo_changed(repo, args[0], args[1], (const char *const *)(args + 2), &yes, err);

@@ -369,7 +369,7 @@ static void status_text(void **state)
     assert_true(str_starts(
         r.out,
         "agentd: not running\n\nshop: behind\n  deployed   9f3c1ab by #2, 2026-08-22 09:12:04  Mend it\n"));
-    assert_non_null(strstr(r.out, "\n  services   web healthy\n"));
+    assert_non_null(strstr(r.out, "\n  services   web healthy (when deployed)\n"));
     assert_non_null(strstr(r.out, "agentctl retry 3\n"));
     OK(journal_pause(f->journal, "shop", true, "release day", 0, &f->err));
     OK(journal_set_alarm(f->journal, "shop", "main was rewritten; agentctl approve shop", commit_b, &f->err));
@@ -398,10 +398,36 @@ static void status_json(void **state)
     assert_int_equal(json_integer_value(json_object_get(s, "deployment")), 2);
     assert_true(json_is_true(json_object_get(json_object_get(s, "held"), "absolute")));
     assert_string_equal(json_string_value(json_object_get(json_object_get(s, "held"), "commit")), commit_b);
+}
+
+static bool is_in_step(void)
+{
+    cleanup_json json_t *o = JSON("status", "--json");
+    return json_is_true(json_object_get(json_array_get(json_object_get(o, "stacks"), 0), "in_step"));
+}
+
+/* The commit of the last success is the tip, but what was tried since may have left something else. */
+static void in_step(void **state)
+{
+    struct fixture *f = *state;
     OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
-    cleanup_json json_t *again = JSON("status", "--json");
-    assert_true(
-        json_is_true(json_object_get(json_array_get(json_object_get(again, "stacks"), 0), "in_step")));
+    assert_false(is_in_step()); /* #3 holds */
+    assert_true(strstr(RUN("status").out, "shop: held\n"));
+    int64_t id;
+    struct deployment_request again = {
+        .stack = "shop", .commit = commit_a, .branch = "main", .trigger = TRIGGER_IMAGE};
+    OK(journal_request(f->journal, &again, &id, &f->err));
+    OK(journal_save_plan(f->journal, id, &(struct plan_rows){0}, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_SUCCEEDED, "done", &f->err));
+    assert_true(is_in_step());
+    assert_true(strstr(RUN("status").out, "shop: in step\n"));
+    OK(journal_request(f->journal, &again, &id, &f->err));
+    OK(journal_save_plan(f->journal, id, &(struct plan_rows){0}, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_HALTED, "half way", &f->err));
+    assert_false(is_in_step());
+    assert_true(strstr(RUN("status").out, "shop: held\n"));
 }
 
 /* ---- exit codes ---- */
@@ -520,8 +546,8 @@ int main(void)
         TEST(log_table),   TEST(log_fits),    TEST(log_filters),
         TEST(log_json),    TEST(log_running), TEST(log_of_several_stacks),
         TEST(show_page),   TEST(show_json),   TEST(status_text),
-        TEST(status_json), TEST(exit_codes),  TEST(help),
-        TEST(cutting),     TEST(tails),
+        TEST(status_json), TEST(in_step),     TEST(exit_codes),
+        TEST(help),        TEST(cutting),     TEST(tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

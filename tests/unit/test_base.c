@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/secret.h"
@@ -112,6 +113,32 @@ static void redaction(void **state)
     assert_false(secret_name("HOSTNAME"));
 }
 
+/* The password of a URL is known as it is written and as it is sent. */
+static void redaction_of_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *text, *redacted;
+    } cases[] = {
+        {"postgres://u:hunter%40%32%32@db/x", "no hunter@22 here", "no *** here"},
+        {"postgres://u:hunter%40%32%32@db/x", "no hunter%40%32%32 here", "no *** here"},
+        {"postgres://u:hunt@er22@db/x", "hunt@er22", "***"},
+        {"postgres://u:hunt:er22@db/x?a=b@c", "hunt:er22", "***"},
+        {"postgres://u:hunt%zz%2@db/x", "hunt%zz%2", "***"},
+        {"redis://:hunter22@h:6379/0", "hunter22", "***"},
+        {"amqp://u:hunt/er22@h/x", "hunt/er22", "***"}, /* as sloppy readers take it */
+        {"https://h:8080/path", "8080/path", "8080/path"},
+        {"u:hunter22@h", "hunter22", "hunter22"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct arena arena = {0};
+        secret_register_url(cases[i].url);
+        assert_string_equal(secret_redact(&arena, cases[i].text), cases[i].redacted);
+        secret_forget_all();
+        arena_release(&arena);
+    }
+}
+
 static void growing(void **state)
 {
     (void)state;
@@ -169,9 +196,9 @@ static void error_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations), cmocka_unit_test(sizes),     cmocka_unit_test(cleaning),
-        cmocka_unit_test(redaction), cmocka_unit_test(growing),   cmocka_unit_test(hashing),
-        cmocka_unit_test(times),     cmocka_unit_test(error_cut),
+        cmocka_unit_test(durations),         cmocka_unit_test(sizes),     cmocka_unit_test(cleaning),
+        cmocka_unit_test(redaction_of_urls), cmocka_unit_test(redaction), cmocka_unit_test(growing),
+        cmocka_unit_test(hashing),           cmocka_unit_test(times),     cmocka_unit_test(error_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -592,6 +592,34 @@ static void failing_commit(void **state)
     assert_int_equal(get(f, id).state, DEPLOYMENT_PLANNED);
 }
 
+/* While the file cannot be opened again, reading is trouble that may pass, as writing is; then it goes on. */
+static void file_out_of_reach(void **state)
+{
+    struct fixture *f = *state;
+    char away[100];
+    snprintf(away, sizeof away, "%s.away", f->path);
+    int64_t id = request(f, "shop", commit_a);
+    for (unsigned i = 0; i < 2; i++) {
+        struct deployment d, *rows;
+        size_t n;
+        bool found;
+        setenv("FAULTS", "journal.begin:errno=5", 1);
+        FAILS(journal_audit(f->journal, 0, 1, "x", NULL, &f->err), ERR_UNAVAILABLE);
+        unsetenv("FAULTS");
+        assert_int_equal(rename(f->path, away), 0);
+        FAILS(journal_audit(f->journal, 0, 1, "x", NULL, &f->err), ERR_UNAVAILABLE);
+        FAILS(journal_deployment(f->journal, &f->arena, id, &d, &found, &f->err), ERR_UNAVAILABLE);
+        FAILS(journal_deployments(f->journal, &f->arena, &(struct deployment_filter){0}, &rows, &n, &f->err),
+              ERR_UNAVAILABLE);
+        assert_int_equal(journal_data_version(f->journal), -1);
+        assert_int_equal(rename(away, f->path), 0);
+        if (i == 0)
+            assert_int_equal(count(f), 1);
+        assert_int_equal(get(f, id).state, DEPLOYMENT_REQUESTED);
+        OK(journal_audit(f->journal, 0, 1, "x", NULL, &f->err));
+    }
+}
+
 /* Killed before the commit: nothing happened. Killed after it: it did, and a reader knows as well. */
 static int change_state(struct fixture *f, void *userdata)
 {
@@ -671,6 +699,7 @@ int main(void)
         TEST(busy),
 #ifdef AGENT_FAULTS
         TEST(failing_commit),
+        TEST(file_out_of_reach),
         TEST(killed_at_commit),
         CLOSED(killed_while_creating),
         CLOSED(killed_while_recovering),

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * src/net against a peer that says fixed bytes on a unix socket: what a real server does not say on demand
- * (cuts, silence, nonsense). Real servers are in tests/docker.
- */
+/* src/net against a peer that says fixed bytes. Real servers are in tests/docker. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,66 +20,7 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "net/http.h"
-
-/* Answers each of `connections` connections, once its request's head is there, with `answer`. */
-struct peer {
-    char folder[40], path[60];
-    int listener;
-    pthread_t thread;
-    const char *answer;
-    int connections; /* how many are expected */
-    int pause_ms;    /* between the answer and the end */
-    char request[4096];
-    int accepted;
-};
-
-static void *serve(void *userdata)
-{
-    struct peer *peer = userdata;
-    for (int i = 0; i < peer->connections; i++) {
-        int fd = accept(peer->listener, NULL, NULL);
-        if (fd < 0)
-            break;
-        peer->accepted++;
-        size_t n = 0;
-        ssize_t got;
-        while (n < sizeof peer->request - 1 && !strstr(peer->request, "\r\n\r\n") &&
-               (got = read(fd, peer->request + n, sizeof peer->request - 1 - n)) > 0) {
-            n += (size_t)got;
-            peer->request[n] = '\0';
-        }
-        size_t len = strlen(peer->answer), sent = 0;
-        while (sent < len && (got = write(fd, peer->answer + sent, len - sent)) > 0)
-            sent += (size_t)got;
-        usleep((useconds_t)peer->pause_ms * 1000);
-        close(fd);
-    }
-    return NULL;
-}
-
-static void peer_start(struct peer *peer)
-{
-    snprintf(peer->folder, sizeof peer->folder, "/tmp/test-net-XXXXXX");
-    assert_non_null(mkdtemp(peer->folder));
-    snprintf(peer->path, sizeof peer->path, "%s/s", peer->folder);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", peer->path);
-    peer->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(peer->listener, 8), 0);
-    if (peer->connections == 0)
-        peer->connections = 1;
-    assert_int_equal(pthread_create(&peer->thread, NULL, serve, peer), 0);
-}
-
-static void peer_stop(struct peer *peer)
-{
-    shutdown(peer->listener, SHUT_RDWR);
-    pthread_join(peer->thread, NULL);
-    close(peer->listener);
-    unlink(peer->path);
-    rmdir(peer->folder);
-}
+#include "net_peer.h"
 
 static int ask(struct peer *peer, struct http_request request, struct http_response *ret, struct error *err)
 {
@@ -358,6 +296,26 @@ static void stopping(void **state)
     peer_stop(&peer);
 }
 
+static int signs_of_life;
+
+static void count_sign(void)
+{
+    signs_of_life++;
+}
+
+/* A request that takes long gives signs of life while it lasts. */
+static void signs(void **state)
+{
+    (void)state;
+    struct peer peer = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", .pause_ms = 2500};
+    struct http_response response = {0};
+    struct error err = {0};
+    proc_on_alive(count_sign);
+    assert_int_equal(ask(&peer, (struct http_request){.timeout_us = 5 * US_PER_S}, &response, &err), -1);
+    proc_on_alive(NULL);
+    assert_true(signs_of_life >= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +327,7 @@ int main(void)
         cmocka_unit_test(streaming),
         cmocka_unit_test(writes_are_sent_once),
         cmocka_unit_test(stopping),
+        cmocka_unit_test(signs),
     };
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);

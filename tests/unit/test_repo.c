@@ -5,11 +5,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <nettle/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -672,10 +674,12 @@ static void git(struct fixture *f, const char *const *args)
     size_t n = 10;
     while (*args && n < ARRAY_SIZE(argv) - 1)
         argv[n++] = *args++;
-    cleanup_str struct str output = {0};
     struct error err = {0};
-    int status = 0;
-    if (proc_run(argv, 30 * US_PER_S, 65536, &output, &status, &err) < 0 || status != 0)
+    cleanup_close int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct proc_options options = {.argv = argv, .stdout_fd = null, .stderr_fd = -1, .die_with_parent = true};
+    pid_t pid;
+    int status = 1;
+    if (proc_spawn(&options, &pid, &err) < 0 || waitpid(pid, &status, 0) != pid || status != 0)
         fail_msg("git %s: %s", argv[10], err.text);
 }
 #define GIT(f, ...) git(f, (const char *const[]){__VA_ARGS__, NULL})
@@ -768,9 +772,6 @@ static void follows_a_branch(void **state)
     assert_false(yes);
     assert_int_equal(repo_changed(repo, tip, second, (const char *const[]){".", NULL}, &yes, &err), 0);
     assert_true(yes);
-    assert_int_equal(repo_last_change(repo, second, (const char *const[]){"stack.yml", NULL}, second, &err),
-                     0);
-    assert_string_equal(second, tip);
 
     /* The branch moves back; what was fetched stays readable. */
     GIT(f, "push", "-qf", f->remote, "v1:main");

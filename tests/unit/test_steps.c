@@ -6,8 +6,14 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "agent/step.h"
+#include "base/proc.h"
+#include "base/secret.h"
 #include "plan_fixture.h"
+#include "steps/hint.h"
 
 /* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
 static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG,
@@ -23,12 +29,27 @@ static void table(void **state)
         assert_string_equal(step_kinds[n]->name, names[n]);
         assert_ptr_equal(step_kind_find(names[n]), step_kinds[n]);
         assert_non_null(step_kinds[n]->run);
-        assert_true(step_kinds[n]->on_resume == RESUME_RERUN || step_kinds[n]->on_resume == RESUME_PROBE);
-        /* only these know how to put a service back */
+        /* the watch over what these rolled is taken up after a crash */
         bool rolls = str_eq(names[n], STEP_BEFORE) || str_eq(names[n], STEP_ROLL);
         assert_int_equal(step_kinds[n]->touches_service, rolls);
     }
     assert_int_equal(n, ARRAY_SIZE(names));
+}
+
+/* What has an effect that a second run would repeat is told that it was begun before. */
+static void resuming(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        enum resume_policy policy;
+    } cases[] = {{STEP_PULL, RESUME_RERUN},    {STEP_RELAY, RESUME_RERUN}, {STEP_READY, RESUME_RERUN},
+                 {STEP_SOAK, RESUME_RERUN},    {STEP_PRUNE, RESUME_RERUN}, {STEP_RUN, RESUME_PROBE},
+                 {STEP_BEFORE, RESUME_PROBE},  {STEP_ROLL, RESUME_PROBE},  {STEP_SECRET, RESUME_PROBE},
+                 {STEP_NETWORK, RESUME_PROBE}, {STEP_CONFIG, RESUME_PROBE}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (step_kind_find(cases[i].kind)->on_resume != cases[i].policy)
+            fail_msg("%s", cases[i].kind);
 }
 
 /* Logged with the step's name in the place of one %s. */
@@ -96,9 +117,74 @@ static void planned_order(void **state)
     world_release(&w);
 }
 
+static int signs_of_life;
+
+static void count_sign(void)
+{
+    signs_of_life++;
+}
+
+/* Whoever waits lives: agentd stops a worker that is silent. */
+static void signs(void **state)
+{
+    (void)state;
+    struct step_ctx ctx = {.ignore_cancel = true};
+    proc_on_alive(count_sign);
+    step_sleep(1000);
+    assert_int_equal(signs_of_life, 1);
+    step_pause(&ctx, 1000);
+    assert_int_equal(signs_of_life, 2);
+    assert_int_equal(step_stop_reason(&ctx), STOP_NONE);
+    assert_int_equal(signs_of_life, 3);
+    proc_on_alive(NULL);
+}
+
+static int redirect(int *ret_saved)
+{
+    int fds[2];
+    fflush(stdout);
+    *ret_saved = dup(STDOUT_FILENO);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
+    close(fds[1]);
+    return fds[0];
+}
+
+static void assert_said(int fd, int saved, const char *expected)
+{
+    char text[200] = "";
+    assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
+    close(saved);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    assert_string_equal(text, expected);
+}
+
+/* Told at once, then once a minute at most. */
+static void told_signs(void **state)
+{
+    (void)state;
+    int saved, fd = redirect(&saved);
+    hint_alive();
+    hint_alive();
+    assert_said(fd, saved, "{\"alive_s\":300}\n");
+}
+
+static void redacted_hints(void **state)
+{
+    (void)state;
+    secret_register("hunter\"22");
+    int saved, fd = redirect(&saved);
+    hint(json_pack("{s:s, s:n, s:i}", "waiting", "image a:hunter\"22", "step", "deadline_s", 7));
+    assert_said(fd, saved, "{\"waiting\":\"image a:***\",\"step\":null,\"deadline_s\":7}\n");
+    secret_forget_all();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(sentences),
-                                       cmocka_unit_test(unknown), cmocka_unit_test(planned_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),         cmocka_unit_test(resuming),
+                                       cmocka_unit_test(sentences),     cmocka_unit_test(unknown),
+                                       cmocka_unit_test(planned_order), cmocka_unit_test(signs),
+                                       cmocka_unit_test(told_signs),    cmocka_unit_test(redacted_hints)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

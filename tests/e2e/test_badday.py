@@ -197,7 +197,7 @@ class Storage(Case):
         job = self.job_services()[0]["ID"]
         wait_for(lambda: any(t["Status"]["State"] == "complete" for t in self.engine.tasks(job)), 40, "the job's end")
         # the migration's success cannot be recorded, so the service is not touched
-        wait_for(lambda: "cannot be written" in self.agent.log.read_text(), 30, "it to be noticed")
+        wait_for(lambda: "the journal cannot be used" in self.agent.log.read_text(), 30, "it to be noticed")
         self.serves("web", "one")
         self.free()
         record = self.expect(second, "succeeded", 90)

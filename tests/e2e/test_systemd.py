@@ -40,8 +40,9 @@ class Machine:
         self.state = tempfile.mkdtemp(prefix="deploy-agent-unit.", dir="/var/tmp")
         case.addCleanup(self.remove)
         image = lab().tool("systemd-image").strip()
-        # newer engines refuse to drop a capability that this machine does not have
-        drop = ["--cap-drop", "SYS_RESOURCE"] if may_exceed_limits() else []
+        # of a capability that the machine does not have, old engines must be told, and newer ones refuse to hear
+        old = int(lab().docker("version", "--format", "{{.Server.Version}}").split(".")[0]) < 23
+        drop = ["--cap-drop", "SYS_RESOURCE"] if old or may_exceed_limits() else []
         lab().docker("run", "-d", "--name", self.name, "--network", "host", "--cap-add", "ALL", *drop,
                      "--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
                      "-v", f"{os.path.dirname(lab().socket)}:/engine", "-v", f"{lab().env['GIT_ROOT']}:/srv/git:ro",

@@ -13,9 +13,10 @@
  *     repo_close()
  *
  * Network calls block: they belong in a worker with a deadline, and have one of their own: 30 s for
- * repo_tip(), 120 s for repo_fetch(), also against a server that is silent or trickles; a stop request ends
- * them. With file:// there is no network, but libgit2 packs in this process, where the deadline is looked at
- * only between objects: the worker's own ends the rest.
+ * repo_tip(); for repo_fetch() 120 s, and a second more for each 64 KiB that have come, so that a large
+ * repository comes over a slow line, while a server that is silent or trickles is given up. A stop request
+ * ends them. With file:// there is no network, but libgit2 packs in this process, where the deadline is
+ * looked at only between objects: the worker's own ends the rest.
  *
  * Credentials, keys and known_hosts are read from their files at each connection and go to the configured
  * address only; no redirect is followed.
@@ -38,6 +39,9 @@
 #include "base/arena.h"
 
 #define COMMIT_HEX_SIZE 41
+
+/* No repo_fetch() takes longer; for the deadline of the worker. */
+#define REPO_FETCH_LONGEST_S 9000
 
 struct repo;
 

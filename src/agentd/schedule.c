@@ -13,6 +13,7 @@
 #include "base/str.h"
 
 static const int64_t poll_timeout_us = 120 * US_PER_S;
+static const json_int_t max_deadline_s = 4 * 3600;
 static const int64_t backoff_max_us = 600 * US_PER_S;
 static const int64_t crowded_us = US_PER_S;
 /* a poll is short; more of them at once only means that a remote hangs */
@@ -182,6 +183,16 @@ static void take_observe_result(struct watch *w, const struct poll_result *resul
 
 static bool observe_start(struct watch *w);
 
+/* A fetch keeps a deadline of its own, and may take long: it says so. Every other hint is the result. */
+static void on_poll_hint(struct worker *worker)
+{
+    json_int_t deadline_s = json_integer_value(json_object_get(worker->hint, "deadline_s"));
+    if (deadline_s <= 0 || deadline_s > max_deadline_s)
+        return;
+    worker_set_timeout(worker, deadline_s * US_PER_S);
+    json_decref(TAKE(worker->hint));
+}
+
 static void on_poll_ended(struct worker *worker)
 {
     cleanup_arena struct arena arena = {0};
@@ -225,6 +236,7 @@ static bool start_worker(struct watch *w, enum worker_kind kind, const char *con
         .watch = w,
         .arguments = arguments,
         .timeout_us = poll_timeout_us,
+        .hinted = on_poll_hint,
         .ended = on_poll_ended,
     };
     if (worker_start(w->manager, &options, &w->poll, &err) == 0)

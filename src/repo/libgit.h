@@ -13,6 +13,7 @@
 #include "agent/error.h"
 
 #define REPO_MAX_BYTES       (512LL * 1024 * 1024) /* of one fetch */
+#define REPO_MIN_RATE        65536                 /* bytes a second; a fetch that is slower is given up */
 #define REPO_MAX_OBJECTS     500000                /* of one fetch */
 #define REPO_MAX_OBJECT_SIZE (64L * 1024 * 1024)
 

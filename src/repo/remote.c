@@ -62,7 +62,7 @@ static int check_time(struct remote *remote)
 {
     if (proc_stop_requested())
         error_set(&remote->error, ERR_CANCELLED, 0, "asked to stop");
-    else if (mono_us() >= remote->deadline_us)
+    else if (mono_us() >= remote->moved_deadline_us)
         error_set(&remote->error, ERR_TIMEOUT, 0, "the fetch did not end within its deadline");
     else
         return 0;
@@ -85,12 +85,22 @@ int remote_too_large(struct remote *remote)
     return GIT_EUSER;
 }
 
+int remote_received(struct remote *remote, size_t bytes)
+{
+    int64_t moved = remote->deadline_us + (int64_t)bytes * US_PER_S / REPO_MIN_RATE;
+    if (moved > remote->moved_deadline_us) {
+        remote->moved_deadline_us = moved;
+        watchdog_move(remote->watchdog, moved);
+    }
+    return check_time(remote);
+}
+
 static int on_progress(const git_indexer_progress *progress, void *payload)
 {
     struct remote *remote = payload;
     if (progress->received_bytes > REPO_MAX_BYTES || progress->total_objects > REPO_MAX_OBJECTS)
         return remote_too_large(remote);
-    return check_time(remote);
+    return remote_received(remote, progress->received_bytes);
 }
 
 /* ---- ssh ---- */
@@ -234,7 +244,11 @@ static int remote_connect(struct remote *remote, git_repository *repository, str
 int remote_open(struct remote *remote, const struct stack_config *stack, const struct repo_url *url,
                 git_repository *repository, const char *spool_dir, int64_t deadline_us, struct error *err)
 {
-    *remote = (struct remote){.stack = stack, .url = url, .deadline_us = deadline_us, .spool_dir = spool_dir};
+    *remote = (struct remote){.stack = stack,
+                              .url = url,
+                              .deadline_us = deadline_us,
+                              .moved_deadline_us = deadline_us,
+                              .spool_dir = spool_dir};
     if (remote_connect(remote, repository, err) < 0) {
         remote_close(remote);
         return -1;

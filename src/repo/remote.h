@@ -34,8 +34,8 @@ struct remote {
 
     /* below: what the callbacks know and found out */
     struct arena arena;
-    int64_t deadline_us;
-    struct watchdog *watchdog; /* ssh */
+    int64_t deadline_us, moved_deadline_us; /* the second moves on while enough comes */
+    struct watchdog *watchdog;              /* ssh */
     const char *ssh_key;
     const char *known_hosts;
     size_t known_hosts_len;
@@ -61,8 +61,10 @@ int remote_heads(struct remote *remote, const git_remote_head ***ret, size_t *re
 /* One reference of the list; ERR_NOT_FOUND names the branch. */
 int remote_find_branch(struct remote *remote, git_oid *ret, struct error *err) MUST_CHECK;
 
-/* For callbacks: sets remote->error and returns what stops libgit2. */
+/* For callbacks: set remote->error and return what stops libgit2. */
 int remote_too_large(struct remote *remote);
+/* So many bytes have come in all: 0, or it took too long. */
+int remote_received(struct remote *remote, size_t bytes);
 
 /* For remote.c: libgit2's smart protocol over src/net. A git_transport_cb; the payload is the struct remote.
  */

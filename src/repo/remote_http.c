@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "repo/smart_http.h"
 
 /* A listing in version 0 of the protocol has all references: about 70 bytes each. */
@@ -60,6 +61,8 @@ static int write_spool(void *userdata, const char *data, size_t len)
     stream->received += len;
     if (stream->received > max)
         return remote_too_large(stream->channel->remote);
+    if (remote_received(stream->channel->remote, stream->received) < 0)
+        return -1;
     while (len > 0) {
         ssize_t n = write(stream->spool_fd, data, len);
         if (n < 0 && errno == EINTR)
@@ -80,6 +83,7 @@ static int send_request(struct stream *stream)
     if (!stream->listing) {
         call.body = str_text(&stream->body);
         call.len = stream->body.len;
+        call.grace_us = REPO_MAX_BYTES / REPO_MIN_RATE * US_PER_S;
     }
     if (open_spool(remote, &stream->spool_fd) < 0)
         return -1;

@@ -31,8 +31,9 @@ struct smart_http {
 struct smart_http_call {
     const char *body; /* NULL: GET info/refs; else POST git-upload-pack */
     size_t len;
-    bool version2; /* ask for, or speak, version 2 of the protocol */
-    size_t max;    /* bytes of the answer; 0 with on_data: it counts itself */
+    bool version2;    /* ask for, or speak, version 2 of the protocol */
+    int64_t grace_us; /* beyond the deadline: on_data sees to it that enough comes */
+    size_t max;       /* bytes of the answer; 0 with on_data: it counts itself */
     int (*on_data)(void *userdata, const char *data, size_t len); /* NULL: the answer is collected */
     void *userdata;
 };

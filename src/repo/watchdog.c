@@ -22,7 +22,7 @@
 struct watchdog {
     pthread_t thread;
     int done_fd; /* readable: the guarded call returned */
-    int64_t deadline_us;
+    _Atomic int64_t deadline_us;
     bool before[FD_LIMIT]; /* TCP connections that were there already */
     _Atomic enum watchdog_verdict verdict;
 };
@@ -110,6 +110,12 @@ int watchdog_start(int64_t deadline_us, struct watchdog **ret, struct error *err
     }
     *ret = watchdog;
     return 0;
+}
+
+void watchdog_move(struct watchdog *watchdog, int64_t deadline_us)
+{
+    if (watchdog)
+        watchdog->deadline_us = deadline_us;
 }
 
 enum watchdog_verdict watchdog_verdict(const struct watchdog *watchdog)

@@ -19,6 +19,9 @@ struct watchdog;
 
 int watchdog_start(int64_t deadline_us, struct watchdog **ret, struct error *err) MUST_CHECK;
 
+/* NULL is fine. */
+void watchdog_move(struct watchdog *watchdog, int64_t deadline_us);
+
 enum watchdog_verdict { WATCHDOG_QUIET, WATCHDOG_DEADLINE, WATCHDOG_STOPPED };
 /* What it did so far; NULL is quiet. */
 enum watchdog_verdict watchdog_verdict(const struct watchdog *watchdog);

@@ -57,6 +57,7 @@ static int fetch(struct poll *p, struct error *err)
         return -1;
     if (repo_has_commit(p->work.repo, p->tip))
         return 0;
+    hint(json_pack("{s:i}", "deadline_s", REPO_FETCH_LONGEST_S));
     return repo_fetch(p->work.repo, p->tip, err);
 }
 

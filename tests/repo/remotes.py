@@ -281,7 +281,7 @@ class Disturber:
         passed = 0
         try:
             while True:
-                data = source.recv(1 if byte_per_s else 65536)
+                data = source.recv(max(1, byte_per_s // 20) if byte_per_s else 65536)
                 if cut_after is not None and passed + len(data) > cut_after:
                     data = data[: cut_after - passed]
                     sink.sendall(data)
@@ -291,7 +291,7 @@ class Disturber:
                 sink.sendall(data)
                 passed += len(data)
                 if byte_per_s:
-                    time.sleep(1 / byte_per_s)
+                    time.sleep(len(data) / byte_per_s)
         except OSError:
             pass
         for s in (source, sink):

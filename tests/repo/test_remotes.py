@@ -227,6 +227,18 @@ class EachTransport(Case):
                     answer = self.bad("timeout", *keys, "timeout_ms=1000", *verb)
                     self.assertLess(answer.seconds, 10)
 
+    def test_slow_line(self):
+        """A fetch goes on for as long as enough comes: the deadline is for the others."""
+        self.repo.commit("large", {"blob": os.urandom(3 << 20)})
+        for name, port, keys in (("http", servers.http_port, None), ("ssh", servers.ssh_port, "ssh")):
+            slow = remotes.Disturber(forward_to=port, byte_per_s=1 << 20)
+            self.addCleanup(slow.close)
+            keys = self.ssh(port=slow.port) if keys else [f"repository=http://127.0.0.1:{slow.port}/git/{self.name}.git"]
+            with self.subTest(name):
+                answer = self.drive(*keys, "timeout_ms=2000", "fetch", self.dir / name)
+                self.assertEqual((answer.code, answer.err), (0, ""))
+                self.assertGreater(answer.seconds, 2.5)
+
     def test_another_process_fetches(self):
         """A look by hand beside a poll: one waits for the other, but not for ever."""
         keys = self.urls()["file"]
@@ -524,7 +536,7 @@ class Mirror(Case):
         process = subprocess.Popen([DRIVE, f"repository=http://127.0.0.1:{slow.port}/git/{self.name}.git", "fetch",
                                     str(self.mirror)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(0.5)
-        self.bad("conflict", *self.keys, "fetch", self.mirror)
+        self.bad("conflict", *self.keys, "timeout_ms=500", "fetch", self.mirror)
         self.good(*self.keys, "read", self.mirror, "main", "stack.yml")
         process.kill()
         process.wait()

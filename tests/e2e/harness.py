@@ -224,6 +224,7 @@ class Tap:
                 return False
             if self.drop_reply and re.search(self.drop_reply, line):
                 self.drop_reply = None
+                pair[0].shutdown(socket.SHUT_WR)  # the other direction must not let a part of it through
                 pair[1].sendall(data)
                 pair[1].recv(1)  # the engine has done it
                 for end in pair:

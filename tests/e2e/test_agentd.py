@@ -328,6 +328,8 @@ def test_odd_poll_output(agent):
         ({"say": {"result": 7}}, "agent-worker poll gave no result"),
         ({"noise": "x" * 200000 + "\n", "say": {}, "exit": 0}, "agent-worker poll gave no result"),
         ({"noise": "[1]\n{\n\x00\n\xff\n", "say": {}, "exit": 0}, "agent-worker poll gave no result"),
+        # what it says of its deadline while it fetches is no result
+        ({"noise": '{"deadline_s": 9000}\n', "say": {}, "exit": 1}, "agent-worker ended with code 1"),
         ({"say": {"result": "error", "message": "red\x1b[31m"}, "exit": 1}, "red"),
     ):
         agent.script("poll-web", todo)

@@ -137,7 +137,9 @@ static void ask(struct step_ctx *ctx, struct checker *checker, const struct heal
     checker_ask(checker, check, socket, ret);
     /* no answer: the relay knows better than the closed socket why */
     const char *why = ret->passed || ret->status || !ctx->relay ? NULL : relay_failure(ctx->relay, socket);
-    ret->inconclusive = why && str_starts(why, "the engine does not answer");
+    /* an engine that goes down first drops what it carries, then does not answer */
+    ret->inconclusive = why && (str_starts(why, "the engine does not answer") ||
+                                str_starts(why, "the engine closed the connection"));
     if (why)
         snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
 }

@@ -15,8 +15,9 @@
 struct pg_url {
     const char *user, *password; /* NULL: not given */
     const char *host, *dbname;
-    unsigned port;        /* 5432 when not given */
-    const char **dropped; /* names of parameters that were not understood, NULL-terminated */
+    unsigned port;                     /* 5432 when not given */
+    const char *sslmode, *sslrootcert; /* libpq's; NULL: not given. Without effect on the relay's sockets */
+    const char **dropped;              /* names of parameters that were not understood, NULL-terminated */
 };
 
 /*

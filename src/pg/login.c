@@ -74,11 +74,30 @@ static int establish(struct arena *arena, PGconn *conn, int64_t deadline, struct
     return 0;
 }
 
-static int ask(struct arena *arena, PGconn *conn, struct pg_login *ret, struct error *err)
+/* PQexec() would wait for ever for a server that lets in and says no more. */
+static int query(PGconn *conn, const char *sql, int64_t deadline, PGresult **ret, struct error *err)
 {
-    __attribute__((cleanup(clear))) PGresult *result =
-        PQexec(conn, "SELECT pg_postmaster_start_time()::text, pg_is_in_recovery(), "
-                     "current_setting('transaction_read_only')");
+    if (!PQsendQuery(conn, sql))
+        return error_set(err, ERR_UNAVAILABLE, 0, "PostgreSQL closed the connection");
+    while (PQisBusy(conn)) {
+        int64_t left = (deadline - mono_us()) / 1000;
+        struct pollfd p = {.fd = PQsocket(conn), .events = POLLIN};
+        if (left <= 0 || poll(&p, 1, (int)left) == 0)
+            return error_set(err, ERR_UNAVAILABLE, 0, "PostgreSQL lets in, and then does not answer");
+        if (!PQconsumeInput(conn))
+            return error_set(err, ERR_UNAVAILABLE, 0, "PostgreSQL closed the connection");
+    }
+    *ret = PQgetResult(conn);
+    return 0;
+}
+
+static int ask(struct arena *arena, PGconn *conn, int64_t deadline, struct pg_login *ret, struct error *err)
+{
+    __attribute__((cleanup(clear))) PGresult *result = NULL;
+    static const char sql[] = "SELECT pg_postmaster_start_time()::text, pg_is_in_recovery(), "
+                              "current_setting('transaction_read_only')";
+    if (query(conn, sql, deadline, &result, err) < 0)
+        return -1;
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
         const char *message = PQerrorMessage(conn);
         return classify(PQresultErrorField(result, PG_DIAG_SQLSTATE),
@@ -101,7 +120,8 @@ int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_f
     char port[8];
     snprintf(port, sizeof port, "%u", url->port);
     const char *const keys[] = {
-        "host", "port", "user", "password", "dbname", "application_name", "client_encoding", NULL};
+        "host",    "port",        "user", "password", "dbname", "application_name", "client_encoding",
+        "sslmode", "sslrootcert", NULL};
     const char *const values[] = {socket_folder ? socket_folder : url->host,
                                   port,
                                   url->user,
@@ -109,12 +129,15 @@ int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_f
                                   url->dbname,
                                   application_name,
                                   "UTF8",
+                                  url->sslmode,
+                                  url->sslrootcert,
                                   NULL};
     __attribute__((cleanup(finish))) PGconn *conn = PQconnectStartParams(keys, values, 0);
     if (!conn)
         return error_set(err, ERR_INTERNAL, 0, "libpq has no memory for a connection");
     struct pg_login login = {0};
-    if (establish(arena, conn, mono_us() + timeout_us, err) < 0 || ask(arena, conn, &login, err) < 0)
+    int64_t deadline = mono_us() + timeout_us;
+    if (establish(arena, conn, deadline, err) < 0 || ask(arena, conn, deadline, &login, err) < 0)
         return -1;
     *ret = login;
     return 0;

@@ -38,15 +38,26 @@ static int parse_host(struct arena *arena, const char *text, size_t len, struct 
     return 0;
 }
 
-/* Connection options of other libraries mean nothing to libpq; ours are set by us. */
+/* How far the server has to prove itself: to drop these would send the password to anybody. */
+static const char **kept_parameter(struct pg_url *url, const char *name)
+{
+    return str_eq(name, "sslmode") ? &url->sslmode : str_eq(name, "sslrootcert") ? &url->sslrootcert : NULL;
+}
+
+/* Other connection options, of other libraries as well, mean nothing here; ours are set by us. */
 static void note_parameters(struct arena *arena, const char *query, struct pg_url *url)
 {
     size_t n = 0;
     const char **names = NULL;
     for (const char *p = query; *p;) {
-        size_t len = strcspn(p, "&"), name = strcspn(p, "=&");
-        names = arena_grow(arena, names, n, sizeof *names);
-        names[n++] = arena_strndup(arena, p, name);
+        size_t len = strcspn(p, "&"), name_len = strcspn(p, "=&");
+        const char *name = arena_strndup(arena, p, name_len), **kept = kept_parameter(url, name);
+        if (kept && p[name_len] == '=') {
+            *kept = str_percent_decode(arena, p + name_len + 1, len - name_len - 1);
+        } else {
+            names = arena_grow(arena, names, n, sizeof *names);
+            names[n++] = name;
+        }
         p += len + (p[len] == '&');
     }
     names = arena_grow(arena, names, n, sizeof *names);

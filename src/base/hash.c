@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
 
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 
-static void finish(struct sha256_ctx *ctx, char ret[SHA256_HEX_SIZE])
+void sha256_end_hex(struct sha256_ctx *ctx, char ret[SHA256_HEX_SIZE])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char digest[SHA256_DIGEST_SIZE];
@@ -22,7 +21,7 @@ void sha256_hex(const void *data, size_t len, char ret[SHA256_HEX_SIZE])
     struct sha256_ctx ctx;
     sha256_init(&ctx);
     sha256_update(&ctx, len, data);
-    finish(&ctx, ret);
+    sha256_end_hex(&ctx, ret);
 }
 
 void sha256_salted_hex(const char *salt, const void *data, size_t len, char ret[SHA256_HEX_SIZE])
@@ -31,5 +30,5 @@ void sha256_salted_hex(const char *salt, const void *data, size_t len, char ret[
     sha256_init(&ctx);
     sha256_update(&ctx, strlen(salt) + 1, (const uint8_t *)salt);
     sha256_update(&ctx, len, data);
-    finish(&ctx, ret);
+    sha256_end_hex(&ctx, ret);
 }

@@ -122,17 +122,34 @@ static size_t utf8_char(const unsigned char *s, size_t n, uint32_t *ret)
     return len;
 }
 
-bool str_is_utf8(const char *s, size_t n)
+/* Eight bytes that are ASCII and no NUL */
+static bool is_plain(const unsigned char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return ((w | (w - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080)) == 0;
+}
+
+size_t str_utf8_prefix(const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;
     uint32_t c;
     for (size_t i = 0; i < n;) {
+        if (n - i >= sizeof(uint64_t) && is_plain(p + i)) {
+            i += sizeof(uint64_t);
+            continue;
+        }
         size_t len = utf8_char(p + i, n - i, &c);
         if (len == 0 || c == 0)
-            return false;
+            return i;
         i += len;
     }
-    return true;
+    return n;
+}
+
+bool str_is_utf8(const char *s, size_t n)
+{
+    return str_utf8_prefix(s, n) == n;
 }
 
 static bool is_control(uint32_t c)

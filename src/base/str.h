@@ -34,6 +34,8 @@ bool str_ends(const char *s, const char *suffix);
 
 /* Is the text valid UTF-8 without NUL? */
 bool str_is_utf8(const char *s, size_t n);
+/* How many bytes of it are, up to the first that is not: n when all are. */
+size_t str_utf8_prefix(const char *s, size_t n);
 
 /*
  * Makes untrusted text (commit subjects, task errors, job output) harmless on a terminal and in the

@@ -1,0 +1,6 @@
+/* ; */ SELECT 1; /* a
+; b */ SELECT 2 /* ' */ ; SELECT /* " */ 3; /**/ SELECT 4; /***/ SELECT 5; /* * / */ SELECT 6;
+/*;*/
+SELECT 7/**/+/*;*/1; SELECT/*;*/8;
+/* -- */ SELECT 9; -- /*
+SELECT 10; -- */

@@ -1,0 +1,13 @@
+CREATE TABLE t (a text);
+COPY t FROM STDIN;
+\.
+COPY t FROM STDIN ;
+\.
+
+COPY t FROM STDIN
+;
+a
+\.
+SELECT 1;
+COPY t FROM STDIN;
+b

@@ -1,0 +1,13 @@
+SELECT 1;
+-- a
+SELECT
+  ';
+',
+  $$;
+$$;
+/* ;
+*/
+SELECT E'a\
+;' ;
+SELECT 2
+;

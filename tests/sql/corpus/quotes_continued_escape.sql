@@ -1,0 +1,4 @@
+SELECT E'a'
+'b\';
+SELECT 'unreachable for the server';
+SELECT 1;

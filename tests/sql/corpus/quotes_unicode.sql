@@ -1,0 +1,6 @@
+SELECT U&'\0441\043B;' ; SELECT u&'d!0061t!+000061;' UESCAPE '!';
+SELECT U&"\0061;" FROM (SELECT 1 AS a) b; SELECT 1 AS U&"d;!0061" UESCAPE '!';
+SELECT U&'it''s;' , u & 1, U &';' ;
+SELECT U&'\'; SELECT U&"a"";";
+SELECT u&1;
+SELECT 1;

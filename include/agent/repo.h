@@ -9,7 +9,7 @@
  *     repo_tip()      one reference listing, nothing fetched, libgit2 not started for http(s)
  *     repo_open()     opens or creates the mirror
  *     repo_fetch()    brings the branch; when repo_has_commit() does not know the tip
- *     repo_commit(), repo_read(), repo_is_ancestor(), repo_changed()
+ *     repo_commit(), repo_read(), repo_list(), repo_is_ancestor(), repo_changed()
  *     repo_close()
  *
  * Network calls block: they belong in a worker with a deadline, and have one of their own: 30 s for
@@ -75,6 +75,26 @@ int repo_commit(struct repo *repo, struct arena *arena, const char *commit, stru
 /* One file of a commit: regular blobs only, at most max bytes; NUL-terminated in the arena. */
 int repo_read(struct repo *repo, struct arena *arena, const char *commit, const char *path, size_t max,
               const char **ret, size_t *ret_len, struct error *err) MUST_CHECK;
+
+enum repo_entry_kind {
+    REPO_ENTRY_FILE,
+    REPO_ENTRY_FOLDER,
+    REPO_ENTRY_LINK /* or a submodule, or anything else */
+};
+
+struct repo_entry {
+    const char *name; /* any bytes but NUL and '/' */
+    enum repo_entry_kind kind;
+    const char *blob; /* id of the object, 40 hex digits */
+    uint64_t size;    /* of files */
+};
+/* What lies in a folder of a commit ("." is its root), in Git's order. At most 50000 entries. */
+int repo_list(struct repo *repo, struct arena *arena, const char *commit, const char *path,
+              struct repo_entry **ret, size_t *ret_n, struct error *err) MUST_CHECK;
+/* The content of a file by its id, as repo_read(); name: for texts. */
+int repo_read_blob(struct repo *repo, struct arena *arena, const char *blob, const char *name, size_t max,
+                   const char **ret, size_t *ret_len, struct error *err) MUST_CHECK;
+
 /* Is `old` an ancestor of `commit`, or the same? An `old` that the mirror does not have: false. */
 int repo_is_ancestor(struct repo *repo, const char *old, const char *commit, bool *ret,
                      struct error *err) MUST_CHECK;

@@ -4,8 +4,8 @@
  * A hand for tests/repo: one call of src/repo per run, the answer on stdout, an error as "KIND: text" on
  * stderr with exit code 1.
  *
- *     repo_drive [KEY=VALUE…] tip | open DIR | fetch DIR | commit DIR C | read DIR C PATH | ancestor DIR OLD
- * C | changed DIR OLD C PATH… | has DIR C
+ *     repo_drive [KEY=VALUE…] tip | open DIR | fetch DIR | commit DIR C | read DIR C PATH | list DIR C PATH |
+ * blob DIR ID | ancestor DIR OLD C | changed DIR OLD C PATH… | has DIR C
  *
  * Keys: repository branch username token_file ssh_key known_hosts ca_file insecure timeout_ms max stop (heed
  * SIGTERM)
@@ -75,6 +75,30 @@ static int run_read(struct drive *drive, struct repo *repo, char **args)
     return 0;
 }
 
+static int run_blob(struct drive *drive, struct repo *repo, char **args)
+{
+    const char *data;
+    size_t len;
+    if (repo_read_blob(repo, &drive->arena, args[0], "blob", drive->max, &data, &len, &drive->err) < 0)
+        return -1;
+    fwrite(data, 1, len, stdout);
+    return 0;
+}
+
+static int run_list(struct drive *drive, struct repo *repo, char **args)
+{
+    static const char *const kinds_of_entries[] = {
+        [REPO_ENTRY_FILE] = "file", [REPO_ENTRY_FOLDER] = "folder", [REPO_ENTRY_LINK] = "link"};
+    struct repo_entry *entries;
+    size_t n;
+    if (repo_list(repo, &drive->arena, args[0], args[1], &entries, &n, &drive->err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        printf("%s %s %s %llu\n", kinds_of_entries[entries[i].kind], entries[i].blob, entries[i].name,
+               (unsigned long long)entries[i].size);
+    return 0;
+}
+
 static int run_commit(struct drive *drive, struct repo *repo, char **args)
 {
     struct commit commit;
@@ -120,6 +144,10 @@ static int run(struct drive *drive, const char *verb, char **args)
         r = run_commit(drive, repo, args + 1);
     } else if (str_eq(verb, "read")) {
         r = run_read(drive, repo, args + 1);
+    } else if (str_eq(verb, "list")) {
+        r = run_list(drive, repo, args + 1);
+    } else if (str_eq(verb, "blob")) {
+        r = run_blob(drive, repo, args + 1);
     } else if (str_eq(verb, "has")) {
         print_bool(repo_has_commit(repo, args[1]));
     } else if (!str_eq(verb, "open")) {

@@ -650,6 +650,39 @@ class Hostile(Case):
         self.assertEqual(self.good(*keys, "read", self.mirror, "main", "empty"), "")
         self.bad("refused", *keys, "read", self.mirror, "main", "lfs", words=["git-lfs"])
 
+    def test_listing(self):
+        os.symlink("/etc/passwd", self.repo.work / "deploy/link")
+        self.repo.commit("list", {"deploy/b.sql": "select 2;\r\n", "deploy/sub/c.sql": "x", "run.sh": "y"}, push=False)
+        self.repo.git("update-index", "--add", "--cacheinfo", f"160000,{self.first},deploy/module")
+        self.repo.git("update-index", "--chmod=+x", "deploy/b.sql")
+        self.repo.git("commit", "-qm", "submodule")
+        keys = self.fetch("HEAD")
+        entries = [line.split(" ") for line in self.good(*keys, "list", self.mirror, "main", "deploy").splitlines()]
+        self.assertEqual([(kind, name, size) for kind, _, name, size in entries],
+                         [("file", "a.sql", "10"), ("file", "b.sql", "11"), ("link", "link", "0"), ("link", "module", "0"),
+                          ("folder", "sub", "0")])
+        blobs = {name: blob for _, blob, name, _ in entries}
+        self.assertEqual(blobs["a.sql"], self.repo.git("rev-parse", "HEAD:deploy/a.sql"))
+        done = subprocess.run([DRIVE, *keys, "blob", str(self.mirror), blobs["b.sql"]], capture_output=True)
+        self.assertEqual(done.stdout, b"select 2;\r\n")  # as committed, whatever anybody's autocrlf says
+        self.assertIn("folder", self.good(*keys, "list", self.mirror, "main", "."))
+        self.assertIn("c.sql", self.good(*keys, "list", self.mirror, "main", "deploy/sub"))
+        self.bad("not_found", *keys, "list", self.mirror, "main", "deploy/a.sql", words=["a.sql is a file"])
+        self.bad("not_found", *keys, "list", self.mirror, "main", "nope", words=["no nope in commit"])
+        self.bad("refused", *keys, "list", self.mirror, "main", "deploy/link", words=["symbolic link"])
+        self.bad("refused", *keys, "list", self.mirror, "main", "deploy/module", words=["submodule"])
+        self.bad("invalid", *keys, "list", self.mirror, "main", "deploy/..")
+        self.bad("invalid", *keys, "max=10", "blob", self.mirror, blobs["b.sql"], words=["has 11 bytes"])
+        self.bad("invalid", *keys, "blob", self.mirror, "main", words=["no id of an object"])
+        self.assertNotEqual(self.drive(*keys, "blob", self.mirror, "1" * 40).code, 0)
+
+    def test_listing_of_too_many(self):
+        blob = self.hash("blob", b"x")
+        keys = self.fetch(self.plumb([("100644", blob, b"%06d" % i) for i in range(50000)]))
+        self.assertEqual(len(self.good(*keys, "list", self.mirror, "main", ".").splitlines()), 50000)
+        keys = self.fetch(self.plumb([("100644", blob, b"%06d" % i) for i in range(50001)]))
+        self.bad("invalid", *keys, "list", self.mirror, "main", ".", words=["50001 entries"])
+
     def test_odd_names_in_trees(self):
         blob = self.hash("blob", b"x")
         for name in (b"..", b".git", b".GIT", b"a\nb", b"\x1b[31m", b"\xff\xfe", b"a/b", b"x" * 5000, b"."):

@@ -40,3 +40,24 @@ struct pg_login {
 int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder,
              const char *application_name, int64_t timeout_us, struct pg_login *ret,
              struct error *err) MUST_CHECK;
+
+struct pg_facts {
+    int64_t n_tables; /* of users: those of extensions and of our own records do not count */
+    uint64_t size;    /* bytes on disk */
+};
+
+/* What a backup needs to know. Errors as of pg_login(). */
+int pg_facts(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+             const char *application_name, int64_t timeout_us, struct pg_facts *ret,
+             struct error *err) MUST_CHECK;
+
+struct pg_health { /* lists end with NULL */
+    const char **invalid_indexes;
+    const char **missing_tables; /* of those asked for */
+    const char **framework;      /* what Django ("tracker.0001_initial") or Alembic has recorded as done */
+};
+
+/* One connection that only reads, each statement for 2 s at most. tables: as in SQL; NULL: none. */
+int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+              const char *application_name, int64_t timeout_us, const char *const *tables,
+              struct pg_health *ret, struct error *err) MUST_CHECK;

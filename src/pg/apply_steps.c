@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/fault.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "pg/apply.h"
+
+/*
+ * Files that do not fit into one transaction. How far they came is in the log's row, written in the very
+ * transaction that brings them there; so after a crash the position is exact, and the file goes on behind it.
+ */
+
+int apply_progress(struct apply *a, const struct sql_statement *st, const char *end, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *sql = arena_printf(
+        &arena,
+        "%s" SESSION_OURS
+        "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', stmt_index = NULL WHERE id = %lld; %s",
+        apply_state(a) == PQTRANS_IDLE ? "BEGIN; " : "", a->s->books.log_sql, st->number, a->seen,
+        (long long)a->log_id, end);
+    if (apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err) < 0)
+        return -1;
+    a->done = st->number;
+    a->in_doubt = false;
+    memcpy(a->prefix, a->seen, sizeof a->prefix);
+    return 0;
+}
+
+static bool is_last(const struct apply *a, const struct sql_statement *st)
+{
+    return st->number == a->migration->summary.n_statements;
+}
+
+static int commit(struct apply *a, const struct sql_statement *st, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    if (apply_state(a) == PQTRANS_IDLE)
+        return apply_statement(a, st, err); /* PostgreSQL warns that there is no transaction */
+    if (is_last(a, st))
+        return apply_finish(a, err);
+    /* as it is written: COMMIT AND CHAIN goes on in the next */
+    return apply_progress(a, st, arena_strndup(&arena, st->text, st->len), err);
+}
+
+/* What psql would commit by itself gets a transaction, so that its record can be in it. */
+static int wrapped(struct apply *a, const struct sql_statement *st, struct error *err)
+{
+    if (apply_own(a, "BEGIN", "BEGIN", false, NULL, err) < 0)
+        return -1;
+    if (apply_statement(a, st, err) < 0) {
+        bool refuses = pg_failure_is(&a->failure, "25001") || pg_failure_is(&a->failure, "2D000");
+        if (!refuses || a->migration->summary.mode != SQL_NO_TX)
+            return -1;
+        return session_rollback(a->s, err) < 0 ? -1 : apply_alone(a, st, err);
+    }
+    if (apply_state(a) != PQTRANS_INTRANS)
+        return apply_refuse(a, st, err, "the statement ended its transaction");
+    return is_last(a, st) ? apply_finish(a, err) : apply_progress(a, st, "COMMIT", err);
+}
+
+static int step(struct apply *a, const struct sql_statement *st, bool *rolled_back, struct error *err)
+{
+    bool in_block = apply_state(a) == PQTRANS_INTRANS;
+    a->at = *st;
+    if (st->kind != SQL_ROLLBACK && st->kind != SQL_COMMIT)
+        *rolled_back = false;
+    switch (st->kind) {
+    case SQL_BEGIN:
+        return apply_statement(a, st, err);
+    case SQL_COMMIT:
+        *rolled_back = false;
+        return commit(a, st, err);
+    case SQL_ROLLBACK:
+        *rolled_back = true;
+        return apply_statement(a, st, err);
+    default:
+        break;
+    }
+    if (in_block)
+        return apply_statement(a, st, err);
+    if (sql_kind_refuses_transaction(st->kind) || a->in_doubt)
+        return apply_alone(a, st, err);
+    return wrapped(a, st, err);
+}
+
+/* All statements were sent; the record may still be missing. */
+static int end(struct apply *a, bool rolled_back, struct error *err)
+{
+    if (a->recorded)
+        return 0;
+    if (rolled_back)
+        return apply_refuse(a, &a->at, err,
+                            "the file rolls its last transaction back: not recorded as applied");
+    if (apply_state(a) != PQTRANS_IDLE)
+        return apply_refuse(a, &a->at, err, "the file ends inside of a transaction: a COMMIT is missing");
+    if (apply_own(a, "BEGIN", "BEGIN", false, NULL, err) < 0)
+        return -1;
+    return apply_finish(a, err);
+}
+
+int apply_steps(struct apply *a, struct error *err)
+{
+    struct sql_lexer lexer;
+    struct sql_statement st;
+    bool rolled_back = false;
+    int r;
+    if ((!a->log_id && resume_begin(a, err) < 0) || (a->done && resume_settings(a, err) < 0))
+        return -1;
+    sql_lexer_init(&lexer, a->migration->file, a->text, a->len);
+    memcpy(a->seen, a->prefix, sizeof a->seen);
+    while ((r = sql_next(&lexer, &st, err)) > 0) {
+        if (st.number <= a->done)
+            continue;
+        apply_prefix(a->seen, &st);
+        if (step(a, &st, &rolled_back, err) < 0)
+            return -1;
+        a->in_doubt = false;
+    }
+    return r < 0 ? -1 : end(a, rolled_back, err);
+}

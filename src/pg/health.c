@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "agent/pg.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "pg/conn.h"
+
+/* The first column of all rows, as a NULL-terminated list. */
+static const char **column(struct arena *arena, const PGresult *result)
+{
+    int n = PQntuples(result);
+    const char **list = arena_array(arena, (size_t)n + 1, sizeof *list);
+    for (int i = 0; i < n; i++)
+        list[i] = arena_strdup(arena, PQgetvalue(result, i, 0));
+    return list;
+}
+
+/* Those that a backend is building right now are not broken. */
+static int read_invalid_indexes(struct arena *arena, struct pg_conn *conn, struct pg_health *ret,
+                                struct error *err)
+{
+    cleanup_result PGresult *r = NULL;
+    if (PG_ASK(conn, "invalid indexes", &r, err,
+               "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i"
+               " WHERE NOT i.indisvalid AND NOT EXISTS (SELECT FROM"
+               " pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) ORDER BY 1") <
+        0)
+        return -1;
+    ret->invalid_indexes = column(arena, r);
+    return 0;
+}
+
+static int read_missing_tables(struct arena *arena, struct pg_conn *conn, const char *const *tables,
+                               struct pg_health *ret, struct error *err)
+{
+    size_t n = 0, missing = 0;
+    while (tables && tables[n])
+        n++;
+    ret->missing_tables = arena_array(arena, n + 1, sizeof *ret->missing_tables);
+    for (size_t i = 0; i < n; i++) {
+        cleanup_result PGresult *r = NULL;
+        if (PG_ASK(conn, tables[i], &r, err,
+                   "SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)"
+                   " AND relkind IN ('r', 'p', 'v', 'm', 'f')",
+                   tables[i]) < 0)
+            return -1;
+        if (PQntuples(r) == 0)
+            ret->missing_tables[missing++] = tables[i];
+    }
+    return 0;
+}
+
+/* The tables in which Django and Alembic keep what they have done; queries in the order that it was done in.
+ */
+static const struct framework {
+    const char *table, *query;
+} frameworks[] = {
+    {"django_migrations", "SELECT app || '.' || name FROM django_migrations ORDER BY id"},
+    {"alembic_version", "SELECT version_num FROM alembic_version ORDER BY 1"},
+};
+
+static int read_frameworks(struct arena *arena, struct pg_conn *conn, struct pg_health *ret,
+                           struct error *err)
+{
+    static const char *none[] = {NULL};
+    ret->framework = none;
+    for (size_t i = 0; i < ARRAY_SIZE(frameworks); i++) {
+        const struct framework *f = &frameworks[i];
+        cleanup_result PGresult *there = NULL, *r = NULL;
+        if (PG_ASK(conn, f->table, &there, err,
+                   "SELECT FROM pg_catalog.pg_class WHERE oid = "
+                   "pg_catalog.to_regclass($1)",
+                   f->table) < 0)
+            return -1;
+        if (PQntuples(there) == 0)
+            continue;
+        if (PG_ASK(conn, f->table, &r, err, f->query) < 0)
+            return -1;
+        ret->framework = column(arena, r);
+        return 0;
+    }
+    return 0;
+}
+
+int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+              const char *application_name, int64_t timeout_us, const char *const *tables,
+              struct pg_health *ret, struct error *err)
+{
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    const struct pg_conn_options options = {
+        .url = url,
+        .folder = socket_folder,
+        .application_name = application_name,
+        .options = "-c statement_timeout=2000 -c lock_timeout=1000 -c default_transaction_read_only=on",
+        .timeout_us = timeout_us};
+    struct pg_health health = {0};
+    if (pg_conn_open(&conn, arena, &options, err) < 0 ||
+        read_invalid_indexes(arena, &conn, &health, err) < 0 ||
+        read_missing_tables(arena, &conn, tables, &health, err) < 0 ||
+        read_frameworks(arena, &conn, &health, err) < 0)
+        return -1;
+    *ret = health;
+    return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "pg/apply.h"
+
+/*
+ * What a second attempt may mend: a lock that others held, a deadlock, a link that was cut. A file in one
+ * transaction is tried again whole, others from their last COMMIT on.
+ */
+
+static const unsigned pauses_s[] = {1, 2, 5, 10, 20, 30};
+
+static bool passes(const struct pg_failure *f)
+{
+    return f->cause == PG_CROWD ||
+           (f->cause == PG_SERVER &&
+            (pg_failure_is(f, "55P03") || pg_failure_is(f, "40P01") || pg_failure_is(f, "40001")));
+}
+
+static int once(struct apply *a, struct error *err)
+{
+    a->attempts++;
+    a->failure = (struct pg_failure){.cause = PG_SERVER};
+    a->at = (struct sql_statement){.line = 1, .column = 1};
+    if (a->migration->summary.mode == SQL_TX && !a->log_id && !a->done && !a->in_doubt)
+        return apply_tx(a, err);
+    return apply_steps(a, err);
+}
+
+/* Agents and files that met once shall not meet at each attempt. */
+static int64_t pause_us(const struct apply *a, unsigned retry)
+{
+    int64_t us = (int64_t)pauses_s[retry] * US_PER_S;
+    return us + us / 5 * ((a->s->backend_pid + (int)retry * 7) % 11 - 5) / 5;
+}
+
+static int wait_for_retry(struct apply *a, unsigned retry, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct error stopped = {0};
+    int64_t us = pause_us(a, retry);
+    if (mono_us() + us >= a->s->deadline_us)
+        return -1;
+    session_waiting(a->s, arena_printf(&arena, "attempt %u of %zu in %lld s: %s", a->attempts + 1,
+                                       ARRAY_SIZE(pauses_s) + 1, (long long)(us / US_PER_S), err->text));
+    int r = pg_pause(&a->s->conn, us, &stopped);
+    session_waiting(a->s, NULL);
+    if (r < 0)
+        *err = stopped;
+    return r;
+}
+
+/* The lock first: only then the old connection cannot commit any more. */
+static int reconnect(struct apply *a, struct error *err)
+{
+    return session_again(a->s, err) < 0 ? -1 : resume_reconcile(a, err);
+}
+
+/* The words of the first error matter more than that the second attempt could not be made. */
+static int give_up(const struct error *why, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *second = arena_strdup(&arena, err->text);
+    *err = *why;
+    cleanup_str struct str text = {0};
+    str_append(&text, err->text);
+    return error_set(
+        err, ERR_UNAVAILABLE, 0,
+        "%s; then: %s. Whether its last COMMIT happened is not known: the next run reads it from the log",
+        str_text(&text), second);
+}
+
+int apply_file(struct apply *a, struct error *err)
+{
+    bool reconnected = false;
+    for (unsigned retry = 0;;) {
+        struct error why = {0}, ignored = {0};
+        if (once(a, &why) == 0)
+            return 0;
+        *err = why;
+        if (!a->s->conn.pg)
+            a->failure.cause = PG_LOST;
+        if (a->failure.cause == PG_LOST && !reconnected) {
+            reconnected = true;
+            if (reconnect(a, err) < 0)
+                return give_up(&why, err);
+            if (a->recorded)
+                return 0;
+            continue;
+        }
+        if (session_rollback(a->s, &ignored) < 0 || !passes(&a->failure) || retry == ARRAY_SIZE(pauses_s))
+            return -1;
+        if (wait_for_retry(a, retry++, err) < 0)
+            return -1;
+    }
+}

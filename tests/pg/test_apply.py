@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How files are applied, and how they fail: cases 27 to 44, 54 to 65 and 70 of the database's catalogue."""
+
+import unittest
+
+from case import Case, close_server
+
+
+def tearDownModule():
+    close_server()
+
+
+class Tx(Case):
+    def test_27_syntax_error(self):
+        head = "".join(f"CREATE TABLE a{i} (id int);\n" for i in range(1, 7))
+        self.files(_001_ok="SELECT 1", _002_bad=head + "SELECT ä FROM\n  (SELECT 1) x WHER y;\n", _003_later="CREATE TABLE later (id int)")
+        answer = self.run_fails()
+        self.assertTrue(answer.error.startswith('002_bad.sql:8:16: syntax error at or near "WHER"'), answer.error)
+        self.assertIn("rolled back", answer.error)
+        self.assertEqual(self.tables(), ["schema_migrations"])
+        self.assertEqual(self.versions(), ["001"])
+        self.assertEqual(self.log("version, state, sqlstate, error_line, stmt_index, stmts_total", "version = '002'"), [("002", "failed", "42601", "8", "7", "7")])
+        self.assertEqual([e["event"] for e in answer.events], ["begins", "applied", "begins", "failed"])
+        self.assertTrue(answer.events[-1]["error"].startswith("002_bad.sql:8:16: "))
+        self.files(_001_ok="SELECT 1", _002_bad=head, _003_later="CREATE TABLE later (id int)")
+        self.assertEqual(self.run_ok().value["applied"], 2)
+
+    def test_28_runtime_error(self):
+        self.files(_001_a="CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES (1);\n  INSERT INTO a\n VALUES (1);\n")
+        answer = self.run_fails()
+        self.assertTrue(answer.error.startswith("001_a.sql:4:3: "), answer.error)
+        self.assertIn("23505", answer.error)
+        self.assertIn("DETAIL: Key (id)=(1) already exists.", answer.error)
+
+    def test_29_deferred_constraint(self):
+        self.files(_001_a="CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED);", _002_b="CREATE TABLE x (id int);\nINSERT INTO c VALUES (7);")
+        answer = self.run_fails()
+        self.assertIn("23503", answer.error)
+        self.assertIn("COMMIT", answer.error)
+        self.assertEqual(self.versions(), ["001"])
+        self.assertFalse(self.exists("x"))
+        self.assertEqual(self.log("version, state"), [("001", "applied"), ("002", "failed")])
+
+    def test_29b_first_file_makes_the_table_and_fails_at_commit(self):
+        table = "CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);"
+        self.files(_000_a=table + "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED); INSERT INTO c VALUES (7);")
+        self.assertIn("23503", self.run_fails().error)
+        self.assertFalse(self.exists("schema_migrations"))
+        self.files(_000_a=table)
+        self.run_ok()
+        self.assertEqual(self.versions(), ["000"])
+
+    def plain_table(self):
+        self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()); INSERT INTO schema_migrations (version, name) VALUES ('017', 'before')")
+
+    def test_30_own_begin_commit_and_self_insert(self):
+        self.plain_table()
+        self.files(_018_a="BEGIN ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a AS SELECT current_setting('transaction_isolation') AS i;\nINSERT INTO schema_migrations (version, name) VALUES ('018', 'own words') ON CONFLICT DO NOTHING;\nCOMMIT;\n")
+        self.run_ok()
+        self.assertEqual(self.sql("SELECT version, name FROM schema_migrations ORDER BY 1"), [["017", "before"], ["018", "own words"]])
+        self.assertEqual(self.value("SELECT i FROM a"), "serializable")
+        self.assertEqual(self.log("version, state, mode, stmts_done"), [("018", "applied", "tx", "4")])
+
+    def test_31_self_insert_with_guard(self):
+        self.plain_table()
+        self.files(_040_a="DO $$ BEGIN IF EXISTS (SELECT FROM schema_migrations WHERE version = '040') THEN RAISE 'already there'; END IF; END $$; CREATE TABLE a (id int); INSERT INTO schema_migrations (version, name) VALUES ('040', 'x');")
+        self.run_ok()
+        self.assertEqual(self.versions(), ["017", "040"])
+
+    def test_32_wrong_self_version(self):
+        self.plain_table()
+        for how in ("INSERT INTO schema_migrations (version, name) VALUES ('019', 'x');",
+                    "DO $$ BEGIN INSERT INTO schema_migrations (version, name) VALUES ('019', 'x'); EXCEPTION WHEN OTHERS THEN NULL; END $$;"):
+            with self.subTest(how=how):
+                self.files(_018_a="CREATE TABLE a (id int);\n" + how)
+                answer = self.run_fails()
+                self.assertTrue(answer.error.startswith("018_a.sql:2:1: "), answer.error)
+                self.assertIn("version 019", answer.error)
+                self.assertEqual(self.versions(), ["017"])
+                self.assertFalse(self.exists("a"))
+
+    def test_32b_rewriting_the_table_is_no_other_version(self):
+        self.plain_table()
+        self.files(_018_a="ALTER TABLE schema_migrations ALTER version TYPE varchar(20); UPDATE schema_migrations SET name = 'new';")
+        self.run_ok()
+        self.assertEqual(self.versions(), ["017", "018"])
+
+    def test_33_self_insert_then_failing_ddl(self):
+        self.plain_table()
+        self.files(_018_a="INSERT INTO schema_migrations (version, name) VALUES ('018', 'x');\nALTER TABLE nowhere ADD c int;\n")
+        self.run_fails()
+        self.assertEqual(self.versions(), ["017"])
+
+    def test_36_do_and_call_that_commit(self):
+        self.files(_001_p="CREATE TABLE a (id int); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; INSERT INTO a VALUES (2); COMMIT; END $$;", _002_call="CALL p();")
+        answer = self.run_fails()
+        self.assertIn("2D000", answer.error)
+        self.assertIn("-- deploy: no-transaction", answer.error)
+        self.assertEqual(self.value("SELECT count(*) FROM a"), "0")
+        self.add(_002_call="-- deploy: no-transaction\nCALL p();\nDO $$ BEGIN INSERT INTO a VALUES (3); COMMIT; END $$;\n")
+        self.run_ok()
+        self.assertEqual(self.value("SELECT string_agg(id::text, ',' ORDER BY id) FROM a"), "1,2,3")
+        self.assertEqual(self.log("mode, state, stmts_done", "version = '002'"), [("tx", "failed", "0"), ("no_tx", "applied", "2")])
+
+    def test_37_set_role(self):
+        role = f"weak_{self.db}"
+        self.sql(f"CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        self.files(_001_a=f"SET ROLE {role}; CREATE TABLE a (id int);", _002_b=f"SET SESSION AUTHORIZATION {role}; CREATE TABLE b (id int);", _003_c="CREATE TABLE c (id int);",
+                   _004_d=f"BEGIN; SET ROLE {role}; CREATE TABLE d (id int); COMMIT; CREATE TABLE e (id int); BEGIN; SET LOCAL ROLE postgres; CREATE TABLE f (id int); COMMIT;")
+        self.run_ok()
+        self.assertEqual(self.versions(), ["001", "002", "003", "004"])
+        self.assertEqual(dict(self.sql(f"SELECT tablename, replace(tableowner, '{role}', 'weak') FROM pg_tables WHERE schemaname = 'public'")),
+                         {"a": "weak", "b": "weak", "c": "postgres", "d": "weak", "e": "weak", "f": "postgres", "schema_migrations": "postgres"})
+
+    def test_38_search_path_and_settings(self):
+        self.sql("CREATE SCHEMA other")
+        self.files(_001_a="SET search_path = other; SET work_mem = '7MB'; CREATE TABLE a (id int); CREATE TEMP TABLE tmp (id int); PREPARE q AS SELECT 1; DECLARE c CURSOR WITH HOLD FOR SELECT 1;",
+                   _002_b="CREATE TABLE b AS SELECT current_setting('search_path') AS path, current_setting('work_mem') AS mem, current_setting('lock_timeout') AS lock, to_regclass('pg_temp.tmp') IS NULL AS clean; PREPARE q AS SELECT 1;")
+        self.run_ok(lock_timeout_ms=1500)
+        self.assertEqual(self.versions("public.schema_migrations"), ["001", "002"])
+        self.assertTrue(self.exists("other.a"))
+        self.assertEqual(self.sql("SELECT * FROM public.b"), [['"$user", public', "4MB", "1500ms", "t"]])
+
+    def test_38b_another_encoding(self):
+        self.files(_001_a="SET client_encoding = 'LATIN1'; CREATE TABLE a (id int);", _002_ä="SET client_encoding = 'LATIN1'; CREATE TABLE b (id int);",
+                   _003_ö="SET client_encoding = 'LATIN1'; BEGIN; CREATE TABLE c (id int); COMMIT; SELECT 'ü';")
+        self.run_ok()
+        self.assertEqual(self.sql("SELECT name FROM schema_migrations ORDER BY version"), [["a"], ["ä"], ["ö"]])
+        self.assertEqual(self.log("file"), [("001_a.sql",), ("002_ä.sql",), ("003_ö.sql",)])
+
+    def test_39_lock_given_away(self):
+        self.files(_001_a="SELECT pg_advisory_unlock_all();", _002_b="CREATE TABLE b (id int);")
+        answer = self.run_fails("conflict")
+        self.assertIn("lock", answer.error)
+        self.assertEqual(self.versions(), ["001"])
+        self.assertFalse(self.exists("b"))
+        self.files(_001_a="SELECT pg_advisory_unlock_all();", _002_b="-- deploy: no-transaction\nDISCARD ALL;", _003_c="SELECT 1")
+        self.run_fails("conflict")
+        self.assertEqual(self.versions(), ["001", "002"])
+        self.assertEqual(self.run_ok().applied, ["003_c.sql"])
+
+
+class Steps(Case):
+    def test_34_two_transactions(self):
+        head = "BEGIN;\nCREATE TABLE a (id int);\nCOMMIT;\n"
+        self.files(_053_a=head + "BEGIN;\nCREATE TABLE b (id wrong);\nCOMMIT;\n")
+        answer = self.run_fails()
+        self.assertTrue(answer.error.startswith("053_a.sql:5:20: "), answer.error)
+        self.assertIn("statements 1 to 3 of 6 are committed", answer.error)
+        self.assertEqual(self.tables(), ["a"])
+        self.assertEqual(self.log("state, mode, stmts_done, stmts_total, stmt_index"), [("failed", "multi_tx", "3", "6", "5")])
+        self.assertEqual(self.plan_ok()["failed"], ["053"])
+        self.files(_053_a="BEGIN;\nCREATE TABLE a (id bigint);\nCOMMIT;\nBEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n")
+        self.assertIn("have been changed since", self.plan_refused())
+        self.assertEqual(self.tables(), ["a"])
+        self.files(_053_a="-- a comment more\n" + head + "BEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n")
+        self.run_ok()
+        self.assertEqual(self.tables(), ["a", "b", "schema_migrations"])
+        self.assertEqual(self.log("state, stmts_done", "state = 'applied'"), [("applied", "6")])
+
+    def test_34b_settings_come_back(self):
+        self.sql("CREATE SCHEMA other")
+        head = "SET search_path = other;\nBEGIN;\nSET search_path = pg_catalog;\nROLLBACK;\nBEGIN;\nCREATE TABLE a (id int);\nCOMMIT;\n"
+        self.files(_001_a=head + "CREATE TABLE b (id wrong);\n")
+        self.run_fails()
+        self.files(_001_a=head + "CREATE TABLE b (id int);\n")
+        self.run_ok()
+        self.assertTrue(self.exists("other.a") and self.exists("other.b"))
+
+    def test_35_rollback_inside(self):
+        self.files(_001_a="BEGIN; CREATE TABLE a (id int); ROLLBACK;")
+        answer = self.drive("run")
+        self.assertIn(answer.kind, ("failed", "invalid"), answer)
+        self.assertEqual(self.versions(), [])
+        self.files(_001_a="BEGIN; CREATE TABLE a (id int); ROLLBACK; BEGIN; CREATE TABLE b (id int); COMMIT;")
+        self.run_ok()
+        self.assertEqual(self.tables(), ["b", "schema_migrations"])
+
+    def test_35b_commit_and_chain_and_savepoints(self):
+        self.files(_001_a="BEGIN; CREATE TABLE a (id int); SAVEPOINT s; CREATE TABLE x (id int); ROLLBACK TO s; COMMIT AND CHAIN; CREATE TABLE b (id int); COMMIT; CREATE TABLE c (id int);")
+        self.run_ok()
+        self.assertEqual(self.tables(), ["a", "b", "c", "schema_migrations"])
+
+    def valid(self, index):
+        return self.value(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{index}')")
+
+    def test_40_concurrently_good(self):
+        self.files(_001_t="CREATE TABLE t (id int, k int); INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i;", _002_i="CREATE INDEX CONCURRENTLY t_k ON t (k);\nCREATE UNIQUE INDEX CONCURRENTLY \"T k2\" ON public.t (k);\nREINDEX INDEX CONCURRENTLY t_k;\nVACUUM t;\n")
+        self.run_ok()
+        self.assertEqual((self.valid("t_k"), self.valid('"T k2"')), ("t", "t"))
+        self.assertEqual(self.log("mode, state, stmts_done", "version = '002'"), [("no_tx", "applied", "4")])
+
+    def test_41_concurrently_duplicate_keys(self):
+        self.files(_001_t="CREATE TABLE t (id int, k int); INSERT INTO t VALUES (1, 1), (2, 1);", _002_i="CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k);")
+        answer = self.run_fails()
+        self.assertTrue(answer.error.startswith("002_i.sql:1:1: "), answer.error)
+        self.assertIn("invalid index public.t_k", answer.error)
+        self.assertEqual(self.plan_ok()["history"]["invalid_indexes"], ["t_k"])
+        self.sql("DELETE FROM t WHERE id = 2")
+        self.run_ok()
+        self.assertEqual(self.valid("t_k"), "t")
+        self.assertEqual(self.versions(), ["001", "002"])
+
+    def test_42_if_not_exists_over_invalid(self):
+        self.sql("CREATE TABLE t (id int, k int); INSERT INTO t VALUES (1, 1), (2, 1)")
+        self.server.psql(self.db, "-c", "CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k)", check=False)
+        self.assertEqual(self.valid("t_k"), "f")
+        self.sql("DELETE FROM t WHERE id = 2")
+        self.files(_001_i="CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS t_k ON t (k);")
+        answer = self.run_ok()
+        self.assertEqual(self.valid("t_k"), "t")
+        self.assertIn("t_k", " ".join(answer.value["warnings"]))
+
+    def test_42b_an_existing_valid_index_is_the_servers_error(self):
+        self.sql("CREATE TABLE t (k int); CREATE INDEX t_k ON t (k)")
+        self.files(_001_i="CREATE INDEX CONCURRENTLY t_k ON t (k);")
+        self.assertIn("42P07", self.run_fails().error)
+
+    def test_44b_concurrently_outwaits_lock_timeout(self):
+        self.sql("CREATE TABLE t (k int)")
+        reader = self.session("reader")
+        reader.do("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t")
+        self.files(_001_i="CREATE INDEX CONCURRENTLY t_k ON t (k);", _002_a="SELECT 1")
+        run = self.start("run", lock_timeout_ms=300)
+        line = run.wait_for("waits for a lock")
+        self.assertIn("reader", line)
+        reader.do("COMMIT")
+        answer = run.end()
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual([e["attempts"] for e in answer.events if e["event"] == "applied"], [1, 1])
+
+
+class Tables(Case):
+    def test_54_statement_timeout(self):
+        self.files(_001_a="CREATE TABLE a (id int);\nSELECT pg_sleep(30);")
+        answer = self.run_fails("timeout", timeout_ms=1500)
+        self.assertTrue(answer.error.startswith("001_a.sql:2:1: "), answer.error)
+        self.assertIn("rolled back", answer.error)
+        self.assertLess(answer.us, 4e6)
+        self.assertEqual(self.log("state, sqlstate"), [("failed", "57014")])
+        self.assertEqual(self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"), "0")
+        self.assertFalse(self.exists("a"))
+
+    def test_56_not_the_owner(self):
+        role = f"app_{self.db}"
+        self.sql(f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}; CREATE TABLE owned (id int)")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        self.files(_001_ok="CREATE TABLE a (id int)", _002_a="ALTER TABLE owned ADD c int;")
+        answer = self.run_fails(user=role)
+        for part in ("42501", "must be owner of table owned", f"the role is {role}", "owned belongs to postgres"):
+            self.assertIn(part, answer.error)
+        # without CREATE on the database the log stands beside the table
+        self.assertEqual(self.sql("SELECT version, state FROM _deploy_migration_log ORDER BY id"), [["001", "applied"], ["002", "failed"]])
+        self.files(_001_ok="CREATE TABLE a (id int)")
+        self.assertEqual(self.run_ok(user=role).applied, [])
+
+    def test_56b_log_of_another_role(self):
+        role = f"app_{self.db}"
+        self.sql(f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}; GRANT CREATE ON DATABASE {self.db} TO {role}")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        self.files(_init="CREATE TABLE IF NOT EXISTS i (id int)")
+        self.run_ok(versioned=False, step="init")
+        self.run_ok(versioned=False, step="init")
+        self.assertEqual(self.log("stage, version, file, state"), [("init", "", "init.sql", "applied")] * 2)
+        self.files(_001_a="CREATE TABLE a (id int)")
+        self.run_ok(user=role)
+        self.assertEqual(self.run_ok(user=role).applied, [])
+        self.assertEqual(self.sql("SELECT version, state FROM _deploy_migration_log"), [["001", "applied"]])
+
+    def test_61_versions_that_do_not_fit(self):
+        self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)")
+        self.files(**{"_20240102030405_a": "CREATE TABLE a (id int)"})
+        self.assertIn("10 characters", self.plan_refused())
+        self.sql("ALTER TABLE schema_migrations ALTER version TYPE text, ADD team text NOT NULL")
+        self.assertIn("team", self.plan_refused())
+        self.sql("ALTER TABLE schema_migrations ALTER team SET DEFAULT 'x'")
+        self.run_ok()
+
+    def test_61b_other_shapes(self):
+        for n, table in enumerate(("version varchar(255) PRIMARY KEY", "version bigint PRIMARY KEY, inserted_at timestamp(0) NOT NULL", "version text, name text NOT NULL, applied_at timestamptz NOT NULL")):
+            with self.subTest(table=table):
+                self.sql(f"DROP TABLE IF EXISTS a; CREATE TABLE s{n} ({table})")
+                self.files(_001_a="CREATE TABLE a (id int)")
+                self.run_ok(table=f"s{n}")
+                self.assertEqual(self.run_ok(table=f"s{n}").applied, [])
+                self.assertEqual([int(v) for v in self.versions(f"s{n}")], [1])
+
+    def test_62_golang_migrate(self):
+        self.sql("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); INSERT INTO schema_migrations VALUES (2, true)")
+        self.files(_001_a="SELECT wrong", _002_b="SELECT wrong", _003_c="CREATE TABLE c (id int)")
+        self.assertIn("dirty", self.plan_refused())
+        self.sql("UPDATE schema_migrations SET dirty = false")
+        self.assertEqual(self.run_ok().applied, ["003_c.sql"])
+        self.assertEqual(self.sql("SELECT * FROM schema_migrations"), [["2", "f"]])
+        self.assertEqual(self.versions("schema_migrations_deploy_agent"), ["001", "002", "003"])
+        self.assertEqual(self.run_ok().applied, [])
+
+    def test_62b_foreign_tables(self):
+        self.sql("CREATE TABLE goose (id serial PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp DEFAULT now()); INSERT INTO goose (version_id, is_applied) VALUES (0, true), (1, true), (2, true), (2, false)")
+        self.files(_001_a="SELECT wrong", _002_b="CREATE TABLE b (id int)")
+        self.assertIn("adopt", self.plan_refused(table="goose"))
+        self.assertEqual(self.drive("adopt", table="goose").value, 1)
+        self.assertEqual(self.run_ok(table="goose").applied, ["002_b.sql"])
+        self.assertEqual(self.run_ok(table="goose").applied, [])
+        self.assertEqual(self.value("SELECT count(*) FROM goose"), "4")
+
+    def test_63_same_name_in_two_schemas(self):
+        table = "(version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)"
+        self.sql(f"CREATE SCHEMA app; CREATE TABLE app.schema_migrations {table}; CREATE TABLE schema_migrations {table}; INSERT INTO app.schema_migrations VALUES ('001', 'a'); ALTER DATABASE {self.db} SET search_path = app, public")
+        self.files(_001_a="SELECT wrong", _002_b="SELECT 1")
+        self.assertEqual(self.run_ok().applied, ["002_b.sql"])
+        self.assertEqual(self.versions("app.schema_migrations"), ["001", "002"])
+        self.assertEqual(self.versions("public.schema_migrations"), [])
+        self.files(_001_c="SELECT 1")
+        self.assertEqual(self.run_ok(table="public.schema_migrations", step="other").applied, ["001_c.sql"])
+
+    def test_adopt(self):
+        self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL); INSERT INTO schema_migrations VALUES ('001', 'a'), ('002', 'other words'), ('007', 'no file')")
+        self.files(_001_a="CREATE TABLE a (id int)", _002_b="\\! not ours to run", _008_c="SELECT 1")
+        plan = self.plan_ok()
+        self.assertEqual((plan["adopted"], plan["ahead"], plan["pending"]), (["001", "002"], ["007"], ["008_c.sql"]))
+        self.assertEqual(self.drive("adopt").value, 2)
+        self.assertEqual(self.log("version, mode, state, norm_sha256 IS NOT NULL"), [("001", "adopted", "applied", "t"), ("002", "adopted", "applied", "f")])
+        self.assertEqual(self.drive("adopt").value, 0)
+        self.run_ok()
+        self.add(_001_a="CREATE TABLE a (id text)")
+        self.assertIn("001_a.sql", self.plan_refused())
+
+    def test_65_tenants(self):
+        self.sql("CREATE TABLE tenants (schema_name text); INSERT INTO tenants VALUES ('zeta'), ('alpha'), ('Mid dle'); CREATE SCHEMA alpha; CREATE SCHEMA zeta; CREATE SCHEMA \"Mid dle\"; CREATE TABLE \"Mid dle\".block (id int)")
+        answer = self.drive("schemas", query="SELECT schema_name FROM tenants")
+        self.assertEqual(answer.value, ["Mid dle", "alpha", "zeta"])
+        self.files(_001_a="CREATE TABLE a (id int); CREATE TABLE block (id int);", _002_b="SET search_path = public; SELECT 1;", _003_c="BEGIN; CREATE TABLE c1 (id int); COMMIT; BEGIN; CREATE TABLE c2 (id int); COMMIT;")
+        self.run_ok(schema="alpha", step="tenants")
+        self.assertIn("42P07", self.run_fails(schema="Mid dle", step="tenants").error)
+        self.run_ok(schema="zeta", step="tenants")
+        self.sql("DROP TABLE \"Mid dle\".block")
+        for schema, applied in (("alpha", 0), ("Mid dle", 3), ("zeta", 0)):
+            self.assertEqual(self.run_ok(schema=schema, step="tenants").value["applied"], applied)
+        self.assertEqual(self.versions('"Mid dle".schema_migrations'), ["001", "002", "003"])
+        self.assertTrue(self.exists('"Mid dle".c2') and self.exists("alpha.c1") and not self.exists("public.a"))
+        self.assertEqual(self.log("target_schema, count(*)", "state = 'applied' GROUP BY 1", "1"), [("Mid dle", "3"), ("alpha", "3"), ("zeta", "3")])
+        self.assertEqual(self.drive("run", schema="gone").kind, "not_found")
+        self.assertEqual(self.drive("schemas", query="DELETE FROM tenants RETURNING schema_name").kind, "failed")
+
+    def test_70_secrets(self):
+        self.files(_001_a="ALTER ROLE nobody_of_that_name PASSWORD 'top''secret' VALID UNTIL 'never';\n",)
+        self.sql("CREATE TABLE s (t text UNIQUE)")
+        answer = self.run_fails()
+        self.assertNotIn("secret", answer.error)
+        self.files(_001_a="DO $x$ BEGIN EXECUTE 'ALTER ROLE nobody_of_that_name PASSWORD ''hunter22'''; END $x$;")
+        answer = self.run_fails()
+        self.assertIn("PASSWORD '***'", answer.error)
+        self.assertNotIn("hunter22", str(answer.__dict__) + str(self.log("error")))
+
+    def test_expectations(self):
+        self.sql("CREATE TABLE t (id int PRIMARY KEY, k text CONSTRAINT kinds CHECK (k IN ('one', 'two'))); CREATE INDEX t_k ON t (k)")
+        good = {"tables": ["t", "public.t"], "columns": ["t.k", "public.t.id"], "constraints": ["t.kinds", "t.kinds contains 'two'"], "indexes": ["t_k"], "query": "SELECT count(*) = 0 FROM t"}
+        self.assertIsNone(self.drive("expect", **good).error)
+        bad = {"tables": ["u"], "columns": ["t.z", "u.k"], "constraints": ["t.none", "t.kinds contains 'single'"], "indexes": ["t_z"], "query": "SELECT false"}
+        answer = self.drive("expect", **bad)
+        self.assertEqual(answer.kind, "failed")
+        for part in ("table u is missing", "column t.z is missing", "column u.k is missing", "constraint t.none is missing", "does not contain 'single'", "index t_z is missing", "one row with true"):
+            self.assertIn(part, answer.error)
+        self.assertIn("25006", self.drive("expect", query="DELETE FROM t RETURNING true").error)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -56,6 +56,11 @@ struct stack_network {
     const struct node *at;
 };
 
+struct stack_volume { /* of the top level, whether a service uses it or not */
+    const char *key;
+    json_t *mount; /* as a service without options of its own would mount it; without Target */
+};
+
 struct stack_blob { /* a config or a secret */
     const char *key, *name;
     bool external;
@@ -89,6 +94,8 @@ struct stack {
     const char *name;
     struct stack_network *networks; /* used by some service; external ones too; by name */
     size_t n_networks;
+    struct stack_volume *volumes;
+    size_t n_volumes;
     struct stack_blob *configs, *secrets;
     size_t n_configs, n_secrets;
     struct stack_service *services; /* in file order */
@@ -107,6 +114,7 @@ struct stack {
 int stack_load(const struct stack_input *input, struct stack **ret, struct error *err) MUST_CHECK;
 void stack_free(struct stack *stack);                                                  /* NULL is fine */
 const struct stack_service *stack_service(const struct stack *stack, const char *key); /* NULL: none */
+const struct stack_volume *stack_volume(const struct stack *stack, const char *key);   /* NULL: none */
 
 /*
  * The bodies as one object, for people and for comparisons:

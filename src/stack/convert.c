@@ -9,6 +9,7 @@ void convert_project(struct converter *c, struct stack *ret)
     for (size_t i = 0; i < p->n_services; i++)
         convert_service(c, &p->services[i], &ret->services[ret->n_services++]);
     convert_networks(c, ret);
+    convert_volumes(c, ret);
     ret->configs = convert_blobs(c, OBJECT_CONFIG, &ret->n_configs);
     ret->secrets = convert_blobs(c, OBJECT_SECRET, &ret->n_secrets);
 }

@@ -24,6 +24,7 @@ void convert_project(struct converter *c, struct stack *ret);
 
 void convert_service(struct converter *c, const struct service *service, struct stack_service *ret);
 void convert_networks(struct converter *c, struct stack *ret); /* after all services */
+void convert_volumes(struct converter *c, struct stack *ret);
 struct stack_blob *convert_blobs(struct converter *c, enum object_kind kind, size_t *ret_count);
 
 /* ---- parts of a service; NULL when the member is to be left out ---- */

@@ -46,6 +46,18 @@ static const struct object *find_volume(struct converter *c, const struct mount 
     return volume;
 }
 
+/* Which volume it is, and how it is made where it does not exist yet. */
+static void put_volume(struct converter *c, const struct object *volume, const char *key, json_t *mount,
+                       json_t *options)
+{
+    put_text(mount, "Source", object_name(c, volume, key));
+    if (volume->external)
+        return;
+    put_new(options, "Labels", labels_json(c, &volume->labels));
+    if (volume->driver || volume->driver_opts.given)
+        put_new(options, "DriverConfig", driver_json(volume->driver, &volume->driver_opts));
+}
+
 static void convert_volume(struct converter *c, const struct mount *m, const struct path *path, json_t *mount)
 {
     refuse_options(c, m, path, true, false, true);
@@ -54,16 +66,23 @@ static void convert_volume(struct converter *c, const struct mount *m, const str
     const struct object *volume = find_volume(c, m, path);
     if (!volume)
         return;
-    put_text(mount, "Source", object_name(c, volume, m->source));
     json_t *options = json_object();
     put_true(options, "NoCopy", m->volume.nocopy);
     put_text(options, "Subpath", m->volume.subpath);
-    if (!volume->external) {
-        put_new(options, "Labels", labels_json(c, &volume->labels));
-        if (volume->driver || volume->driver_opts.given)
-            put_new(options, "DriverConfig", driver_json(volume->driver, &volume->driver_opts));
-    }
+    put_volume(c, volume, m->source, mount, options);
     put_new(mount, "VolumeOptions", options);
+}
+
+void convert_volumes(struct converter *c, struct stack *ret)
+{
+    const struct objects *volumes = &c->project->volumes;
+    ret->volumes = arena_array(c->arena, volumes->n, sizeof *ret->volumes);
+    for (size_t i = 0; i < volumes->n; i++) {
+        json_t *mount = json_pack("{s:s}", "Type", "volume"), *options = json_object();
+        put_volume(c, &volumes->items[i], volumes->items[i].key, mount, options);
+        put_new(mount, "VolumeOptions", options);
+        ret->volumes[ret->n_volumes++] = (struct stack_volume){volumes->items[i].key, mount};
+    }
 }
 
 static bool need_source(struct converter *c, const struct mount *m, const struct path *path)

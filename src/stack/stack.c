@@ -192,6 +192,8 @@ void stack_free(struct stack *stack)
         return;
     for (size_t i = 0; i < stack->n_networks; i++)
         json_decref(stack->networks[i].body);
+    for (size_t i = 0; i < stack->n_volumes; i++)
+        json_decref(stack->volumes[i].mount);
     for (size_t i = 0; i < stack->n_configs; i++)
         json_decref(stack->configs[i].body);
     for (size_t i = 0; i < stack->n_secrets; i++)
@@ -208,5 +210,13 @@ const struct stack_service *stack_service(const struct stack *stack, const char 
     for (size_t i = 0; i < stack->n_services; i++)
         if (str_eq(stack->services[i].key, key))
             return &stack->services[i];
+    return NULL;
+}
+
+const struct stack_volume *stack_volume(const struct stack *stack, const char *key)
+{
+    for (size_t i = 0; i < stack->n_volumes; i++)
+        if (str_eq(stack->volumes[i].key, key))
+            return &stack->volumes[i];
     return NULL;
 }

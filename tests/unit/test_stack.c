@@ -143,6 +143,37 @@ static void objects_by_name(void **state)
     stack_free(stack);
 }
 
+static void volumes_whether_used_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *want;
+    } cases[] = {
+        {"plain", "{\"Source\":\"shop_plain\",\"Type\":\"volume\",\"VolumeOptions\":{\"Labels\":{"
+                  "\"com.docker.stack.namespace\":\"shop\"}}}"},
+        {"nfs",
+         "{\"Source\":\"dumps\",\"Type\":\"volume\",\"VolumeOptions\":{\"DriverConfig\":{\"Name\":\"local\","
+         "\"Options\":{\"type\":\"tmpfs\"}},\"Labels\":{\"a\":\"b\",\"com.docker.stack.namespace\":\"shop\"}}"
+         "}"},
+        {"theirs", "{\"Source\":\"theirs\",\"Type\":\"volume\",\"VolumeOptions\":{}}"},
+    };
+    struct stack *stack =
+        load("version: '3.8'\n"
+             "services: {db: {image: postgres, volumes: ['plain:/data']}}\n"
+             "volumes:\n"
+             "  plain:\n"
+             "  nfs: {name: dumps, driver: local, driver_opts: {type: tmpfs}, labels: {a: b}}\n"
+             "  theirs: {external: true}\n");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct stack_volume *volume = stack_volume(stack, cases[i].key);
+        assert_non_null(volume);
+        cleanup_free char *text = json_dumps(volume->mount, JSON_COMPACT | JSON_SORT_KEYS);
+        assert_string_equal(text, cases[i].want);
+    }
+    assert_null(stack_volume(stack, "other"));
+    stack_free(stack);
+}
+
 static void release_section(void **state)
 {
     (void)state;
@@ -425,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(services_in_file_order),
         cmocka_unit_test(objects_by_name),
+        cmocka_unit_test(volumes_whether_used_or_not),
         cmocka_unit_test(release_section),
         cmocka_unit_test(rendering),
         cmocka_unit_test(warnings),

@@ -128,6 +128,9 @@ struct relay;
  */
 int relay_ensure(struct docker *docker, const char *stack, const char *const *networks, int64_t timeout_us,
                  const char *run_dir, struct relay **ret, struct error *err) MUST_CHECK;
+/* A handle on the one that runs already, as it is: nothing is made or changed. ERR_NOT_FOUND: none does. */
+int relay_find(struct docker *docker, const char *stack, const char *run_dir, struct relay **ret,
+               struct error *err) MUST_CHECK;
 void relay_close(struct relay *relay); /* the service stays, the sockets and the splicing process go */
 /* A unix socket path on which each connection is a TCP connection to host:port inside the overlay;
    host is a task address or a service name. Same target, same socket. Owned by the relay. Its name is

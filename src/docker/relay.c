@@ -50,6 +50,7 @@ struct relay {
     const char *stack;
     const char **networks; /* names, NULL-terminated */
     struct relay_place place;
+    bool found;               /* not made by us: nor made anew */
     bool gone;                /* a connection found the container missing */
     struct relay_order order; /* engine, version and container: the same for all targets */
     const char *folder;       /* of the slot */
@@ -291,9 +292,12 @@ const char *relay_failure(struct relay *relay, const char *socket)
 /* The service's task, and where targets lead from now on. */
 static int settle(struct relay *relay, int64_t timeout_us, struct error *err)
 {
-    if (relay_service_ensure(relay->docker, &relay->arena, relay->stack, (const char *const *)relay->networks,
-                             timeout_us, &relay->place, err) < 0)
-        return error_wrap(err, "relay of stack %s", relay->stack);
+    int r = relay->found
+                ? relay_service_find(relay->docker, &relay->arena, relay->stack, &relay->place, err)
+                : relay_service_ensure(relay->docker, &relay->arena, relay->stack,
+                                       (const char *const *)relay->networks, timeout_us, &relay->place, err);
+    if (r < 0)
+        return relay->found ? -1 : error_wrap(err, "relay of stack %s", relay->stack);
     struct relay_order *order = &relay->order;
     snprintf(order->engine, sizeof order->engine, "%s", relay->docker->socket);
     snprintf(order->api_version, sizeof order->api_version, "%s", relay->docker->version);
@@ -357,8 +361,7 @@ static const char **copy_names(struct arena *arena, const char *const *names)
     return copy;
 }
 
-int relay_ensure(struct docker *docker, const char *stack, const char *const *networks, int64_t timeout_us,
-                 const char *run_dir, struct relay **ret, struct error *err)
+static struct relay *new_relay(struct docker *docker, const char *stack)
 {
     struct relay *relay = calloc(1, sizeof *relay);
     if (!relay)
@@ -366,6 +369,26 @@ int relay_ensure(struct docker *docker, const char *stack, const char *const *ne
     relay->folder_fd = relay->orders_fd = -1;
     relay->docker = docker;
     relay->stack = arena_strdup(&relay->arena, stack);
+    return relay;
+}
+
+int relay_find(struct docker *docker, const char *stack, const char *run_dir, struct relay **ret,
+               struct error *err)
+{
+    struct relay *relay = new_relay(docker, stack);
+    relay->found = true;
+    if (settle(relay, 0, err) < 0 || take_slot(relay, run_dir, stack, err) < 0) {
+        relay_close(relay);
+        return -1;
+    }
+    *ret = relay;
+    return 0;
+}
+
+int relay_ensure(struct docker *docker, const char *stack, const char *const *networks, int64_t timeout_us,
+                 const char *run_dir, struct relay **ret, struct error *err)
+{
+    struct relay *relay = new_relay(docker, stack);
     relay->networks = copy_names(&relay->arena, networks);
     if (settle(relay, timeout_us, err) < 0 || take_slot(relay, run_dir, stack, err) < 0) {
         relay_close(relay);

@@ -37,6 +37,10 @@ int relay_service_ensure(struct docker *docker, struct arena *arena, const char 
                          const char *const *networks, int64_t timeout_us, struct relay_place *ret,
                          struct error *err) MUST_CHECK;
 
+/* Where it runs now; nothing is changed. ERR_NOT_FOUND: it does not. */
+int relay_service_find(struct docker *docker, struct arena *arena, const char *stack, struct relay_place *ret,
+                       struct error *err) MUST_CHECK;
+
 /* ---- relay_serve.c and relay_connection.c: the splicing process ---- */
 /*
  * `agent-worker relay-serve` gets its orders as packets (SOCK_SEQPACKET) on its descriptor 1 and ends when

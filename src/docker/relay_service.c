@@ -288,6 +288,47 @@ int relay_service_ensure(struct docker *docker, struct arena *arena, const char 
     return wait_for_task(&e, ret, err);
 }
 
+/* IDs: the engine has them in the place of the names that were sent. */
+static const char **networks_of(struct arena *arena, const json_t *service)
+{
+    const json_t *attachment,
+        *list =
+            json_object_get(json_object_get(json_object_get(service, "Spec"), "TaskTemplate"), "Networks");
+    const char **ids = arena_array(arena, json_array_size(list) + 1, sizeof *ids);
+    size_t i;
+    json_array_foreach (list, i, attachment)
+        ids[i] = arena_strdup(arena, json_string_value(json_object_get(attachment, "Target")));
+    return ids;
+}
+
+int relay_service_find(struct docker *docker, struct arena *arena, const char *stack, struct relay_place *ret,
+                       struct error *err)
+{
+    struct ensuring e = {.docker = docker, .arena = arena, .stack = stack};
+    cleanup_json json_t *service = NULL, *tasks = NULL;
+    struct swarm_info swarm;
+    e.name = relay_service_name(arena, stack);
+    if (docker_swarm(docker, arena, &swarm, err) < 0)
+        return -1;
+    if (docker_service(docker, e.name, &service, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? error_set(err, ERR_NOT_FOUND, 0, "no relay runs yet") : -1;
+    const char *id = json_string_value(json_object_get(service, "ID"));
+    if (docker_tasks(docker, id ? id : "", true, &tasks, err) < 0)
+        return -1;
+    const json_t *task = newest_task(tasks);
+    const char *container = text_at(json_object_get(task, "Status"), "ContainerStatus", "ContainerID");
+    int runs = is_ours(service) && str_eq(text_at(task, "Status", "State"), "running") && container &&
+                       str_eq(json_string_value(json_object_get(task, "NodeID")), swarm.node_id)
+                   ? is_container_running(&e, container, err)
+                   : 0;
+    if (runs < 0)
+        return -1;
+    if (!runs)
+        return error_set(err, ERR_NOT_FOUND, 0, "the relay does not run on this node now");
+    *ret = (struct relay_place){arena_strdup(arena, container), networks_of(arena, service)};
+    return 0;
+}
+
 int relay_remove(struct docker *docker, const char *stack, struct error *err)
 {
     cleanup_arena struct arena arena = {0};

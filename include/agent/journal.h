@@ -108,7 +108,8 @@ int journal_runnable(struct journal *journal, const char *stack, int64_t *ret_id
 int journal_set_state(struct journal *journal, int64_t id, enum deployment_state state, const char *reason,
                       struct error *err) MUST_CHECK;
 int journal_request_cancel(struct journal *journal, int64_t id, struct error *err) MUST_CHECK;
-/* Adds one to resumes and returns the new value; journal_step_end() sets it back to 0: progress. */
+/* Adds one to resumes and returns the new value; journal_step_end() sets it back to 0, and so
+   does a migration that journal_put_migrations() shows as applied: progress. */
 int journal_count_resume(struct journal *journal, int64_t id, unsigned *ret_resumes,
                          struct error *err) MUST_CHECK;
 
@@ -145,7 +146,15 @@ struct image_record {
 
 struct migration_record {
     const char *step, *version, *name; /* run steps: version is the commit's 12 digits, name the command */
-    const char *state; /* pending running applied failed "failed (allowed)" skipped "not run" */
+    const char *state;     /* pending running applied failed "failed (allowed)" skipped "not run" */
+    const char *schema;    /* of sql steps with for_each_schema; else NULL */
+    int64_t took_us, rows; /* of files of sql steps: rows inserted, updated, deleted, copied; -1: not known */
+};
+
+struct schema_record { /* what an sql step found in a database, and left there */
+    const char *step;
+    const char *schema;         /* for_each_schema; else NULL */
+    const char *before, *after; /* newest version of its table; "" none */
 };
 
 struct plan_rows {
@@ -198,6 +207,17 @@ int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
                        struct migration_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
                           const char *state, struct error *err) MUST_CHECK;
+/* Files of sql steps: known by step, schema, version and name; one that was not planned is added. */
+int journal_put_migrations(struct journal *journal, int64_t id, const struct migration_record *records,
+                           size_t n, struct error *err) MUST_CHECK;
+/* What is still pending (step NULL: of all steps) becomes `state`. */
+int journal_settle_migrations(struct journal *journal, int64_t id, const char *step, const char *state,
+                              struct error *err) MUST_CHECK;
+/* Known by step and schema; before stays as it was written first. */
+int journal_put_schema(struct journal *journal, int64_t id, const struct schema_record *record,
+                       struct error *err) MUST_CHECK;
+int journal_schemas(struct journal *journal, struct arena *arena, int64_t id, struct schema_record **ret,
+                    size_t *ret_count, struct error *err) MUST_CHECK;
 
 /* ---- one row per stack: what is true now ---- */
 

@@ -44,7 +44,8 @@ static int delete_rows(struct journal *j, int64_t id, struct error *err)
                    db_run(j, err, "DELETE FROM step WHERE deployment = ?", V_INT(id)) < 0 ||
                    db_run(j, err, "DELETE FROM service WHERE deployment = ?", V_INT(id)) < 0 ||
                    db_run(j, err, "DELETE FROM image WHERE deployment = ?", V_INT(id)) < 0 ||
-                   db_run(j, err, "DELETE FROM migration WHERE deployment = ?", V_INT(id)) < 0
+                   db_run(j, err, "DELETE FROM migration WHERE deployment = ?", V_INT(id)) < 0 ||
+                   db_run(j, err, "DELETE FROM schema_version WHERE deployment = ?", V_INT(id)) < 0
                ? -1
                : 0;
 }
@@ -91,11 +92,11 @@ static int insert_migration(struct journal *j, int64_t id, size_t position, cons
                             struct error *err)
 {
     struct arena arena = {0};
-    int r = db_run(
-        j, err,
-        "INSERT INTO migration (deployment, position, step, version, name, state) VALUES (?, ?, ?, ?, ?, ?)",
-        V_INT(id), V_INT(position), V_TEXT(m->step), V_TEXT(m->version),
-        V_TEXT(text_line(&arena, m->name, TEXT_LINE_MAX)), V_TEXT(m->state));
+    int r = db_run(j, err,
+                   "INSERT INTO migration (deployment, position, step, version, name, state, schema)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                   V_INT(id), V_INT(position), V_TEXT(m->step), V_TEXT(m->version),
+                   V_TEXT(text_line(&arena, m->name, TEXT_LINE_MAX)), V_TEXT(m->state), V_TEXT(m->schema));
     arena_release(&arena);
     return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a deployment did with services, images and migrations. */
+/* What a deployment did with services and images. */
 
 #include "journal/db.h"
 #include "journal/spec.h"
@@ -100,34 +100,4 @@ int journal_images(struct journal *journal, struct arena *arena, int64_t id, str
     *ret = rows;
     *ret_count = n;
     return 0;
-}
-
-int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
-                       struct migration_record **ret, size_t *ret_count, struct error *err)
-{
-    struct migration_record *rows = NULL;
-    size_t n = 0;
-    int r;
-    cleanup_query sqlite3_stmt *q = db_query(
-        journal, err,
-        "SELECT step, version, name, state FROM migration WHERE deployment = ? ORDER BY position", V_INT(id));
-    while ((r = db_next(journal, q, err)) > 0) {
-        rows = arena_grow(arena, rows, n, sizeof *rows);
-        rows[n++] = (struct migration_record){col_text(arena, q, 0), col_text(arena, q, 1),
-                                              col_text(arena, q, 2), col_text(arena, q, 3)};
-    }
-    if (r < 0)
-        return -1;
-    *ret = rows;
-    *ret_count = n;
-    return 0;
-}
-
-int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
-                          const char *state, struct error *err)
-{
-    return db_write_one(
-        journal, err, "such migration",
-        "UPDATE migration SET state = ?4 WHERE deployment = ?1 AND step = ?2 AND version = ?3", V_INT(id),
-        V_TEXT(step), V_TEXT(version), V_TEXT(state));
 }

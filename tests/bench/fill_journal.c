@@ -59,8 +59,8 @@ static int plan(struct journal *journal, struct arena *arena, int64_t id, unsign
                                  .kind = i == 3 ? "run" : "roll",
                                  .name = i == 3 ? "django" : "web",
                                  .params = services[3].after};
-    struct migration_record m = {"django", arena_printf(arena, "%012x", number), "uv run manage.py migrate",
-                                 migration};
+    struct migration_record m = {
+        "django", arena_printf(arena, "%012x", number), "uv run manage.py migrate", migration, NULL, -1, -1};
     const struct plan_rows rows = {
         .plan = arena_printf(arena, "{\"empty\":false,\"services\":[%s]}", services[3].after),
         .base_id = id - 1,

@@ -98,7 +98,7 @@ static int64_t deploy(struct fixture *f, const struct outline *o)
         {"web", "shop_web", "update", "healthy", NULL, SPEC("1"), SPEC("2")}};
     const struct image_record images[] = {{"web", "registry/web:2", "sha256:abc"}};
     const struct migration_record migrations[] = {
-        {"django", "9f3c1ab0c4d5", "manage.py migrate", o->migration}};
+        {"django", "9f3c1ab0c4d5", "manage.py migrate", o->migration, NULL, -1, -1}};
     struct deployment_request r = {.stack = "shop",
                                    .commit = commit_a,
                                    .branch = "main",

@@ -109,6 +109,14 @@ static void cancelling_and_resuming(void **state)
     OK(journal_step_begin(f->journal, id, 1, NULL, &f->err));
     OK(journal_step_end(f->journal, id, 1, STEP_DONE, NULL, &f->err)); /* progress */
     assert_int_equal(get(f, id).resumes, 0);
+    /* and so is a file that was applied, once */
+    struct migration_record file = {"schema", "018", "x", "running", NULL, -1, -1};
+    for (unsigned i = 0; i < 3; i++) {
+        OK(journal_count_resume(f->journal, id, &resumes, &f->err));
+        OK(journal_put_migrations(f->journal, id, &file, 1, &f->err));
+        assert_int_equal(get(f, id).resumes, i == 1 ? 0 : 1);
+        file.state = "applied";
+    }
     FAILS(journal_count_resume(f->journal, 99, &resumes, &f->err), ERR_NOT_FOUND);
 
     assert_false(get(f, id).cancel_requested);
@@ -169,7 +177,7 @@ static void plans(void **state)
     };
     const struct image_record images[] = {{"web", "web:1", "sha256:aa"}, {"worker", "web:1", NULL}};
     const struct migration_record migrations[] = {
-        {"django", "9f3c1ab0c4d5", "uv run manage.py migrate", "pending"}};
+        {"django", "9f3c1ab0c4d5", "uv run manage.py migrate", "pending", NULL, -1, -1}};
     const struct plan_rows rows = {.plan = "{\"plan\":true}",
                                    .env_hash = "e1",
                                    .warnings = "[\"careful\"]",
@@ -234,6 +242,38 @@ static void plans(void **state)
     OK(journal_migrations(f->journal, &f->arena, id, &m, &n, &f->err));
     assert_int_equal(n, 1);
     assert_string_equal(m[0].state, "applied");
+
+    /* files of sql steps: those of the plan are found again, others are added */
+    const struct migration_record files[] = {{"tenants", "018", "add x", "running", "acme", 7, -1},
+                                             {"tenants", "018", "add x", "pending", "zoo", -1, -1},
+                                             {"tenants", "018", "add x", "applied", "acme", 900, 3}};
+    OK(journal_put_migrations(f->journal, id, files, 3, &f->err));
+    OK(journal_settle_migrations(f->journal, id, "django", "skipped", &f->err)); /* none is pending */
+    OK(journal_migrations(f->journal, &f->arena, id, &m, &n, &f->err));
+    assert_int_equal(n, 3);
+    assert_null(m[0].schema);
+    assert_int_equal(m[0].took_us, -1);
+    assert_string_equal(m[1].schema, "acme");
+    assert_string_equal(m[1].state, "applied");
+    assert_int_equal(m[1].took_us, 900);
+    assert_int_equal(m[1].rows, 3);
+    assert_string_equal(m[2].schema, "zoo");
+    assert_string_equal(m[2].state, "pending");
+    OK(journal_settle_migrations(f->journal, id, NULL, "not run", &f->err));
+    OK(journal_migrations(f->journal, &f->arena, id, &m, &n, &f->err));
+    assert_string_equal(m[1].state, "applied");
+    assert_string_equal(m[2].state, "not run");
+
+    struct schema_record *schemas;
+    OK(journal_put_schema(f->journal, id, &(struct schema_record){"schema", NULL, "016", "017"}, &f->err));
+    OK(journal_put_schema(f->journal, id, &(struct schema_record){"schema", NULL, "017", "018"}, &f->err));
+    OK(journal_put_schema(f->journal, id, &(struct schema_record){"tenants", "acme", "", "1"}, &f->err));
+    OK(journal_schemas(f->journal, &f->arena, id, &schemas, &n, &f->err));
+    assert_int_equal(n, 2);
+    assert_null(schemas[0].schema);
+    assert_string_equal(schemas[0].before, "016");
+    assert_string_equal(schemas[0].after, "018");
+    assert_string_equal(schemas[1].schema, "acme");
 
     /* once a step has begun, its plan is history */
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));

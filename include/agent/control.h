@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+/* clang-format off */
 /*
  * The control socket RUN_DIR/control.sock: one request and one reply per connection, each a JSON object on
  * one line of at most 64 KiB (requests) or 16 MiB (replies), ended by a newline.
@@ -23,6 +24,9 @@
  * sync      requested_by                   result, deployment (0: nothing to do), held (an id), message
  * plan      commit, json (bool)            output (agent-worker's stdout), message (its stderr)
  * check     –                              output, message
+ * migrations step, schema, commit, json    output, message
+ * migrate   action (adopt, resolve), version, outcome (done, again), statement, step, schema, commit
+ *                                          output, message
  * retry     deployment                     deployment (the new one), message
  * cancel    deployment                     deployment, message
  * approve   commit, deployment             message
@@ -30,6 +34,7 @@
  * resume    –                              –
  * rollback  deployment (0: the one before) deployment (the new one), message
  */
+/* clang-format on */
 
 #include <jansson.h>
 #include <stddef.h>

@@ -16,6 +16,7 @@
 #include "agent/error.h"
 #include "agent/journal.h"
 #include "agent/manifest.h"
+#include "agent/migration.h"
 #include "base/arena.h"
 
 /* What the engine has of this stack: the engine's own lists. */
@@ -41,6 +42,23 @@ struct plan_fingerprint {
     const char *step, *fingerprint;
 };
 
+/* What an sql step would do in one schema; schema NULL where it runs once. */
+struct plan_sql_run {
+    const char *schema;
+    const struct migration_diff *diff;
+};
+
+/* The folder of an sql step, and what the database says about it. */
+struct plan_sql {
+    const char *url_hash; /* salted, of the URL that it logs in with */
+    const struct migration_set *set;
+    /* The database was asked: its word counts. Else the runs say what the last success did not have. */
+    bool asked;
+    const char *why_not; /* why it was not asked; NULL: there was no need to */
+    struct plan_sql_run *runs;
+    size_t n_runs;
+};
+
 struct plan_input {
     const struct manifest *manifest;
     const struct observed *observed;
@@ -49,7 +67,8 @@ struct plan_input {
     const struct plan_fingerprint *fingerprints;
     size_t n_fingerprints;
     bool first_deploy; /* no success on record; for `when: first_deploy` nothing may run yet, either */
-    const bool *paths_changed; /* per release step: did its `changed` paths change since the last success */
+    const bool *paths_changed;  /* per release step: did its `changed` paths change since the last success */
+    const struct plan_sql *sql; /* per release step; of others than sql it is empty. NULL: there are none */
     const json_t
         *retained;      /* array of specs of retained rollback targets: their configs and secrets are kept */
     const char *commit; /* 40 hex digits */
@@ -74,7 +93,10 @@ struct plan {
 #define STEP_BEFORE  "before"
 #define STEP_RELAY   "relay"
 #define STEP_READY   "ready"
+#define STEP_BACKUP  "backup"
+#define STEP_SQL     "sql"
 #define STEP_RUN     "run"
+#define STEP_EXPECT  "expect"
 #define STEP_ROLL    "roll"
 #define STEP_SOAK    "soak"
 #define STEP_PRUNE   "prune"
@@ -107,5 +129,7 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
  * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
  */
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
-/* STACK_mig_STEP_COMMIT12 (or _chk_), at most 63 bytes: a Swarm service's name is a DNS label. */
-char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit, bool check);
+/* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_), at most 63 bytes: a Swarm service's name is a DNS label. */
+enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP };
+char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
+               enum job_purpose purpose);

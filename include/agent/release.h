@@ -11,21 +11,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/backup.h"
 #include "agent/error.h"
+#include "agent/migration.h"
 #include "agent/node.h"
 #include "agent/stack.h"
 #include "base/arena.h"
 
 enum run_when { RUN_ALWAYS, RUN_FIRST_DEPLOY, RUN_CHANGED };
 
-struct run_step {
-    const char *name, *service;
+struct run_step { /* a command in the image of a service */
+    const char *service;
     const char **command; /* NULL-terminated, replaces the image's arguments */
     const char **check;   /* NULL: none; runs after the command succeeded and must exit 0 */
     int64_t timeout_us;   /* of each of the two */
     enum run_when when;
     const char **paths; /* RUN_CHANGED */
     bool allow_failure;
+};
+
+struct sql_step { /* the SQL files of a folder */
+    const char *dir;
+    const char *table; /* of versions: NAME or SCHEMA.NAME */
+    int64_t timeout_us, lock_timeout_us;
+    bool admin;                  /* with the URL of admin_url_from */
+    bool versioned;              /* false: every file each time, without a table of versions */
+    const char *for_each_schema; /* a query; NULL: once */
+    bool continue_on_error;      /* the other schemas are tried, then the step fails */
+    struct migration_rules rules;
+};
+
+struct expect_step {                                          /* what has to be in the database by then */
+    const char **tables, **columns, **constraints, **indexes; /* NULL-terminated */
+    const char *query;                                        /* NULL: none */
+};
+
+enum release_step_kind { RELEASE_RUN, RELEASE_SQL, RELEASE_EXPECT };
+
+struct release_step {
+    enum release_step_kind kind;
+    const char *name; /* unique among all of them */
+    union {
+        struct run_step run;
+        struct sql_step sql;
+        struct expect_step expect;
+    };
 };
 
 struct health_check {
@@ -49,8 +79,12 @@ struct gate_settings {
 struct release {
     const char *database_service;  /* NULL: none */
     const char *database_url_from; /* NULL: none */
+    const char *migrate_url_from;  /* a direct one, where the first goes through a pooler; NULL: none */
+    const char *admin_url_from;    /* of steps `as: admin`; NULL: none */
+    bool session_pooler;           /* a pooler on the way is known to keep sessions apart */
     int64_t database_ready_us;
-    struct run_step *steps;
+    struct backup_settings backup;
+    struct release_step *steps;
     size_t n_steps;
     const char **before; /* service keys, NULL-terminated; the database first */
     const char **order;
@@ -62,6 +96,15 @@ struct release {
 /* node NULL: all defaults. Service names are checked against the stack's. */
 int release_decode(struct arena *arena, const struct node *node, const struct stack *stack,
                    struct release *ret, struct error *err) MUST_CHECK;
+
+/* The variable with the URL that steps use, which are not admin's: past a pooler where one is given. */
+static inline const char *release_direct_url(const struct release *release)
+{
+    return release->migrate_url_from ? release->migrate_url_from : release->database_url_from;
+}
+
+/* Does it run before login and backup? Those are the `as: admin` steps at the head of the list. */
+bool release_step_is_early(const struct release *release, size_t index);
 
 /*
  * Keys of all services in the order they are rolled: `before` first (*ret_n_before of them), then

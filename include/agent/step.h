@@ -14,6 +14,7 @@
 #include "agent/error.h"
 #include "agent/journal.h"
 #include "agent/manifest.h"
+#include "agent/repo.h"
 #include "base/arena.h"
 
 /* What happens to a step that a crash interrupted. */
@@ -36,10 +37,12 @@ struct step_ctx {
     const struct deployment *deployment;
     const struct manifest *manifest; /* of the deployment's commit; NULL in a rollback whose commit is gone */
     const char *host_id, *salt;
-    const char *database_url; /* value of x-release.database.url_from; NULL: not set. A secret */
-    struct relay *relay;      /* opened by the relay step, or on demand; owned by the pipeline */
-    int64_t deadline_us;      /* monotonic; gate.total_deadline of the whole rollout; 0: none */
-    struct gate **gates;      /* of rolled services, for the soak; see steps/gate.h */
+    struct repo *repo; /* has the deployment's commit; NULL as the manifest */
+    /* values of x-release.database.url_from, migrate_url_from, admin_url_from; NULL: not set. Secrets */
+    const char *database_url, *migrate_url, *admin_url;
+    struct relay *relay; /* opened by the relay step, or on demand; owned by the pipeline */
+    int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
+    struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     const char *waiting; /* as last told; NULL: for nothing */
     bool ignore_cancel;  /* while services are put back, and while a migration may be running */
@@ -88,8 +91,9 @@ int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *para
                struct error *err) MUST_CHECK;
 
 /*
- * Removes finished jobs that a worker which died left behind: a job's outcome and output are on record before
- * it goes. Those that still run stay; the step of their name refuses to start beside them.
+ * Removes finished jobs, and secrets made for one, that a worker which died left behind: a job's outcome and
+ * output are on record before it goes. Those that still run stay; the step of their name refuses to start
+ * beside them.
  */
 void step_sweep_jobs(struct step_ctx *ctx);
 

@@ -67,6 +67,64 @@ int verb_plan(struct ctl *ctl, const struct args *args)
     return ask_or_become(ctl, "plan", stack, request, plan_timeout_us, argv);
 }
 
+/* Words of the command line behind the action: STACK may be left out where there is only one. */
+static int migrate_words(struct ctl *ctl, const struct args *args, const char **ret_stack,
+                         const char **ret_version, const char **ret_outcome, struct error *err)
+{
+    bool resolve = str_eq(args->words[0], "resolve");
+    size_t named = args->n - 1 - (resolve ? 2 : 0);
+    if (args->n < (resolve ? 3u : 1u) || named > 1)
+        return error_set(
+            err, ERR_INVALID, 0,
+            "usage: agentctl migrate status|adopt [STACK], or resolve [STACK] VERSION done|again");
+    if (resolve) {
+        *ret_version = args->words[args->n - 2];
+        *ret_outcome = args->words[args->n - 1];
+        if (!str_eq(*ret_outcome, "done") && !str_eq(*ret_outcome, "again"))
+            return error_set(err, ERR_INVALID, 0,
+                             "what about version %s? done: it is in the database; again: it is to run again",
+                             *ret_version);
+    }
+    return ctl_stack(ctl, named ? args->words[1] : NULL, ret_stack, err);
+}
+
+int verb_migrate(struct ctl *ctl, const struct args *args)
+{
+    static const char *const flags[] = {"--step", "--schema", "--statement", "--commit"};
+    struct error err = {0};
+    const char *action = args->words[0], *stack, *version = NULL, *outcome = NULL;
+    bool json = args_get(args, "--json") != NULL, status = str_eq(action, "status");
+    if (!status && !str_eq(action, "adopt") && !str_eq(action, "resolve"))
+        return ctl_misuse("migrate has no action '%s'; there are status, adopt, resolve", action);
+    if (json && !status)
+        return ctl_misuse("--json belongs to migrate status");
+    if (migrate_words(ctl, args, &stack, &version, &outcome, &err) < 0)
+        return err.kind == ERR_INVALID ? ctl_misuse("%s", err.text) : ctl_fail(&err);
+    const char *argv[18] = {NULL, NULL, NULL, "migrate", action, stack, version, outcome};
+    size_t n = version ? 8 : 6;
+    json_t *request = json_object();
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        const char *value = args_get(args, flags[i]);
+        if (!value)
+            continue;
+        argv[n++] = flags[i];
+        argv[n++] = value;
+        json_object_set_new(request, flags[i] + 2, json_string(value));
+    }
+    if (json)
+        argv[n++] = "--json";
+    if (status) {
+        json_object_set_new(request, "json", json_boolean(json));
+        return ask_or_become(ctl, "migrations", stack, request, plan_timeout_us, argv);
+    }
+    json_object_set_new(request, "action", json_string(action));
+    if (version) {
+        json_object_set_new(request, "version", json_string(version));
+        json_object_set_new(request, "outcome", json_string(outcome));
+    }
+    return ask_or_become(ctl, "migrate", stack, request, plan_timeout_us, argv);
+}
+
 int verb_check(struct ctl *ctl, const struct args *args)
 {
     struct error err = {0};

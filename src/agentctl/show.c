@@ -13,6 +13,25 @@
 /* Newest bytes of each step's output in JSON without --logs. */
 static const size_t output_tail = 16 * 1024;
 
+/* What the step of the backup has noted; NULL: there was none, or it failed. */
+static json_t *load_backup(const struct page *page)
+{
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        cleanup_json json_t *noted =
+            str_eq(s->kind, "backup") && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
+        const char *phase = json_string_value(json_object_get(noted, "phase"));
+        if (str_eq(phase, "none"))
+            return json_pack("{s:n, s:n, s:n, s:n, s:s}", "file", "volume", "node", "restore", "note",
+                             "the database had no tables yet: nothing to back up");
+        if (str_eq(phase, "done"))
+            return json_pack("{s:O, s:O, s:O, s:O, s:n}", "file", json_object_get(noted, "file"), "volume",
+                             json_object_get(noted, "volume"), "node", json_object_get(noted, "node"),
+                             "restore", json_object_get(noted, "restore"), "note");
+    }
+    return NULL;
+}
+
 static int load(struct ctl *ctl, const struct deployment *d, struct page *page, struct error *err)
 {
     struct arena *arena = &ctl->arena;
@@ -24,6 +43,7 @@ static int load(struct ctl *ctl, const struct deployment *d, struct page *page, 
         if (journal_step_output(ctl->journal, arena, d->id, page->steps[i].seq, &page->steps[i].output, err) <
             0)
             return -1;
+    page->backup = load_backup(page);
     page->warnings = d->warnings ? json_loads(d->warnings, 0, NULL) : NULL;
     return 0;
 }
@@ -107,6 +127,7 @@ static json_t *page_json(const struct page *page, bool logs)
     json_object_set_new(o, "cancel_requested", json_boolean(d->cancel_requested));
     json_object_set_new(o, "warnings", page->warnings ? json_incref(page->warnings) : json_array());
     json_object_set_new(o, "plan", hidden_json(d->plan));
+    json_object_set_new(o, "backup", page->backup ? json_incref(page->backup) : json_null());
     json_object_set_new(o, "steps", steps_json(page, logs));
     json_object_set_new(o, "services", services_json(page));
     return o;
@@ -128,5 +149,6 @@ int verb_show(struct ctl *ctl, const struct args *args)
         show_text(&ctl->arena, &page, logs);
     }
     json_decref(page.warnings);
+    json_decref(page.backup);
     return EXIT_GOOD;
 }

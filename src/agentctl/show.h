@@ -11,6 +11,7 @@ struct page {
     size_t n_steps;
     struct service_record *services; /* with specs */
     size_t n_services;
+    json_t *backup;   /* {"file","volume","node","restore","note"}; NULL: none was made; owned */
     json_t *warnings; /* array or NULL; owned */
 };
 

@@ -145,19 +145,60 @@ static void print_outputs(struct arena *arena, const struct page *page, bool log
 
 /* ---- what it was made of ---- */
 
+/* ", 0.4 s, 12 rows" */
+static const char *took_and_rows(struct arena *arena, const struct migration_record *m)
+{
+    if (m->took_us < 0)
+        return "";
+    const char *took = arena_printf(arena, ", %lld.%03lld s", (long long)(m->took_us / US_PER_S),
+                                    (long long)(m->took_us % US_PER_S / 1000));
+    return m->rows < 0
+               ? took
+               : arena_printf(arena, "%s, %lld row%s", took, (long long)m->rows, m->rows == 1 ? "" : "s");
+}
+
 static void print_migrations(struct arena *arena, const struct view *v)
 {
-    if (v->n_migrations == 0)
+    if (v->n_migrations == 0 && v->n_schemas == 0)
         return;
     heading("migrations");
     for (size_t i = 0; i < v->n_migrations; i++) {
         const struct migration_record *m = &v->migrations[i];
         bool failed = str_starts(m->state, "failed");
-        printf("  %s %s %s: %s%s%s%s%s\n", text_safe(arena, m->step), text_safe(arena, m->version),
-               text_safe(arena, m->name), colour_on(failed ? COLOUR_BAD : COLOUR_NONE),
-               text_safe(arena, m->state), failed && v->failed_with ? ", " : "",
-               failed && v->failed_with ? v->failed_with : "", failed ? colour_off() : "");
+        printf("  %s%s%s %s%s%s: %s%s%s%s%s%s\n", text_safe(arena, m->step), m->schema ? " in " : "",
+               m->schema ? text_safe(arena, m->schema) : "", text_safe(arena, m->version),
+               *m->version ? " " : "", text_safe(arena, m->name),
+               colour_on(failed ? COLOUR_BAD : COLOUR_NONE), text_safe(arena, m->state),
+               failed && v->failed_with ? ", " : "", failed && v->failed_with ? v->failed_with : "",
+               failed ? colour_off() : "", took_and_rows(arena, m));
     }
+    for (size_t i = 0; i < v->n_schemas; i++) {
+        const struct schema_record *s = &v->schemas[i];
+        bool moved = !str_eq(s->before, s->after);
+        printf("  %s%s%s: %s%s%s%s\n", text_safe(arena, s->step), s->schema ? " in " : "",
+               s->schema ? text_safe(arena, s->schema) : "",
+               moved        ? ""
+               : *s->before ? "stays at "
+                            : "no version yet",
+               text_safe(arena, s->before), moved ? " → " : "", moved ? text_safe(arena, s->after) : "");
+    }
+}
+
+static void print_backup(struct arena *arena, const struct page *page)
+{
+    const char *file, *volume, *node, *restore,
+        *note = json_string_value(json_object_get(page->backup, "note"));
+    if (note) {
+        heading("backup");
+        printf("  %s\n", note);
+    }
+    if (!page->backup || json_unpack(page->backup, "{s:s, s:s, s:s, s:s}", "file", &file, "volume", &volume,
+                                     "node", &node, "restore", &restore) < 0)
+        return;
+    heading("backup");
+    printf("  %s, in volume %s\n  To restore it beside the database that is, on node %s:\n  %s\n",
+           text_safe(arena, file), text_safe(arena, volume), text_safe(arena, node),
+           text_safe(arena, restore));
 }
 
 static void print_images(struct arena *arena, const struct view *v)
@@ -220,6 +261,13 @@ static const char *advice(struct arena *arena, const struct deployment *d)
             "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
             id);
     case DEPLOYMENT_HALTED:
+        if (d->reason && strstr(d->reason, "(-- deploy: breaking)"))
+            return arena_printf(
+                arena,
+                "The schema is ahead of the code, which does not work with it: deploy a commit "
+                "that does.\n"
+                "  Or go on with this commit, once its cause is mended: agentctl retry %lld",
+                id);
         return arena_printf(
             arena,
             "The rollout stopped half way: services listed as healthy, unverified or failed "
@@ -257,6 +305,7 @@ void show_text(struct arena *arena, const struct page *page, bool logs)
     print_head(arena, page);
     print_warnings(arena, page);
     print_steps(arena, page);
+    print_backup(arena, page);
     print_migrations(arena, &page->view);
     print_images(arena, &page->view);
     print_services(arena, page);

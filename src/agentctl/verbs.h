@@ -57,6 +57,7 @@ int verb_log(struct ctl *ctl, const struct args *args);
 int verb_show(struct ctl *ctl, const struct args *args);
 int verb_status(struct ctl *ctl, const struct args *args);
 int verb_plan(struct ctl *ctl, const struct args *args);
+int verb_migrate(struct ctl *ctl, const struct args *args);
 int verb_check(struct ctl *ctl, const struct args *args);
 int verb_render(struct ctl *ctl, const struct args *args);
 int verb_sync(struct ctl *ctl, const struct args *args);

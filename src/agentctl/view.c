@@ -37,7 +37,7 @@ static int load_exit(struct ctl *ctl, struct arena *arena, struct view *v, struc
     if (journal_steps(ctl->journal, arena, v->d.id, &steps, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n && !v->failed_with; i++)
-        if (str_eq(steps[i].name, failed->step))
+        if (str_eq(steps[i].kind, "run") && str_eq(steps[i].name, failed->step))
             v->failed_with = exit_in(arena, steps[i].error);
     return 0;
 }
@@ -49,6 +49,7 @@ int view_load(struct ctl *ctl, struct arena *arena, const struct deployment *d, 
     if (journal_service_states(ctl->journal, arena, d->id, &v.services, &v.n_services, err) < 0 ||
         journal_images(ctl->journal, arena, d->id, &v.images, &v.n_images, err) < 0 ||
         journal_migrations(ctl->journal, arena, d->id, &v.migrations, &v.n_migrations, err) < 0 ||
+        journal_schemas(ctl->journal, arena, d->id, &v.schemas, &v.n_schemas, err) < 0 ||
         load_exit(ctl, arena, &v, err) < 0)
         return -1;
     if (!deployment_state_ended(d->state)) {
@@ -104,8 +105,8 @@ enum colour view_colour(enum deployment_state state)
 static size_t count_state(const struct view *v, const char *state)
 {
     size_t n = 0;
-    for (size_t i = 0; i < v->n_migrations; i++)
-        n += str_eq(v->migrations[i].state, state);
+    for (size_t i = 0; i < v->n_migrations; i++) /* files without a version run each time: no news */
+        n += *v->migrations[i].version && str_eq(v->migrations[i].state, state);
     return n;
 }
 
@@ -182,9 +183,26 @@ static json_t *migrations_json(const struct view *v)
     json_t *list = json_array();
     for (size_t i = 0; i < v->n_migrations; i++) {
         const struct migration_record *m = &v->migrations[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "step", json_text(m->step), "version",
-                                              json_text(m->version), "name", json_text(m->name), "state",
-                                              json_text(m->state)));
+        json_t *o =
+            json_pack("{s:o, s:o, s:o, s:o}", "step", json_text(m->step), "version", json_text(m->version),
+                      "name", json_text(m->name), "state", json_text(m->state));
+        json_object_set_new(o, "schema", json_text(m->schema));
+        json_object_set_new(o, "duration_s",
+                            m->took_us < 0 ? json_null() : json_real((double)m->took_us / US_PER_S));
+        json_object_set_new(o, "rows", m->rows < 0 ? json_null() : json_integer(m->rows));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *schemas_json(const struct view *v)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < v->n_schemas; i++) {
+        const struct schema_record *s = &v->schemas[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "step", json_text(s->step), "schema",
+                                              json_text(s->schema), "before", json_text(s->before), "after",
+                                              json_text(s->after)));
     }
     return list;
 }
@@ -215,6 +233,7 @@ json_t *view_json(const struct view *v)
     json_object_set_new(o, "duration_s", json_duration(d->started_us, d->finished_us));
     json_object_set_new(o, "images", images_json(v));
     json_object_set_new(o, "migrations", migrations_json(v));
+    json_object_set_new(o, "schemas", schemas_json(v));
     json_object_set_new(o, "services", services_json(v));
     return o;
 }

@@ -14,7 +14,8 @@ struct view {
     struct service_record *services; /* without specs */
     struct image_record *images;
     struct migration_record *migrations;
-    size_t n_services, n_images, n_migrations;
+    struct schema_record *schemas; /* versions of databases, before and after */
+    size_t n_services, n_images, n_migrations, n_schemas;
     const char *failed_with; /* "exit 1" of the migration that failed; NULL: none, or not known */
     const char *waiting;     /* what it waits for while under way; NULL: nothing */
 };

@@ -145,6 +145,65 @@ static int method_plan(struct call *call, struct error *err)
     return ask_worker(call, WORKER_PLAN, arguments, plan_timeout_us, err);
 }
 
+/* Names and numbers that become words of a command line. */
+static int call_word(const struct call *call, const char *name, const char **ret, struct error *err)
+{
+    if (call_string(call, name, ret, err) < 0)
+        return -1;
+    if (*ret && (!**ret || **ret == '-' || strlen(*ret) > 250))
+        return error_set(err, ERR_INVALID, 0, "%s is no word", name);
+    return 0;
+}
+
+/* Options of `agent-worker migrate`, from the arguments of their names. */
+static int add_options(const struct call *call, const char **arguments, size_t n, struct error *err)
+{
+    static const char *const names[] = {"step", "schema", "commit", "statement"};
+    static const char *const options[] = {"--step", "--schema", "--commit", "--statement"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *value;
+        if (call_word(call, names[i], &value, err) < 0)
+            return -1;
+        if (!value)
+            continue;
+        arguments[n++] = options[i];
+        arguments[n++] = value;
+    }
+    return 0;
+}
+
+static int method_migrations(struct call *call, struct error *err)
+{
+    const char *arguments[16] = {"migrate", "status", call->watch->name};
+    size_t n = 3;
+    if (json_is_true(json_object_get(call->args, "json")))
+        arguments[n++] = "--json";
+    if (add_options(call, arguments, n, err) < 0)
+        return -1;
+    return ask_worker(call, WORKER_PLAN, arguments, plan_timeout_us, err);
+}
+
+static int method_migrate(struct call *call, struct error *err)
+{
+    const char *action, *version, *outcome, *arguments[16] = {"migrate", NULL, call->watch->name};
+    size_t n = 3;
+    if (call_word(call, "action", &action, err) < 0 || call_word(call, "version", &version, err) < 0 ||
+        call_word(call, "outcome", &outcome, err) < 0)
+        return -1;
+    if (!str_eq(action, "adopt") && !str_eq(action, "resolve"))
+        return error_set(err, ERR_INVALID, 0, "action must be adopt or resolve");
+    if (str_eq(action, "resolve") != (version && outcome))
+        return error_set(err, ERR_INVALID, 0, "resolve needs version and outcome, adopt takes none");
+    arguments[1] = action;
+    if (version) {
+        arguments[n++] = version;
+        arguments[n++] = outcome;
+    }
+    if (add_options(call, arguments, n, err) < 0)
+        return -1;
+    return ask_worker(call, WORKER_PLAN, arguments, plan_timeout_us, err);
+}
+
 static int method_check(struct call *call, struct error *err)
 {
     const char *arguments[] = {"check", call->watch ? call->watch->name : NULL, NULL};
@@ -162,12 +221,17 @@ enum method_flags {
 static const struct method {
     const char *name;
     unsigned flags;
-    const char *args[5]; /* names of the arguments it knows; of others a typing error would go unnoticed */
+    const char *args[8]; /* names of the arguments it knows; of others a typing error would go unnoticed */
     method_handler handle;
 } methods[] = {
     {"status", 0, {NULL}, method_status},
     {"check", 0, {NULL}, method_check},
     {"plan", NEEDS_STACK, {"commit", "json"}, method_plan},
+    {"migrations", NEEDS_STACK, {"step", "schema", "commit", "json"}, method_migrations},
+    {"migrate",
+     WRITES | NEEDS_STACK | NEEDS_JOURNAL,
+     {"action", "version", "outcome", "step", "schema", "commit", "statement"},
+     method_migrate},
     {"sync", WRITES | NEEDS_STACK | NEEDS_JOURNAL, {"requested_by"}, action_sync},
     {"retry", WRITES | NEEDS_STACK | NEEDS_JOURNAL, {"deployment"}, action_retry},
     {"cancel", WRITES | NEEDS_STACK | NEEDS_JOURNAL, {"deployment"}, action_cancel},

@@ -5,6 +5,7 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "core/job_parts.h"
 
 /* Members of the service's ContainerSpec that make the job see the world as the service does. */
 static const char *const container_members[] = {
@@ -29,12 +30,11 @@ static json_t *container(const json_t *service, const char *const *command)
     return spec;
 }
 
-static json_t *networks(const json_t *service_networks)
+json_t *job_networks(const json_t *service_networks)
 {
     json_t *list = json_array();
     const json_t *attachment;
     size_t i;
-    /* no aliases: requests for the service must never reach its migration job */
     json_array_foreach (service_networks, i, attachment) {
         json_t *copy = json_object();
         json_object_set(copy, "Target", json_object_get(attachment, "Target"));
@@ -55,6 +55,15 @@ static json_t *placement(const json_t *service)
     return copy;
 }
 
+json_t *job_body(const char *name, json_t *container, json_t *resources, json_t *placement, json_t *networks)
+{
+    return json_pack("{s:s, s:{}, s:{s:o, s:o, s:{s:s}, s:o, s:o, s:{s:s}, s:i}, s:{s:{s:i, s:i}}, s:{s:s}}",
+                     "Name", name, "Labels", "TaskTemplate", "ContainerSpec", container, "Resources",
+                     resources, "RestartPolicy", "Condition", "none", "Placement", placement, "Networks",
+                     networks, "LogDriver", "Name", "json-file", "ForceUpdate", 0, "Mode", "ReplicatedJob",
+                     "MaxConcurrent", 1, "TotalCompletions", 1, "EndpointSpec", "Mode", "dnsrr");
+}
+
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command)
 {
     const json_t *task = json_object_get(service_spec, "TaskTemplate");
@@ -63,19 +72,17 @@ json_t *job_spec(const json_t *service_spec, const char *name, const char *const
     json_t *resources = json_object();
     if (limits)
         json_object_set_new(resources, "Limits", json_deep_copy(limits));
-    return json_pack(
-        "{s:s, s:{}, s:{s:o, s:o, s:{s:s}, s:o, s:o, s:{s:s}, s:i}, s:{s:{s:i, s:i}}, s:{s:s}}", "Name", name,
-        "Labels", "TaskTemplate", "ContainerSpec", container(json_object_get(task, "ContainerSpec"), command),
-        "Resources", resources, "RestartPolicy", "Condition", "none", "Placement",
-        placement(json_object_get(task, "Placement")), "Networks",
-        networks(json_object_get(task, "Networks")), "LogDriver", "Name", "json-file", "ForceUpdate", 0,
-        "Mode", "ReplicatedJob", "MaxConcurrent", 1, "TotalCompletions", 1, "EndpointSpec", "Mode", "dnsrr");
+    return job_body(name, container(json_object_get(task, "ContainerSpec"), command), resources,
+                    placement(json_object_get(task, "Placement")),
+                    job_networks(json_object_get(task, "Networks")));
 }
 
-char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit, bool check)
+char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
+               enum job_purpose purpose)
 {
+    static const char *const words[] = {[JOB_COMMAND] = "mig", [JOB_CHECK] = "chk", [JOB_BACKUP] = "bak"};
     enum { LABEL_MAX = 63, SUFFIX = 13 /* _ and 12 digits */, HASH = 9 };
-    char *head = arena_printf(arena, "%s_%s_%s", stack, check ? "chk" : "mig", step);
+    char *head = arena_printf(arena, "%s_%s_%s", stack, words[purpose], step);
     if (strlen(head) > LABEL_MAX - SUFFIX) {
         char hex[SHA256_HEX_SIZE];
         sha256_hex(head, strlen(head), hex);

@@ -40,7 +40,7 @@ static void pull(struct plan_builder *b, json_t *seen, const json_t *spec)
 
 /* What is about to be started: of services that stay as they are nothing is needed. */
 static void add_pulls(struct plan_builder *b, const struct planned_service *services,
-                      const struct planned_run *runs)
+                      const struct planned_step *steps)
 {
     const struct manifest *m = b->input->manifest;
     cleanup_json json_t *seen = json_object();
@@ -48,8 +48,8 @@ static void add_pulls(struct plan_builder *b, const struct planned_service *serv
         if (strcmp(services[i].action, "none") != 0)
             pull(b, seen, services[i].spec);
     for (size_t i = 0; i < m->release.n_steps; i++)
-        if (!runs[i].skip)
-            pull(b, seen, json_object_get(b->specs, m->release.steps[i].service));
+        if (m->release.steps[i].kind == RELEASE_RUN && !steps[i].skip)
+            pull(b, seen, json_object_get(b->specs, m->release.steps[i].run.service));
 }
 
 /* ---- relay and database ---- */
@@ -88,16 +88,50 @@ static void add_relay(struct plan_builder *b)
         builder_step(b, STEP_RELAY, m->stack->name, json_pack("{s:O}", "networks", list));
 }
 
-static void add_ready(struct plan_builder *b)
+/* A login: of the application's role where nothing else is said; of the admin's for the early steps. */
+static void add_ready(struct plan_builder *b, const char *step, const char *url_from)
 {
     const struct release *release = &b->input->manifest->release;
     const char *key = release->database_service;
-    if (!release->database_url_from)
-        return;
     const char *name = key ? stack_service(b->input->manifest->stack, key)->name : NULL;
-    builder_step(b, STEP_READY, key ? key : "server",
-                 json_pack("{s:s?, s:s, s:I}", "name", name, "url_from", release->database_url_from,
-                           "timeout_us", (json_int_t)release->database_ready_us));
+    builder_step(b, STEP_READY, step,
+                 json_pack("{s:s?, s:s, s:I}", "name", name, "url_from", url_from, "timeout_us",
+                           (json_int_t)release->database_ready_us));
+}
+
+/* Before anything that may change the database. */
+static void add_backup(struct plan_builder *b, bool writes)
+{
+    const struct manifest *m = b->input->manifest;
+    const struct release *release = &m->release;
+    const struct backup_settings *settings = &release->backup;
+    if (settings->when == BACKUP_NEVER || (settings->when == BACKUP_PENDING && !writes))
+        return;
+    const struct stack_service *service = stack_service(m->stack, release->database_service);
+    builder_step(b, STEP_BACKUP, release->database_service,
+                 backup_params(settings, release->database_service, service->name,
+                               release_direct_url(release), stack_volume(m->stack, settings->volume)->mount));
+}
+
+/* Admin steps at the head of the list make what the login needs; then login and backup, then the other steps.
+ */
+static void add_release_steps(struct plan_builder *b, const struct planned_step *steps)
+{
+    const struct release *release = &b->input->manifest->release;
+    size_t i = 0;
+    if (release->n_steps > 0 && release_step_is_early(release, 0))
+        add_ready(b, "admin", release->admin_url_from);
+    for (; i < release->n_steps && release_step_is_early(release, i); i++)
+        plan_step_add(b, i, &steps[i]);
+    if (release->database_url_from)
+        add_ready(b, release->database_service ? release->database_service : "server",
+                  release_direct_url(release));
+    bool writes = false;
+    for (size_t k = i; k < release->n_steps; k++)
+        writes |= steps[k].writes;
+    add_backup(b, writes);
+    for (; i < release->n_steps; i++)
+        plan_step_add(b, i, &steps[i]);
 }
 
 /* ---- the whole ---- */
@@ -110,19 +144,17 @@ static void roll(struct plan_builder *b, const char *kind, const struct planned_
 
 /* In the order of steps/kinds.c. */
 static void add_steps(struct plan_builder *b, const struct planned_service *services,
-                      const struct planned_run *runs, json_t *removed)
+                      const struct planned_step *steps, json_t *removed)
 {
     const struct manifest *m = b->input->manifest;
     bool rolled = false;
-    add_pulls(b, services, runs);
+    add_pulls(b, services, steps);
     for (size_t i = 0; i < b->n_objects; i++)
         builder_step(b, b->objects[i].kind, b->objects[i].name, json_incref(b->objects[i].params));
     for (size_t i = 0; i < m->n_before; i++)
         roll(b, STEP_BEFORE, &services[i]);
     add_relay(b);
-    add_ready(b);
-    for (size_t i = 0; i < m->release.n_steps; i++)
-        plan_run_step(b, i, &runs[i]);
+    add_release_steps(b, steps);
     for (size_t i = m->n_before; i < m->stack->n_services; i++) {
         roll(b, STEP_ROLL, &services[i]);
         rolled |= strcmp(services[i].action, "none") != 0;
@@ -145,7 +177,7 @@ static int make(struct plan_builder *b, struct error *err)
 {
     const struct manifest *m = b->input->manifest;
     struct planned_service *services = arena_array(b->arena, m->stack->n_services, sizeof *services);
-    struct planned_run *runs = arena_array(b->arena, m->release.n_steps, sizeof *runs);
+    struct planned_step *steps = arena_array(b->arena, m->release.n_steps, sizeof *steps);
     add_warnings(b);
     plan_images(b);
     if (plan_objects(b, err) < 0 || plan_services(b, services, err) < 0)
@@ -154,17 +186,17 @@ static int make(struct plan_builder *b, struct error *err)
     for (size_t i = 0; i < m->stack->n_services; i++)
         differs |= strcmp(services[i].action, "none") != 0;
     for (size_t i = 0; i < m->release.n_steps; i++) {
-        plan_run(b, i, &runs[i]);
-        differs |= runs[i].changed;
+        plan_step(b, i, &steps[i]);
+        differs |= steps[i].changed;
     }
     json_t *removed = plan_removals(b);
     differs |= json_array_size(removed) > 0;
     if (differs) {
-        add_steps(b, services, runs, removed);
+        add_steps(b, services, steps, removed);
     } else {
         json_decref(removed);
         for (size_t i = 0; i < m->release.n_steps; i++)
-            plan_run_remember(b, i, &runs[i]);
+            plan_step_remember(b, i, &steps[i]);
     }
     b->plan->empty = !differs;
     builder_finish(b, m->stack->name, b->input->commit);

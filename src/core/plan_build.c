@@ -43,6 +43,7 @@ void builder_init(struct plan_builder *b, const struct observed *observed, struc
     b->json_services = builder_keep(b, json_array());
     b->json_objects = builder_keep(b, json_array());
     b->json_migrations = builder_keep(b, json_array());
+    b->json_sql = builder_keep(b, json_array());
     b->live = builder_keep(b, json_object());
     b->network_names = builder_keep(b, json_object());
     b->renamed = builder_keep(b, json_object());
@@ -174,10 +175,10 @@ void builder_finish(struct plan_builder *b, const char *stack, const char *commi
 {
     struct plan *plan = b->plan;
     json_t *warnings = builder_keep(b, warnings_json(b));
-    plan->json = json_pack("{s:s, s:s, s:b, s:O, s:O, s:O, s:o, s:o, s:O}", "stack", stack, "commit", commit,
-                           "empty", plan->empty, "services", b->json_services, "objects", b->json_objects,
-                           "migrations", b->json_migrations, "images", images_json(&plan->rows), "steps",
-                           steps_json(b), "warnings", warnings);
+    plan->json = json_pack("{s:s, s:s, s:b, s:O, s:O, s:O, s:O, s:o, s:o, s:O}", "stack", stack, "commit",
+                           commit, "empty", plan->empty, "services", b->json_services, "objects",
+                           b->json_objects, "migrations", b->json_migrations, "sql", b->json_sql, "images",
+                           images_json(&plan->rows), "steps", steps_json(b), "warnings", warnings);
     plan->rows.plan = keep_text(b, plan->json);
     plan->rows.warnings = keep_text(b, warnings);
     plan->rows.steps = b->steps;

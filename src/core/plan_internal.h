@@ -18,10 +18,11 @@ struct planned_service {
     const char *action; /* create update none */
 };
 
-struct planned_run {
-    json_t *params; /* kept alive by plan->owned */
+struct planned_step { /* one of x-release.steps */
+    json_t *params;   /* kept alive by plan->owned */
     const char *fingerprint;
     bool changed;     /* a reason to deploy */
+    bool writes;      /* may change the database */
     const char *skip; /* why `when` keeps it from running; NULL: it runs */
 };
 
@@ -41,7 +42,7 @@ struct plan_builder {
     const char **warnings;
     size_t n_warnings;
     /* all of these are kept alive by plan->owned */
-    json_t *json_services, *json_objects, *json_migrations;
+    json_t *json_services, *json_objects, *json_migrations, *json_sql;
     json_t *live;          /* observed services by name */
     json_t *network_names; /* by ID, for spec_same() and its kin */
     json_t *renamed;       /* "secret NAME", "config NAME" → the name that it has now */
@@ -88,10 +89,20 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
 /* Services that the stack file no longer has; new reference. */
 json_t *plan_removals(struct plan_builder *b);
 
-/* ---- plan_runs.c ---- */
+/* ---- plan_steps.c: x-release.steps ---- */
 
-void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret);
-void plan_run_step(struct plan_builder *b, size_t index, const struct planned_run *run);
+void plan_step(struct plan_builder *b, size_t index, struct planned_step *ret);
+void plan_step_add(struct plan_builder *b, size_t index, const struct planned_step *planned);
 /* An empty plan still says which steps were in effect, so that the next plan has something to compare with.
  */
-void plan_run_remember(struct plan_builder *b, size_t index, const struct planned_run *run);
+void plan_step_remember(struct plan_builder *b, size_t index, const struct planned_step *planned);
+/* NULL: the last success did not have it. */
+const char *plan_last_fingerprint(const struct plan_builder *b, const char *step);
+void plan_migration(struct plan_builder *b, const struct migration_record *record);
+
+/* Of each kind: the planned step, and what its migrations are. plan_runs.c, plan_sql.c */
+void plan_run(struct plan_builder *b, size_t index, struct planned_step *ret);
+void plan_run_migrations(struct plan_builder *b, size_t index, const struct planned_step *planned);
+void plan_sql(struct plan_builder *b, size_t index, struct planned_step *ret);
+void plan_sql_migrations(struct plan_builder *b, size_t index);
+void plan_expect(struct plan_builder *b, size_t index, struct planned_step *ret);

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "core/plan_internal.h"
 
-/* Migrations: run steps as jobs, and whether they are a reason to deploy. */
+/* Run steps: commands as jobs, and whether they are a reason to deploy. */
 
 static const char *command_text(struct arena *arena, const char *const *command)
 {
@@ -17,14 +17,6 @@ static const char *command_text(struct arena *arena, const char *const *command)
         str_printf(&text, "%s%s", i ? " " : "", command[i]);
     const char *redacted = secret_redact(arena, str_text(&text)); /* before it is cut */
     return str_clean(arena, redacted, strlen(redacted), true, 200);
-}
-
-static const char *last_fingerprint(const struct plan_input *input, const char *step)
-{
-    for (size_t i = 0; i < input->n_fingerprints; i++)
-        if (strcmp(input->fingerprints[i].step, step) == 0)
-            return input->fingerprints[i].fingerprint;
-    return NULL;
 }
 
 /* Names hold the commit, which must not make every commit look like a changed step; platforms are the
@@ -70,22 +62,23 @@ static bool runs_already(const struct plan_builder *b)
     return false;
 }
 
-void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret)
+void plan_run(struct plan_builder *b, size_t index, struct planned_step *ret)
 {
     const struct plan_input *input = b->input;
-    const struct run_step *step = &input->manifest->release.steps[index];
+    const char *name = input->manifest->release.steps[index].name;
+    const struct run_step *step = &input->manifest->release.steps[index].run;
     const char *stack = input->manifest->stack->name, *commit = input->commit;
     const json_t *service = json_object_get(b->specs, step->service);
     bool paths_changed = step->when == RUN_CHANGED && input->paths_changed[index];
-    json_t *job = job_spec(service, job_name(b->arena, stack, step->name, commit, false), step->command);
+    json_t *job = job_spec(service, job_name(b->arena, stack, name, commit, JOB_COMMAND), step->command);
     json_t *check = json_null();
     if (step->check)
-        check = job_spec(service, job_name(b->arena, stack, step->name, commit, true), step->check);
-    *ret = (struct planned_run){0};
+        check = job_spec(service, job_name(b->arena, stack, name, commit, JOB_CHECK), step->check);
+    *ret = (struct planned_step){0};
     ret->params =
-        builder_keep(b, json_pack("{s:s, s:s, s:o, s:o, s:I, s:b}", "step", step->name, "service",
-                                  step->service, "job", job, "check", check, "timeout_us",
-                                  (json_int_t)step->timeout_us, "allow_failure", step->allow_failure));
+        builder_keep(b, json_pack("{s:s, s:s, s:o, s:o, s:I, s:b}", "step", name, "service", step->service,
+                                  "job", job, "check", check, "timeout_us", (json_int_t)step->timeout_us,
+                                  "allow_failure", step->allow_failure));
     ret->fingerprint = fingerprint(b->arena, step, ret->params);
     if (step->when == RUN_FIRST_DEPLOY && !input->first_deploy)
         ret->skip = "only on the first deployment";
@@ -95,38 +88,22 @@ void plan_run(struct plan_builder *b, size_t index, struct planned_run *ret)
         ret->skip = "none of its paths changed";
     /* A step that would not run is no reason to deploy. Changed paths are one: after an empty plan they would
        count as deployed, and the step would never run for them. */
-    ret->changed =
-        !ret->skip && (paths_changed || !str_eq(last_fingerprint(input, step->name), ret->fingerprint));
+    ret->writes = !ret->skip;
+    ret->changed = !ret->skip && (paths_changed || !str_eq(plan_last_fingerprint(b, name), ret->fingerprint));
 }
 
-static struct step *add_row(struct plan_builder *b, size_t index, const struct planned_run *run, bool skipped)
+void plan_run_migrations(struct plan_builder *b, size_t index, const struct planned_step *planned)
 {
-    const struct run_step *step = &b->input->manifest->release.steps[index];
-    struct step *row = builder_step(b, STEP_RUN, step->name, json_incref(run->params));
-    row->fingerprint = run->fingerprint;
-    if (skipped)
-        row->state = STEP_SKIPPED;
-    return row;
-}
-
-void plan_run_step(struct plan_builder *b, size_t index, const struct planned_run *run)
-{
-    const struct run_step *step = &b->input->manifest->release.steps[index];
+    const char *name = b->input->manifest->release.steps[index].name;
+    const struct run_step *step = &b->input->manifest->release.steps[index].run;
     const char *command = command_text(b->arena, step->command);
-    b->migrations = arena_grow(b->arena, b->migrations, b->n_migrations, sizeof *b->migrations);
-    b->migrations[b->n_migrations++] = (struct migration_record){
-        .step = arena_strdup(b->arena, step->name),
-        .version = arena_printf(b->arena, "%.12s", b->input->commit),
-        .name = command,
-        .state = run->skip ? "skipped" : "pending",
-    };
+    plan_migration(b, &(struct migration_record){
+                          .step = arena_strdup(b->arena, name),
+                          .version = arena_printf(b->arena, "%.12s", b->input->commit),
+                          .name = command,
+                          .state = planned->skip ? "skipped" : "pending",
+                      });
     json_array_append_new(b->json_migrations,
-                          json_pack("{s:s, s:s, s:s, s:s?}", "step", step->name, "service", step->service,
-                                    "command", command, "skipped", run->skip));
-    add_row(b, index, run, run->skip);
-}
-
-void plan_run_remember(struct plan_builder *b, size_t index, const struct planned_run *run)
-{
-    add_row(b, index, run, true);
+                          json_pack("{s:s, s:s, s:s, s:s?}", "step", name, "service", step->service,
+                                    "command", command, "skipped", planned->skip));
 }

@@ -5,7 +5,7 @@
 #include "agent/spec.h"
 #include "base/str.h"
 
-enum { COLUMNS = 100 };
+enum { COLUMNS = 100, FILES = 30 /* of a step */ };
 
 static const char *const action_words[][2] = {
     {"create", "create"}, {"update", "update"}, {"remove", "remove, after success"}, {"none", "unchanged"}};
@@ -80,6 +80,35 @@ static void services(struct str *out, const json_t *plan)
         str_printf(out, "  %zu service%s unchanged\n", unchanged, unchanged == 1 ? "" : "s");
 }
 
+/* One step in one schema, and its files: */
+static void sql_step(struct str *out, const json_t *plan, const json_t *sql)
+{
+    const char *step = json_path_string(sql, "step", NULL), *schema = json_path_string(sql, "schema", NULL);
+    const char *before = json_path_string(sql, "before", NULL), *after = json_path_string(sql, "after", NULL);
+    json_int_t pending = json_path_integer(sql, 0, "pending", NULL, NULL);
+    size_t i, shown = 0;
+    const json_t *file;
+    str_printf(out, "  migrations %s%s%s, %s: ", step, schema ? " in " : "", schema ? schema : "",
+               json_path_string(sql, "dir", NULL));
+    if (pending == 0)
+        str_printf(out, "nothing pending%s%s\n", *before ? ", at " : "", before);
+    else
+        str_printf(out, "%lld pending%s%s%s%s\n", (long long)pending, *before ? ", " : "", before,
+                   *after && *before ? " → "
+                   : *after          ? ", → "
+                                     : "",
+                   after);
+    json_array_foreach (json_object_get(plan, "migrations"), i, file) {
+        if (!str_eq(json_path_string(file, "step", NULL), step) ||
+            !str_eq(json_path_string(file, "schema", NULL), schema))
+            continue;
+        if (shown++ < FILES)
+            str_printf(out, "      %s\n", json_path_string(file, "file", NULL));
+    }
+    if (shown > FILES)
+        str_printf(out, "      … and %zu more\n", shown - FILES);
+}
+
 char *plan_text(struct arena *arena, const json_t *plan)
 {
     cleanup_str struct str out = {0};
@@ -94,12 +123,21 @@ char *plan_text(struct arena *arena, const json_t *plan)
         str_printf(&out, "  %s %s: %s\n", json_path_string(item, "kind", NULL),
                    json_path_string(item, "name", NULL), json_path_string(item, "action", NULL));
     }
+    json_array_foreach (json_object_get(plan, "steps"), i, item) {
+        if (str_eq(json_path_string(item, "kind", NULL), STEP_BACKUP))
+            str_printf(&out, "  backup of %s, before the migrations\n", json_path_string(item, "name", NULL));
+    }
     json_array_foreach (json_object_get(plan, "migrations"), i, item) {
         const char *skipped = json_path_string(item, "skipped", NULL);
+        if (!json_object_get(item, "command"))
+            continue; /* a file: below its step */
         const char *text = arena_printf(arena, "migration %s: %s%s%s", json_path_string(item, "step", NULL),
                                         json_path_string(item, "command", NULL), skipped ? ", skipped: " : "",
                                         skipped ? skipped : "");
         flowed(&out, "  ", text, "      ");
+    }
+    json_array_foreach (json_object_get(plan, "sql"), i, item) {
+        sql_step(&out, plan, item);
     }
     services(&out, plan);
     json_array_foreach (json_object_get(plan, "warnings"), i, item) {

@@ -18,10 +18,19 @@ static const struct gate_settings gate_defaults = {
     .failure_threshold = 3,
 };
 
-static const int64_t run_timeout_us = 900 * US_PER_S;
-
-/* Far beyond any use, and few enough for comparing each with each. */
-enum { STEPS_MAX = 1000 };
+int release_choice(const struct decode *d, const struct node *node, const char *const *words, size_t n,
+                   unsigned *ret, struct error *err)
+{
+    cleanup_str struct str known = {0};
+    for (unsigned i = 0; i < n; i++) {
+        if (node->type == NODE_STRING && strcmp(node->string.text, words[i]) == 0) {
+            *ret = i;
+            return 0;
+        }
+        str_printf(&known, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", words[i]);
+    }
+    return node_error(err, node, d->path, "must be %s", str_text(&known));
+}
 
 int release_service(const struct decode *d, const struct node *node, const struct stack *stack,
                     const char **ret, struct error *err)
@@ -30,162 +39,6 @@ int release_service(const struct decode *d, const struct node *node, const struc
         return -1;
     if (!stack_service(stack, *ret))
         return node_error(err, node, d->path, "no service '%s' in this stack", *ret);
-    return 0;
-}
-
-/* ---- database ---- */
-
-struct database {
-    const char *service, *url_from;
-    int64_t ready_us;
-};
-
-static int read_database(const struct decode *d, const struct node *node, const struct release_context *c,
-                         struct error *err)
-{
-    static const struct decode_key keys[] = {
-        {"service", decode_string, offsetof(struct database, service)},
-        {"url_from", decode_string, offsetof(struct database, url_from)},
-        {"ready_timeout", decode_duration, offsetof(struct database, ready_us)},
-        {"migrate_url_from", NULL, 0},
-        {"admin_url_from", NULL, 0},
-        {"backup", NULL, 0},
-    };
-    struct database database = {.ready_us = 120 * US_PER_S};
-    if (decode_map(d, node, keys, ARRAY_SIZE(keys), &database, err) < 0)
-        return -1;
-    if (database.service) {
-        struct decode below = decode_below(d, "service");
-        if (release_service(&below, node_get(node, "service"), c->stack, &c->release->database_service, err) <
-            0)
-            return -1;
-    }
-    if (database.ready_us == 0)
-        return node_error(err, node_get(node, "ready_timeout"), d->path, "ready_timeout must be more than 0");
-    c->release->database_url_from = database.url_from;
-    c->release->database_ready_us = database.ready_us;
-    return 0;
-}
-
-/* ---- steps ---- */
-
-/* Stays inside the repository. */
-static bool is_repository_path(const char *path)
-{
-    if (*path == '\0' || *path == '/')
-        return false;
-    for (const char *part = path; *part; part += strspn(part, "/")) {
-        size_t len = strcspn(part, "/");
-        if (len == 2 && memcmp(part, "..", 2) == 0)
-            return false;
-        part += len;
-    }
-    return true;
-}
-
-static int read_changed(const struct decode *d, const struct node *node, const char ***ret, struct error *err)
-{
-    if (decode_strings(d, node, ret, err) < 0)
-        return -1;
-    if (node->list.n == 0)
-        return node_error(err, node, d->path, "must name at least one path");
-    for (size_t i = 0; i < node->list.n; i++)
-        if (!is_repository_path((*ret)[i]))
-            return node_error(err, node->list.items[i], d->path,
-                              "'%s' is no path from the repository's root (deploy/seed, without ..)",
-                              (*ret)[i]);
-    return 0;
-}
-
-/* `when`: always, first_deploy, or {changed: [paths]} */
-static int read_when(const struct decode *d, const struct node *node, void *target, struct error *err)
-{
-    struct run_step *step = (struct run_step *)((char *)target - offsetof(struct run_step, when));
-    const struct node *changed = node_get(node, "changed");
-    if (node->type == NODE_STRING && strcmp(node->string.text, "always") == 0) {
-        step->when = RUN_ALWAYS;
-        return 0;
-    }
-    if (node->type == NODE_STRING && strcmp(node->string.text, "first_deploy") == 0) {
-        step->when = RUN_FIRST_DEPLOY;
-        return 0;
-    }
-    if (node->type != NODE_MAP || node->map.n != 1 || !changed)
-        return node_error(err, node, d->path, "must be always, first_deploy, or changed: [paths]");
-    step->when = RUN_CHANGED;
-    struct decode below = decode_below(d, "changed");
-    return read_changed(&below, changed, &step->paths, err);
-}
-
-static bool is_step_name(const char *name)
-{
-    size_t len = strlen(name);
-    return len >= 1 && len <= 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len &&
-           name[0] != '-';
-}
-
-static int read_run(const struct decode *d, const struct node *node, const struct release_context *c,
-                    struct run_step *ret, struct error *err)
-{
-    static const struct decode_key keys[] = {
-        {"name", decode_string, offsetof(struct run_step, name)},
-        {"service", decode_string, offsetof(struct run_step, service)},
-        {"command", decode_strings, offsetof(struct run_step, command)},
-        {"check", decode_strings, offsetof(struct run_step, check)},
-        {"timeout", decode_duration, offsetof(struct run_step, timeout_us)},
-        {"when", read_when, offsetof(struct run_step, when)},
-        {"allow_failure", decode_bool, offsetof(struct run_step, allow_failure)},
-    };
-    struct run_step step = {.timeout_us = run_timeout_us};
-    if (decode_map(d, node, keys, ARRAY_SIZE(keys), &step, err) < 0)
-        return -1;
-    if (!step.name || !step.service || !step.command || !step.command[0])
-        return node_error(err, node, d->path, "needs name, service and command");
-    if (!is_step_name(step.name))
-        return node_error(
-            err, node_get(node, "name"), d->path,
-            "the name '%s' must be 1 to 32 of a-z, 0-9, _ and -: it becomes part of a Swarm service's name",
-            step.name);
-    for (size_t i = 0; i < c->release->n_steps; i++)
-        if (strcmp(c->release->steps[i].name, step.name) == 0)
-            return node_error(err, node_get(node, "name"), d->path, "two steps are called '%s'", step.name);
-    struct decode below = decode_below(d, "service");
-    if (release_service(&below, node_get(node, "service"), c->stack, &step.service, err) < 0)
-        return -1;
-    if (step.check && !step.check[0]) /* it would run whatever the image runs by itself */
-        return node_error(err, node_get(node, "check"), d->path,
-                          "check must not be empty; leave it out for none");
-    if (step.timeout_us <= 0)
-        return node_error(err, node_get(node, "timeout"), d->path, "timeout must be more than 0");
-    *ret = step;
-    return 0;
-}
-
-static int read_steps(const struct decode *d, const struct node *node, const struct release_context *c,
-                      struct error *err)
-{
-    struct release *release = c->release;
-    if (node->type != NODE_LIST)
-        return node_error(err, node, d->path, "must be a list of steps");
-    if (node->list.n > STEPS_MAX)
-        return node_error(err, node, d->path, "more than %d steps", STEPS_MAX);
-    for (size_t i = 0; i < node->list.n; i++) {
-        const struct node *item = node->list.items[i];
-        struct decode below = decode_item(d, i);
-        if (item->type != NODE_MAP || item->map.n != 1)
-            return node_error(err, item, below.path, "must be a mapping with one key, the kind of step: run");
-        const struct node_pair *pair = &item->map.pairs[0];
-        struct decode kind = decode_below(&below, pair->key);
-        if (strcmp(pair->key, "sql") == 0 || strcmp(pair->key, "expect") == 0)
-            return node_error(err, item, kind.path, "not supported by this version yet; use a run step");
-        if (strcmp(pair->key, "run") != 0)
-            return node_error(err, item, below.path, "no step kind '%s' (known: run)", pair->key);
-        struct run_step step = {0};
-        if (read_run(&kind, pair->value, c, &step, err) < 0)
-            return -1;
-        release->steps = arena_grow(d->arena, release->steps, release->n_steps, sizeof step);
-        release->steps[release->n_steps++] = step;
-    }
     return 0;
 }
 
@@ -268,8 +121,8 @@ static const struct section {
     int (*read)(const struct decode *d, const struct node *node, const struct release_context *c,
                 struct error *err);
 } sections[] = {
-    {"database", read_database},     {"steps", read_steps}, {"rollout", read_rollout},
-    {"health", release_read_health}, {"gate", read_gate},
+    {"database", release_read_database}, {"steps", release_read_steps}, {"rollout", read_rollout},
+    {"health", release_read_health},     {"gate", read_gate},
 };
 
 static int read_sections(const struct decode *d, const struct node *node, const struct release_context *c,
@@ -301,7 +154,8 @@ int release_decode(struct arena *arena, const struct node *node, const struct st
         .before = none, .order = none, .gate = gate_defaults, .database_ready_us = 120 * US_PER_S};
     struct release_context context = {stack, &release};
     struct decode d = {arena, "x-release"};
-    if (node && read_sections(&d, node, &context, err) < 0)
+    if (node && (read_sections(&d, node, &context, err) < 0 ||
+                 release_check_steps(&d, node_get(node, "steps"), &release, err) < 0))
         return -1;
     if (!release.before)
         release.before = none;

@@ -110,13 +110,14 @@ bool persist_again(struct persist *state, struct error *err)
 }
 
 /* The networks that checks need: of the plan's relay step, else (a rollback has none) of the manifest's
- * checked services. */
+ * checked services and its database. */
 static json_t *planned_networks(struct step_ctx *ctx)
 {
     struct step *steps;
     size_t n;
     struct error ignored = {0};
-    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
+    if (!ctx->deployment ||
+        journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
         return NULL;
     for (size_t i = 0; i < n; i++) {
         cleanup_json json_t *params =
@@ -127,19 +128,24 @@ static json_t *planned_networks(struct step_ctx *ctx)
     return NULL;
 }
 
-static json_t *networks_of_checks(const struct manifest *manifest)
+static void add_networks(json_t *names, const struct manifest *manifest, const char *key)
+{
+    const struct stack_service *service = stack_service(manifest->stack, key);
+    size_t j;
+    const json_t *attachment;
+    json_array_foreach (json_path(service->spec, "TaskTemplate", "Networks", NULL), j, attachment) {
+        if (json_path_string(attachment, "Target", NULL))
+            json_array_append(names, json_object_get(attachment, "Target"));
+    }
+}
+
+static json_t *networks_of_manifest(const struct manifest *manifest)
 {
     json_t *names = json_array();
-    for (size_t i = 0; manifest && i < manifest->release.n_checks; i++) {
-        const struct stack_service *service =
-            stack_service(manifest->stack, manifest->release.checks[i].service);
-        size_t j;
-        const json_t *attachment;
-        json_array_foreach (json_path(service->spec, "TaskTemplate", "Networks", NULL), j, attachment) {
-            if (json_path_string(attachment, "Target", NULL))
-                json_array_append(names, json_object_get(attachment, "Target"));
-        }
-    }
+    for (size_t i = 0; manifest && i < manifest->release.n_checks; i++)
+        add_networks(names, manifest, manifest->release.checks[i].service);
+    if (manifest && manifest->release.database_service)
+        add_networks(names, manifest, manifest->release.database_service);
     return names;
 }
 
@@ -147,7 +153,7 @@ static const char **relay_networks(struct step_ctx *ctx)
 {
     cleanup_json json_t *list = planned_networks(ctx);
     if (!list)
-        list = networks_of_checks(ctx->manifest);
+        list = networks_of_manifest(ctx->manifest);
     const char **names = arena_array(ctx->arena, json_array_size(list) + 1, sizeof *names);
     size_t n = 0, i;
     const json_t *item;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/log.h"
 #include "agent/spec.h"
 #include "agent/tasks.h"
 #include "base/cleanup.h"
@@ -48,7 +49,7 @@ bool job_any_runs(const json_t *tasks)
     return false;
 }
 
-/* Of all migrations of the stack, removed ones too. */
+/* Of all jobs of the stack, removed ones too. */
 static int stack_tasks(struct step_ctx *ctx, json_t **ret, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -92,7 +93,7 @@ int job_none_runs(struct step_ctx *ctx, struct error *err)
         if (!task_ended(task))
             return error_set(
                 err, ERR_CONFLICT, 0,
-                "an earlier migration of this stack still runs (task %.12s, container %.12s on node "
+                "an earlier job of this stack still runs (task %.12s, container %.12s on node "
                 "%.12s), and two never run at once. Wait for it, or stop it there with docker rm -f, "
                 "then: agentctl retry %s",
                 id ? id : "", container ? container : "none", node ? node : "none", ctx->stack->name);

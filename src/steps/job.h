@@ -29,8 +29,37 @@ bool job_is_emptied(const json_t *spec);
 int job_tasks(struct step_ctx *ctx, const char *id, json_t **ret, bool *ret_removed,
               struct error *err) MUST_CHECK;
 
-/* ERR_CONFLICT when a task of any migration of this stack still runs: two never run at once. */
+/* ERR_CONFLICT when a task of any job of this stack still runs: two never run at once. */
 int job_none_runs(struct step_ctx *ctx, struct error *err) MUST_CHECK;
 
 /* Stops what runs, waits until it has stopped, removes the job: nothing may run on behind a verdict. */
 int job_remove(struct step_ctx *ctx, const char *id, struct error *err) MUST_CHECK;
+
+/*
+ * A job from its start to its verdict and its removal. It is started once: after a crash it is found by its
+ * name and our label, and waited for; one that is gone without a verdict is not started again.
+ *
+ * Kept in the step's progress, beside what the step itself keeps: "id" of the job, once the engine has
+ * confirmed it; "spent_us" of its timeout; "log_ns", the position in its log; "last", its last line; "phase",
+ * which is `next_phase` once it succeeded and "failed" when it did not, with the reason in "error" and the
+ * phase that failed in "failed_in".
+ */
+struct job_request {
+    const struct step *step;
+    json_t *progress;
+    const json_t *spec;
+    int64_t timeout_us;
+    const char *word;    /* "migration": what it is, in messages */
+    const char *title;   /* begins the reason of a failure */
+    const char *look_at; /* where a person finds out what became of a job that is gone */
+    const char *next_phase;
+    bool last_cancel; /* the caller ignores cancels: one is looked for just before the job is made */
+};
+int job_run(struct step_ctx *ctx, const struct job_request *request, struct error *err) MUST_CHECK;
+
+int job_save(struct step_ctx *ctx, const struct step *step, const json_t *progress,
+             struct error *err) MUST_CHECK;
+int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase,
+                   struct error *err) MUST_CHECK;
+/* Removes this deployment's job of that name, whose outcome is on record and that a dead worker left. */
+int job_remove_leftover(struct step_ctx *ctx, const json_t *spec, struct error *err) MUST_CHECK;

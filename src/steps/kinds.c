@@ -3,11 +3,13 @@
 
 #include <string.h>
 
-/* Deployment order. plan_make() adds steps in this order; a unit test holds the two together. */
+/* Deployment order. plan_make() adds steps in this order; a unit test holds the two together. sql, run and
+ * expect come as x-release lists them; admin's sql steps, with a login of their own, may stand before ready.
+ */
 const struct step_kind *const step_kinds[] = {
-    &step_kind_pull,   &step_kind_network, &step_kind_secret, &step_kind_config,
-    &step_kind_before, &step_kind_relay,   &step_kind_ready,  &step_kind_run,
-    &step_kind_roll,   &step_kind_soak,    &step_kind_prune,  NULL,
+    &step_kind_pull,   &step_kind_network, &step_kind_secret, &step_kind_config, &step_kind_before,
+    &step_kind_relay,  &step_kind_ready,   &step_kind_backup, &step_kind_sql,    &step_kind_run,
+    &step_kind_expect, &step_kind_roll,    &step_kind_soak,   &step_kind_prune,  NULL,
 };
 
 const struct step_kind *step_kind_find(const char *name)

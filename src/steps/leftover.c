@@ -10,7 +10,7 @@
 #include "steps/output.h"
 #include "steps/send.h"
 
-/* Migration jobs that workers which died have left behind. */
+/* Jobs that workers which died have left behind. */
 
 static int stack_jobs(struct step_ctx *ctx, json_t **ret, struct error *err)
 {
@@ -22,6 +22,25 @@ static int stack_jobs(struct step_ctx *ctx, json_t **ret, struct error *err)
 static bool is_own(struct step_ctx *ctx, const json_t *live)
 {
     return str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
+}
+
+static void sweep_secrets(struct step_ctx *ctx, const char *label)
+{
+    cleanup_json json_t *secrets = NULL;
+    struct error err = {0};
+    size_t i;
+    const json_t *live;
+    if (docker_secrets(ctx->docker, label, &secrets, &err) < 0)
+        return;
+    json_array_foreach (secrets, i, live) {
+        const json_t *spec = json_object_get(live, "Spec");
+        const char *id = json_path_string(live, "ID", NULL), *of = spec_label(spec, LABEL_DEPLOYMENT);
+        /* people label secrets, too: ours say which deployment's job they were made for */
+        if (of && spec_label(spec, LABEL_STEP) && !str_eq(of, send_label(ctx)) &&
+            docker_secret_remove(ctx->docker, id, &err) < 0)
+            log_info("the secret %s of a former job stays for now: %s",
+                     json_path_string(live, "Spec", "Name", NULL), err.text);
+    }
 }
 
 void step_sweep_jobs(struct step_ctx *ctx)
@@ -42,6 +61,8 @@ void step_sweep_jobs(struct step_ctx *ctx)
             log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),
                      err.text);
     }
+    cleanup_arena struct arena arena = {0};
+    sweep_secrets(ctx, arena_printf(&arena, "%s=%s", LABEL_STACK, ctx->stack->name));
 }
 
 /* ---- of a deployment that is given up ---- */
@@ -54,13 +75,14 @@ static void keep_output(struct step_ctx *ctx, const char *id, const char *name)
     if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &err) < 0)
         return;
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(steps[i].kind, STEP_RUN) != 0 || !str_eq(steps[i].name, name))
+        bool has_job = strcmp(steps[i].kind, STEP_RUN) == 0 || strcmp(steps[i].kind, STEP_BACKUP) == 0;
+        if (!has_job || !str_eq(steps[i].name, name))
             continue;
         cleanup_json json_t *progress = steps[i].progress ? json_loads(steps[i].progress, 0, NULL) : NULL;
         struct output_position position = {.last_ns =
                                                (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL)};
         if (output_follow(ctx, &steps[i], id, &position, NULL, 0, &err) < 0)
-            log_warning("the output of migration %s is not on record: %s", name, err.text);
+            log_warning("the output of %s is not on record: %s", name, err.text);
     }
 }
 

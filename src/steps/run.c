@@ -1,388 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "agent/fault.h"
 #include "agent/log.h"
 #include "agent/spec.h"
-#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/proc.h"
 #include "base/str.h"
 #include "steps/job.h"
 #include "steps/kinds.h"
-#include "steps/output.h"
 #include "steps/persist.h"
 #include "steps/send.h"
 
 /*
- * A migration: a command in the service's new image, as a Swarm job. It is started once. After a crash it is
- * found by its name and our label, and waited for; one that is gone without a verdict is not started again.
+ * A migration: a command in the service's new image, as a Swarm job; then its check, as another.
  *
- * progress: {"phase": "command"|"check"|"done"|"failed", "id": of the job, once the engine has confirmed it,
- * "spent_us": of its timeout, "log_ns": position in its log, "last": its last line, "error": the reason, when
- * it failed}
+ * progress: {"phase": "command"|"check"|"done"|"failed", and what job_run() keeps}
  */
-
-static const int64_t log_interval_us = US_PER_S;
-/* Its log cannot be read though the engine answers. */
-static const int64_t log_patience_us = 30 * US_PER_S;
-static const int64_t noting_interval_us = 5 * US_PER_S;
-
-struct job {
-    struct step_ctx *ctx;
-    const struct step *step;
-    json_t *progress;
-    const char *name, *id;
-    int64_t timeout_us, deadline_us;
-    int64_t noted_us;      /* of the timeout, spent as last written down */
-    int64_t away_since_us; /* the engine does not answer; 0: it does */
-    bool removed;          /* by somebody else; its task may run on */
-    struct output_position position;
-    char last_line[512];
-};
-
-static int save(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
-{
-    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
-}
-
-static int save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase,
-                      struct error *err)
-{
-    json_object_clear(progress);
-    json_object_set_new(progress, "phase", json_string(phase));
-    return save(ctx, step, progress, err);
-}
-
-/* ---- removing ---- */
-
-/* A job whose outcome is on record, and that a worker which died left behind. */
-static int remove_leftover(struct step_ctx *ctx, const json_t *spec, struct error *err)
-{
-    cleanup_json json_t *live = NULL;
-    const char *name = json_path_string(spec, "Name", NULL);
-    if (!name)
-        return 0; /* the step has no check */
-    if (send_read_service(ctx, name, &live, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? 0 : -1;
-    if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx)))
-        return 0;
-    return job_remove(ctx, json_path_string(live, "ID", NULL), err);
-}
-
-/* ---- starting ---- */
-
-/* A job of that name from an earlier deployment of the same commit, which could not be removed then. */
-static int clear_earlier(struct job *job, const json_t *live, struct error *err)
-{
-    cleanup_json json_t *tasks = NULL;
-    const json_t *task, *spec = json_object_get(live, "Spec");
-    const char *id = json_path_string(live, "ID", NULL), *label = spec_label(spec, LABEL_DEPLOYMENT);
-    if (!label)
-        return error_set(err, ERR_CONFLICT, 0, "a service named %s exists and is not ours", job->name);
-    if (send_read_tasks(job->ctx, id, &tasks, err) < 0)
-        return -1;
-    if (job_state(tasks, &task) == JOB_RUNNING && !job_is_emptied(spec))
-        return error_set(err, ERR_CONFLICT, 0,
-                         "the job %s of deployment %s still runs; a migration never runs twice at once. Wait "
-                         "for it, or remove "
-                         "the service when you are sure",
-                         job->name, label);
-    return job_remove(job->ctx, id, err);
-}
-
-static int create(struct job *job, const json_t *spec, struct error *err)
-{
-    cleanup_json json_t *labelled = json_deep_copy(spec);
-    json_t *labels = json_object();
-    json_object_set_new(labels, LABEL_STACK, json_string(job->ctx->stack->name));
-    json_object_set_new(labels, LABEL_STEP, json_string(job->step->name));
-    json_object_set_new(labelled, "Labels", labels);
-    return send_create(job->ctx, labelled, &job->id, err);
-}
-
-/* Finds our job, or makes it when it cannot have existed. job->id is known when the engine had confirmed it.
- */
-static int start(struct job *job, const json_t *spec, bool may_cancel, struct error *err)
-{
-    cleanup_json json_t *live = NULL;
-    if (send_read_service(job->ctx, job->name, &live, err) == 0) {
-        if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(job->ctx))) {
-            job->id = arena_strdup(job->ctx->arena, json_path_string(live, "ID", NULL));
-            log_info("the job %s runs already; waiting for it", job->name);
-            return 0;
-        }
-        if (!job->id && clear_earlier(job, live, err) < 0)
-            return -1;
-    } else if (err->kind != ERR_NOT_FOUND) {
-        return -1;
-    }
-    if (job->id)
-        return 0; /* removed meanwhile: its tasks may tell how it ended */
-    if (job_none_runs(job->ctx, err) < 0)
-        return -1;
-    fault_point("job.create");
-    if (may_cancel) {
-        job->ctx->ignore_cancel = false;
-        int r = step_should_stop(job->ctx, err);
-        job->ctx->ignore_cancel = true;
-        if (r < 0)
-            return -1;
-    }
-    return create(job, spec, err);
-}
-
-/* ---- waiting ---- */
-
-static void follow_output(struct job *job)
-{
-    struct error ignored = {0};
-    if (job->removed) /* the engine reads logs by the service */
-        return;
-    /* an engine that is away costs lines only for now: the position stays where it is */
-    if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
-                      &ignored) < 0)
-        log_debug("log of %s: %s", job->name, ignored.text);
-}
-
-/* Without one there never was any output. */
-static bool has_container(const json_t *task)
-{
-    const char *id = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
-    return id && *id;
-}
-
-/*
- * All of it, before the job goes, which is the only witness. A node that does not answer must not stand in
- * the way for ever. An engine that is away does: removing the job waits for it, too.
- */
-static int finish_output(struct job *job, struct error *err)
-{
-    struct error why = {0};
-    for (int64_t until = mono_us() + log_patience_us; !job->removed;) {
-        cleanup_json json_t *tasks = NULL;
-        struct error away = {0};
-        if (output_follow(job->ctx, job->step, job->id, &job->position, job->last_line, sizeof job->last_line,
-                          &why) == 0) {
-            step_waiting(job->ctx, NULL);
-            return 0;
-        }
-        /* was it the journal? Then this waits for it */
-        int64_t before = mono_us();
-        if (save(job->ctx, job->step, job->progress, err) < 0)
-            return -1;
-        until += mono_us() - before;
-        if (job_tasks(job->ctx, job->id, &tasks, &job->removed, &away) < 0 && send_is_transient(&away))
-            until = mono_us() + log_patience_us;
-        if (mono_us() >= until)
-            break;
-        if (proc_stop_requested())
-            return step_should_stop(job->ctx, err);
-        step_waiting(job->ctx, "migration %s: its log cannot be read: %s", job->step->name, why.text);
-        step_sleep(log_interval_us);
-    }
-    step_waiting(job->ctx, NULL);
-    cleanup_arena struct arena arena = {0};
-    const char *note = arena_printf(&arena, "(the rest of its log could not be read: %s)\n",
-                                    job->removed ? "the job was removed by someone else" : why.text);
-    return PERSIST(journal_step_append_output(job->ctx->journal, job->step->deployment, job->step->seq, note,
-                                              strlen(note), err),
-                   err);
-}
-
-/* For the next worker: not to write the same lines again, and not to give the job all of its time again. */
-static void note_position(struct job *job)
-{
-    struct error ignored = {0};
-    json_int_t before_ns = json_path_integer(job->progress, 0, "log_ns", NULL, NULL);
-    int64_t spent_us = job->timeout_us - (job->deadline_us - mono_us());
-    if (job->position.last_ns == before_ns && spent_us - job->noted_us < noting_interval_us)
-        return;
-    job->noted_us = spent_us;
-    json_object_set_new(job->progress, "spent_us", json_integer(spent_us));
-    json_object_set_new(job->progress, "log_ns", json_integer(job->position.last_ns));
-    json_object_set_new(job->progress, "last", json_string(job->last_line));
-    cleanup_free char *text = json_dumps(job->progress, JSON_COMPACT);
-    if (journal_step_progress(job->ctx->journal, job->step->deployment, job->step->seq, text, &ignored) < 0)
-        log_debug("position in the log of %s: %s", job->name, ignored.text);
-}
-
-static int describe_failure(const struct job *job, const json_t *task, struct error *err)
-{
-    json_int_t code = json_path_integer(task, 0, "Status", "ContainerStatus", "ExitCode");
-    const char *state = json_path_string(task, "Status", "State", NULL),
-               *text = json_path_string(task, "Status", "Err", NULL);
-    cleanup_arena struct arena arena = {0};
-    const char *why = text && *text ? str_clean(&arena, text, strlen(text), true, 400) : "";
-    if (job->removed)
-        return error_set(err, ERR_FAILED, (int)code,
-                         "the job was removed by someone else, and its task ended: exit %lld (%s)",
-                         (long long)code, state ? state : "");
-    if (code)
-        return error_set(err, ERR_FAILED, (int)code, "exit %lld: %s", (long long)code,
-                         *job->last_line ? job->last_line : why);
-    return error_set(err, ERR_FAILED, 0, "%s: %s", state ? state : "ended", *why ? why : job->last_line);
-}
-
-static int timed_out(struct job *job, const json_t *task, struct error *err)
-{
-    const char *state = json_path_string(task, "Status", "State", NULL),
-               *why = json_path_string(task, "Status", "Err", NULL),
-               *node = json_path_string(task, "NodeID", NULL);
-    cleanup_arena struct arena arena = {0};
-    const char *took = duration_text(&arena, job->timeout_us);
-    if (!why || !*why)
-        why = json_path_string(task, "Status", "Message", NULL);
-    if (!str_eq(state, "running"))
-        return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took,
-                         state ? state : "no task", why ? why : "");
-    if (job->removed)
-        return error_set(
-            err, ERR_TIMEOUT, 0,
-            "timed out after %s; its job was removed by someone else, so it could not be stopped and "
-            "still runs: docker rm -f on node %.12s",
-            took, node ? node : "");
-    return error_set(err, ERR_TIMEOUT, 0, "timed out after %s and was stopped%s%s", took,
-                     *job->last_line ? "; last line: " : "", job->last_line);
-}
-
-/* While the engine does not answer, the clock of the timeout stands still. */
-static void note_absence(struct job *job, const struct error *err)
-{
-    if (!job->away_since_us)
-        job->away_since_us = mono_us();
-    step_waiting(job->ctx, "migration %s: the engine does not answer: %s", job->step->name, err->text);
-}
-
-static void note_presence(struct job *job)
-{
-    if (job->away_since_us)
-        job->deadline_us += mono_us() - job->away_since_us;
-    job->away_since_us = 0;
-    step_waiting(job->ctx, NULL);
-}
-
-/* Only a shutdown interrupts the wait: a cancelled deployment stops after the migration, not in its middle.
- */
-static int wait_for(struct job *job, struct error *err)
-{
-    for (int64_t next_log = 0;;) {
-        cleanup_json json_t *tasks = NULL;
-        const json_t *task = NULL;
-        enum job_end end = JOB_RUNNING;
-        if (job_tasks(job->ctx, job->id, &tasks, &job->removed, err) == 0) {
-            note_presence(job);
-            if (job->removed && json_array_size(tasks) == 0)
-                return error_set(
-                    err, ERR_CONFLICT, 0,
-                    "the job %s was removed by someone else; whether it ended well is not known, so "
-                    "it was not run again. Look at the database, then: agentctl retry %s",
-                    job->name, job->ctx->stack->name);
-            end = job_state(tasks, &task);
-        } else if (!send_is_transient(err)) {
-            return -1;
-        } else {
-            note_absence(job, err);
-        }
-        bool late = mono_us() >= job->deadline_us, over = end != JOB_RUNNING || late;
-        if (tasks && (over || mono_us() >= next_log)) {
-            if (!over || !has_container(task))
-                follow_output(job);
-            else if (finish_output(job, err) < 0)
-                return -1;
-            note_position(job);
-            next_log = mono_us() + log_interval_us;
-        }
-        if (end == JOB_SUCCEEDED)
-            return 0;
-        if (end == JOB_FAILED)
-            return describe_failure(job, task, err);
-        if (proc_stop_requested())
-            return step_should_stop(job->ctx, err);
-        if (tasks && late)
-            return timed_out(job, task, err);
-        step_sleep(job_look_interval_us);
-    }
-}
-
-/* ---- the step ---- */
-
-/* The failure is on record before its witness goes, too. */
-static int fail(struct job *job, struct error *err)
-{
-    struct error removal = {0}, saving = {0};
-    json_object_set_new(job->progress, "phase", json_string("failed"));
-    json_object_set_new(job->progress, "error", json_string(err->text));
-    if (save(job->ctx, job->step, job->progress, &saving) < 0) {
-        *err = saving;
-        return -1;
-    }
-    fault_point("job.failed");
-    if (job_remove(job->ctx, job->id, &removal) == 0)
-        return -1;
-    if (removal.kind == ERR_CANCELLED)
-        *err = removal;
-    else
-        error_set(err, err->kind, err->code, "%s; its job %s could not be removed: %s",
-                  json_path_string(job->progress, "error", NULL), job->name, removal.text);
-    return -1;
-}
 
 static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
                    struct error *err)
 {
     bool check = str_eq(json_path_string(progress, "phase", NULL), "check");
-    const json_t *spec = json_object_get(params, check ? "check" : "job");
-    const char *last = json_path_string(progress, "last", NULL),
-               *known = json_path_string(progress, "id", NULL);
-    bool confirmed = known != NULL;
-    struct job job = {
-        .ctx = ctx,
+    const struct job_request request = {
         .step = step,
         .progress = progress,
-        .name = json_path_string(spec, "Name", NULL),
-        .id = known ? arena_strdup(ctx->arena, known) : NULL,
+        .spec = json_object_get(params, check ? "check" : "job"),
         .timeout_us = (int64_t)json_path_integer(params, 900 * US_PER_S, "timeout_us", NULL, NULL),
-        .noted_us = (int64_t)json_path_integer(progress, 0, "spent_us", NULL, NULL),
-        .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
+        .word = "migration",
+        .title = check ? arena_printf(ctx->arena, "check of %s", step->name) : step->name,
+        .look_at = "the database",
+        .last_cancel = !check,
+        .next_phase = check || json_is_null(json_object_get(params, "check")) ? "done" : "check",
     };
-    snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
-    if (start(&job, spec, !check, err) < 0)
-        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
-    json_object_set_new(progress, "id", json_string(job.id));
-    if (!confirmed && save(ctx, step, progress, err) < 0)
-        return -1;
-    fault_point("job.created");
-    job.deadline_us = mono_us() + job.timeout_us - job.noted_us;
-    if (wait_for(&job, err) < 0) {
-        if (err->kind == ERR_CANCELLED)
-            return -1;
-        (void)error_wrap(err, check ? "check of %s" : "%s", step->name);
-        return fail(&job, err);
-    }
-    fault_point("job.succeeded");
-    /* the success is on record before its only other witness goes */
-    if (save_phase(ctx, step, progress,
-                   check || json_is_null(json_object_get(params, "check")) ? "done" : "check", err) < 0)
-        return -1;
-    fault_point("job.recorded");
-    if (job_remove(ctx, job.id, err) == 0)
-        return 0;
-    if (err->kind == ERR_CANCELLED)
-        return -1;
-    log_warning("the finished job %s could not be removed: %s", job.name, err->text);
-    return 0;
+    return job_run(ctx, &request, err);
 }
 
 /* What a worker that died has left after it had recorded an outcome. */
 static int tidy_up(struct step_ctx *ctx, const json_t *params, struct error *err)
 {
-    if (remove_leftover(ctx, json_object_get(params, "job"), err) == 0 &&
-        remove_leftover(ctx, json_object_get(params, "check"), err) == 0)
+    if (job_remove_leftover(ctx, json_object_get(params, "job"), err) == 0 &&
+        job_remove_leftover(ctx, json_object_get(params, "check"), err) == 0)
         return 0;
     if (err->kind == ERR_CANCELLED)
         return -1;
@@ -394,9 +49,9 @@ static int run_phases(struct step_ctx *ctx, const struct step *step, const json_
                       struct error *err)
 {
     const char *phase = json_path_string(progress, "phase", NULL);
-    if (!phase && save_phase(ctx, step, progress, "command", err) < 0)
+    if (!phase && job_save_phase(ctx, step, progress, "command", err) < 0)
         return -1;
-    if (str_eq(phase, "check") && remove_leftover(ctx, json_object_get(params, "job"), err) < 0 &&
+    if (str_eq(phase, "check") && job_remove_leftover(ctx, json_object_get(params, "job"), err) < 0 &&
         err->kind == ERR_CANCELLED)
         return -1;
     if ((str_eq(phase, "done") || str_eq(phase, "failed")) && tidy_up(ctx, params, err) < 0)

@@ -173,7 +173,10 @@ static void log_warnings(const json_t *plan)
 static void use_snapshot(struct run *run)
 {
     run->ctx.manifest = &run->snapshot.manifest;
+    run->ctx.repo = run->work.repo;
     run->ctx.database_url = run->snapshot.database_url;
+    run->ctx.migrate_url = run->snapshot.migrate_url;
+    run->ctx.admin_url = run->snapshot.admin_url;
 }
 
 static int plan_commit(struct run *run, bool *ret_empty, struct error *err)

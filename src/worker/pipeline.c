@@ -54,6 +54,35 @@ static int record_services(struct step_ctx *ctx, struct error *err)
     return 0;
 }
 
+/* Without a backup although one was wanted: whoever reads the log is to know. */
+static bool backup_failed(const struct step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(steps[i].kind, STEP_BACKUP) == 0 && steps[i].state == STEP_FAILED_ALLOWED)
+            return true;
+    return false;
+}
+
+enum { VERSIONS_SHOWN = 3 };
+
+/* ", schema 0116 → 0118" */
+static void add_versions(struct step_ctx *ctx, struct str *text)
+{
+    struct schema_record *rows;
+    size_t n;
+    struct error ignored = {0};
+    if (journal_schemas(ctx->journal, ctx->arena, ctx->deployment->id, &rows, &n, &ignored) < 0)
+        return;
+    size_t moved = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!str_eq(rows[i].before, rows[i].after) && moved++ < VERSIONS_SHOWN)
+            str_printf(text, ", %s%s%s%s%s → %s", rows[i].step, rows[i].schema ? " in " : "",
+                       rows[i].schema ? rows[i].schema : "", *rows[i].before ? " " : "", rows[i].before,
+                       rows[i].after);
+    if (moved > VERSIONS_SHOWN)
+        str_printf(text, ", %zu more schemas", moved - VERSIONS_SHOWN);
+}
+
 /* Only what was done: not what the stack file asks for, nor what the plan meant to do. */
 static const char *success_reason(struct step_ctx *ctx, const struct step *steps, size_t n_steps)
 {
@@ -87,8 +116,11 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
         str_printf(&text, ", %zu removed", removed);
     if (kept)
         str_printf(&text, ", %zu not removed", kept);
+    add_versions(ctx, &text);
     if (soaked && ctx->manifest)
         str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
+    if (backup_failed(steps, n_steps))
+        str_append(&text, "; no backup: it failed (not required)");
     if (unverified.len)
         str_printf(&text, "; unverified: %s", str_text(&unverified));
     return arena_strdup(ctx->arena, str_text(&text));

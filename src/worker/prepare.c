@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "steps/persist.h"
+#include "worker/prepare_sql.h"
 
 static bool is_listed(const json_t *networks, const char *id)
 {
@@ -137,10 +138,11 @@ static int changed_paths(struct work *work, struct prepared *p, bool **ret, stru
     bool *changed = arena_array(&p->arena, release->n_steps + 1, sizeof *changed);
     for (size_t i = 0; i < release->n_steps; i++) {
         changed[i] = true;
-        if (release->steps[i].when == RUN_CHANGED && p->base.id &&
+        const struct release_step *step = &release->steps[i];
+        if (step->kind == RELEASE_RUN && step->run.when == RUN_CHANGED && p->base.id &&
             repo_has_commit(work->repo, p->base.commit) &&
             repo_changed(work->repo, p->base.commit, p->snapshot.commit.id,
-                         (const char *const *)release->steps[i].paths, &changed[i], err) < 0)
+                         (const char *const *)step->run.paths, &changed[i], err) < 0)
             return -1;
     }
     *ret = changed;
@@ -244,6 +246,10 @@ static int make_plan(const struct prepare_request *request, struct prepared *p, 
         changed_paths(work, p, &changed, err) < 0)
         return -1;
     input.paths_changed = changed;
+    struct plan_sql *sql;
+    if (prepare_sql(work, p, &input, &sql, err) < 0)
+        return -1;
+    input.sql = sql;
     if (plan_make(&input, &p->plan, err) < 0)
         return -1;
     p->plan.rows.env_hash = p->snapshot.env_hash;

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "steps/hint.h"
 #include "steps/persist.h"
+#include "steps/sql_record.h"
 #include "worker/pipeline.h"
 
 /* The database and `before` services stay once their own gate passed: migrations may have relied on them. */
@@ -82,16 +83,9 @@ static void mark_untouched(struct step_ctx *ctx)
 /* Migrations that the deployment never came to. */
 static void mark_not_run(struct step_ctx *ctx)
 {
-    struct migration_record *records;
-    size_t n;
     struct error ignored = {0};
-    if (journal_migrations(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, &ignored) < 0)
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(records[i].state, "pending") == 0 &&
-            journal_set_migration(ctx->journal, ctx->deployment->id, records[i].step, records[i].version,
-                                  "not run", &ignored) < 0)
-            log_debug("%s", ignored.text);
+    if (journal_settle_migrations(ctx->journal, ctx->deployment->id, NULL, "not run", &ignored) < 0)
+        log_debug("%s", ignored.text);
 }
 
 static bool any_done(const struct step *steps, size_t n, const char *kind)
@@ -107,10 +101,44 @@ static const char *untouched(const struct step *steps, size_t n)
     return any_done(steps, n, STEP_BEFORE) ? "no application service was touched" : "no service was touched";
 }
 
+enum { VERSIONS_SHOWN = 3 };
+
+/* "database stays at 0118": the versions that this deployment has moved; NULL: it moved none. */
+static const char *moved_versions(struct step_ctx *ctx)
+{
+    struct schema_record *rows;
+    size_t n;
+    struct error ignored = {0};
+    cleanup_str struct str text = {0};
+    if (journal_schemas(ctx->journal, ctx->arena, ctx->deployment->id, &rows, &n, &ignored) < 0)
+        return NULL;
+    bool alone = n == 1;
+    size_t moved = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (str_eq(rows[i].before, rows[i].after) || moved++ >= VERSIONS_SHOWN)
+            continue;
+        str_printf(&text, "%s%s", text.len ? ", " : "database stays at ", rows[i].after);
+        if (!alone)
+            str_printf(&text, " (%s%s%s)", rows[i].step, rows[i].schema ? " in " : "",
+                       rows[i].schema ? rows[i].schema : "");
+    }
+    if (moved > VERSIONS_SHOWN)
+        str_printf(&text, " and %zu more", moved - VERSIONS_SHOWN);
+    return text.len ? arena_strdup(ctx->arena, str_text(&text)) : NULL;
+}
+
+static const char *database_of(struct step_ctx *ctx, const struct step *steps, size_t n)
+{
+    const char *moved = moved_versions(ctx);
+    if (moved)
+        return arena_printf(ctx->arena, ", %s", moved);
+    return any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+}
+
 /* What was changed, and is not put back. */
 static const char *what_stays(struct step_ctx *ctx, const struct step *steps, size_t n)
 {
-    const char *text = any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    const char *text = database_of(ctx, steps, n);
     for (size_t i = n; i-- > 0;)
         if (strcmp(steps[i].kind, STEP_BEFORE) == 0 && steps[i].state == STEP_DONE)
             text = arena_printf(ctx->arena, ", %s stays as rolled%s", steps[i].name, text);
@@ -185,8 +213,35 @@ static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const 
         return pipeline_end(
             ctx, DEPLOYMENT_HALTED,
             arena_printf(ctx->arena, "%s; services were left as they are (on_failure = halt)", why), err);
-    return pipeline_end(ctx, DEPLOYMENT_FAILED, arena_printf(ctx->arena, "%s; %s", why, untouched(steps, n)),
-                        err);
+    return pipeline_end(
+        ctx, DEPLOYMENT_FAILED,
+        arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), what_stays(ctx, steps, n)), err);
+}
+
+/* A file that is in the database, and that the old code does not work with; NULL: none. */
+static const char *breaking_file(struct step_ctx *ctx, const struct step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *file = strcmp(steps[i].kind, STEP_SQL) == 0 ? sql_breaking(ctx->arena, &steps[i]) : NULL;
+        if (file)
+            return arena_printf(ctx->arena, "%s of %s", file, steps[i].name);
+    }
+    return NULL;
+}
+
+/* Going back would put code on a schema that it was declared not to work with. */
+static int halt_on_breaking(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
+                            const char *file, struct error *err)
+{
+    mark_untouched(ctx);
+    return pipeline_end(
+        ctx, DEPLOYMENT_HALTED,
+        arena_printf(
+            ctx->arena,
+            "%s; nothing was put back, since %s (-- deploy: breaking) is in the database and the old "
+            "code does not work with it: deploy a fix forward%s",
+            why, file, database_of(ctx, steps, n)),
+        err);
 }
 
 int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, struct error *err)
@@ -202,6 +257,9 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
     if (fail_running(ctx, steps, n_steps, why, err) < 0)
         return -1;
     mark_not_run(ctx);
+    const char *breaking = breaking_file(ctx, steps, n_steps);
+    if (breaking)
+        return halt_on_breaking(ctx, steps, n_steps, why, breaking, err);
     if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled) {
         mark_untouched(ctx);
         return halt(ctx, steps, n_steps, why, err);

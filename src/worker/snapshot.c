@@ -96,6 +96,15 @@ static int load_variables(struct work *work, struct snapshot *s, struct variable
     return 0;
 }
 
+static const char *value_of(const struct variable *variables, size_t n, const char *name)
+{
+    const char *value = NULL;
+    for (size_t i = 0; name && i < n; i++)
+        if (str_eq(variables[i].name, name))
+            value = variables[i].value;
+    return value;
+}
+
 static int load_manifest(struct work *work, struct snapshot *s, struct error *err)
 {
     struct reader reader = {work->repo, s->commit.id};
@@ -117,9 +126,10 @@ static int load_manifest(struct work *work, struct snapshot *s, struct error *er
     input.variables = variables;
     if (manifest_load(&input, &s->manifest, err) < 0)
         return -1;
-    for (size_t i = 0; i < input.n_variables; i++)
-        if (str_eq(variables[i].name, s->manifest.release.database_url_from))
-            s->database_url = variables[i].value;
+    const struct release *release = &s->manifest.release;
+    s->database_url = value_of(variables, input.n_variables, release->database_url_from);
+    s->migrate_url = value_of(variables, input.n_variables, release->migrate_url_from);
+    s->admin_url = value_of(variables, input.n_variables, release->admin_url_from);
     return 0;
 }
 

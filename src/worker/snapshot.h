@@ -11,8 +11,10 @@ struct snapshot {
     struct arena arena;
     struct commit commit;
     struct manifest manifest;
-    const char *database_url; /* the value x-release.database.url_from names; NULL: not set. A secret */
-    const char *env_hash;     /* salted hash of the env file's content; "" when none is configured */
+    /* the values that x-release.database.url_from, migrate_url_from, admin_url_from name; NULL: not set.
+       Secrets */
+    const char *database_url, *migrate_url, *admin_url;
+    const char *env_hash; /* salted hash of the env file's content; "" when none is configured */
 };
 
 int snapshot_load(struct work *work, const char *commit, struct snapshot *ret, struct error *err) MUST_CHECK;

@@ -14,4 +14,5 @@ int cmd_run(const struct verb_context *context, int argc, char **argv);
 int cmd_observe(const struct verb_context *context, int argc, char **argv);
 int cmd_render(const struct verb_context *context, int argc, char **argv);
 int cmd_check(const struct verb_context *context, int argc, char **argv);
+int cmd_migrate(const struct verb_context *context, int argc, char **argv);
 int cmd_relay_serve(const struct verb_context *context, int argc, char **argv);

@@ -204,7 +204,8 @@ struct world_options {
     const char *commit; /* NULL: COMMIT_1 */
     const char *digest; /* of every image; NULL: sha256:1, "": not known */
     bool no_prune, paths_changed, no_platforms;
-    const char *salt; /* NULL: "salt" */
+    const char *salt;           /* NULL: "salt" */
+    const struct plan_sql *sql; /* NULL: folders without files */
 };
 
 /* The plan for m in this world. */
@@ -230,6 +231,10 @@ static inline int world_plan(struct world *w, const struct manifest *m, const st
             json_path_string(stack->services[i].spec, "TaskTemplate", "ContainerSpec", "Image", NULL),
             *digest ? digest : NULL, *digest && !o->no_platforms ? platforms : NULL};
     memset(changed, o->paths_changed, m->release.n_steps);
+    static const struct migration_set no_files = {0};
+    struct plan_sql *folders = arena_array(&arena, m->release.n_steps + 1, sizeof *folders);
+    for (size_t i = 0; i < m->release.n_steps; i++)
+        folders[i] = (struct plan_sql){.url_hash = "", .set = &no_files};
     const struct plan_input input = {
         .manifest = m,
         .observed = &w->observed,
@@ -239,6 +244,7 @@ static inline int world_plan(struct world *w, const struct manifest *m, const st
         .n_fingerprints = n,
         .first_deploy = !w->deployed,
         .paths_changed = changed,
+        .sql = o->sql ? o->sql : folders,
         .retained = w->retained,
         .commit = o->commit ? o->commit : COMMIT_1,
         .salt = o->salt ? o->salt : "salt",

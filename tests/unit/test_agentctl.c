@@ -248,7 +248,7 @@ static void log_json(void **state)
     assert_int_equal(json_array_size(list), 3);
     cleanup_json json_t *want = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:[{s:s, s:s, s:s}], s:[{s:s, "
-        "s:s, s:s, s:s}],"
+        "s:s, s:s, s:s, s:n, s:n, s:n}], s:[],"
         " s:[{s:s, s:s, s:s, s:n}]}",
         "id", 1, "stack", "shop", "state", "failed", "commit", commit_a, "branch", "main", "subject",
         "Add the index", "author", "bob", "trigger", "sync", "reason",
@@ -256,7 +256,8 @@ static void log_json(void **state)
         "2026-08-22T08:54:59Z", "started_at", "2026-08-22T08:55:00Z", "finished_at", "2026-08-22T08:55:19Z",
         "duration_s", 19.0, "images", "service", "web", "reference", "registry/web:2", "digest", "sha256:abc",
         "migrations", "step", "django", "version", "9f3c1ab0c4d5", "name", "manage.py migrate", "state",
-        "failed", "services", "name", "web", "action", "update", "state", "healthy", "note");
+        "failed", "schema", "duration_s", "rows", "schemas", "services", "name", "web", "action", "update",
+        "state", "healthy", "note");
     assert_true(json_equal(json_array_get(list, 2), want));
     cleanup_json json_t *none = JSON("log", "--json", "--state", "halted");
     assert_int_equal(json_array_size(none), 0);
@@ -287,6 +288,42 @@ static void log_of_several_stacks(void **state)
 }
 
 /* ---- show ---- */
+
+/* Files of sql steps, in one schema and in many. */
+static void show_sql(void **state)
+{
+    struct fixture *f = *state;
+    const struct migration_record files[] = {{"schema", "0118", "add_users", "applied", NULL, 400000, 12},
+                                             {"tenants", "7", "x", "applied", "acme", 1234567, 1},
+                                             {"init", "", "roles", "applied", NULL, 1000, 0},
+                                             {"schema", "0119", "add_index", "failed", NULL, 3000, -1}};
+    const struct schema_record versions[] = {{"schema", NULL, "0117", "0118"}, {"tenants", "acme", "7", "7"}};
+    OK(journal_put_migrations(f->journal, 2, files, 4, &f->err));
+    OK(journal_put_schema(f->journal, 2, &versions[0], &f->err));
+    OK(journal_put_schema(f->journal, 2, &versions[1], &f->err));
+    const char *page = RUN("show", "2").out, *want = "  schema 0118 add_users: applied, 0.400 s, 12 rows\n"
+                                                     "  tenants in acme 7 x: applied, 1.234 s, 1 row\n"
+                                                     "  init roles: applied, 0.001 s, 0 rows\n"
+                                                     "  schema 0119 add_index: failed, 0.003 s\n"
+                                                     "  schema: 0117 → 0118\n"
+                                                     "  tenants in acme: stays at 7\n";
+    if (!strstr(page, want))
+        fail_msg("%s", page);
+    OK(journal_put_migrations(
+        f->journal, 2, &(struct migration_record){"schema", "0119", "add_index", "applied", NULL, 3, 0}, 1,
+        &f->err));
+    const char *log = RUN("log").out; /* idempotent files are no news */
+    if (!strstr(log, "3 applied"))
+        fail_msg("%s", log);
+    cleanup_json json_t *list = JSON("log", "--json"), *d = json_incref(json_array_get(list, 1));
+    cleanup_json json_t *schema = json_pack("{s:s, s:n, s:s, s:s}", "step", "schema", "schema", "before",
+                                            "0117", "after", "0118"),
+                        *file = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:i}", "step", "tenants", "version",
+                                          "7", "name", "x", "state", "applied", "schema", "acme",
+                                          "duration_s", 1.234567, "rows", 1);
+    assert_true(json_equal(json_array_get(json_object_get(d, "schemas"), 0), schema));
+    assert_true(json_equal(json_array_get(json_object_get(d, "migrations"), 1), file));
+}
 
 static void show_page(void **state)
 {
@@ -545,9 +582,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(log_table),   TEST(log_fits),    TEST(log_filters),
         TEST(log_json),    TEST(log_running), TEST(log_of_several_stacks),
-        TEST(show_page),   TEST(show_json),   TEST(status_text),
-        TEST(status_json), TEST(in_step),     TEST(exit_codes),
-        TEST(help),        TEST(cutting),     TEST(tails),
+        TEST(show_page),   TEST(show_sql),    TEST(show_json),
+        TEST(status_text), TEST(status_json), TEST(in_step),
+        TEST(exit_codes),  TEST(help),        TEST(cutting),
+        TEST(tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,18 +18,19 @@ static void names(void **state)
     (void)state;
     static const struct {
         const char *stack, *step;
-        bool check;
+        enum job_purpose purpose;
         const char *want;
     } cases[] = {
-        {"shop", "django", false, "shop_mig_django_0123456789ab"},
-        {"shop", "django", true, "shop_chk_django_0123456789ab"},
-        {"s", "x-1_y", false, "s_mig_x-1_y_0123456789ab"},
+        {"shop", "django", JOB_COMMAND, "shop_mig_django_0123456789ab"},
+        {"shop", "django", JOB_CHECK, "shop_chk_django_0123456789ab"},
+        {"shop", "db", JOB_BACKUP, "shop_bak_db_0123456789ab"},
+        {"s", "x-1_y", JOB_COMMAND, "s_mig_x-1_y_0123456789ab"},
         /* 63 bytes fit as they are */
-        {A10 A10 A10, A10 "abcde", false, A10 A10 A10 "_mig_" A10 "abcde_0123456789ab"},
+        {A10 A10 A10, A10 "abcde", JOB_COMMAND, A10 A10 A10 "_mig_" A10 "abcde_0123456789ab"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_arena struct arena arena = {0};
-        expect_text(cases[i].want, job_name(&arena, cases[i].stack, cases[i].step, COMMIT, cases[i].check),
+        expect_text(cases[i].want, job_name(&arena, cases[i].stack, cases[i].step, COMMIT, cases[i].purpose),
                     cases[i].want);
     }
 }
@@ -45,8 +46,8 @@ static void long_names(void **state)
     cleanup_json json_t *seen = json_object();
     for (size_t s = 0; s < ARRAY_SIZE(stacks); s++)
         for (size_t t = 0; t < ARRAY_SIZE(steps); t++)
-            for (int check = 0; check < 2; check++) {
-                const char *name = job_name(&arena, stacks[s], steps[t], COMMIT, check);
+            for (enum job_purpose p = JOB_COMMAND; p <= JOB_BACKUP; p++) {
+                const char *name = job_name(&arena, stacks[s], steps[t], COMMIT, p);
                 if (strlen(name) > 63 || !str_ends(name, "_0123456789ab"))
                     fail_msg("%s", name);
                 if (json_object_get(seen, name))

@@ -27,13 +27,55 @@ static void dump_list(struct str *out, const char *word, const char *const *item
     str_append(out, "]");
 }
 
+/* Only what is not the default. */
+static void dump_sql(struct str *out, const struct release *r, size_t i)
+{
+    static const char *const edited[] = {
+        [EDITED_ERROR] = "", [EDITED_WARN] = " warn", [EDITED_IGNORE] = " ignore"};
+    const struct sql_step *s = &r->steps[i].sql;
+    str_printf(out, "sql %s %s", r->steps[i].name, s->dir);
+    if (strcmp(s->table, "schema_migrations") != 0)
+        str_printf(out, " table=%s", s->table);
+    if (s->timeout_us != 900 * US_PER_S)
+        str_printf(out, " timeout=%lldms", (long long)s->timeout_us / 1000);
+    if (s->lock_timeout_us != 5 * US_PER_S)
+        str_printf(out, " lock=%lldms", (long long)s->lock_timeout_us / 1000);
+    str_printf(out, "%s%s%s", s->admin ? " admin" : "", release_step_is_early(r, i) ? " early" : "",
+               s->versioned ? "" : " unversioned");
+    if (s->for_each_schema)
+        str_printf(out, " each=(%s)%s", s->for_each_schema, s->continue_on_error ? " continue" : "");
+    str_append(out, edited[s->rules.on_edited]);
+    dump_list(out, "accept", s->rules.accept_duplicates);
+    dump_list(out, "lint", s->rules.lint_errors);
+    str_append(out, "\n");
+}
+
+static void dump_expect(struct str *out, const struct release_step *step)
+{
+    const struct expect_step *e = &step->expect;
+    str_printf(out, "expect %s", step->name);
+    dump_list(out, "tables", e->tables);
+    dump_list(out, "columns", e->columns);
+    dump_list(out, "constraints", e->constraints);
+    dump_list(out, "indexes", e->indexes);
+    str_printf(out, " query=%s\n", e->query ? e->query : "-");
+}
+
 static void dump_steps(struct str *out, const struct release *r)
 {
     static const char *const when[] = {
         [RUN_ALWAYS] = "always", [RUN_FIRST_DEPLOY] = "first", [RUN_CHANGED] = "changed"};
     for (size_t i = 0; i < r->n_steps; i++) {
-        const struct run_step *s = &r->steps[i];
-        str_printf(out, "run %s in %s", s->name, s->service);
+        if (r->steps[i].kind == RELEASE_SQL) {
+            dump_sql(out, r, i);
+            continue;
+        }
+        if (r->steps[i].kind == RELEASE_EXPECT) {
+            dump_expect(out, &r->steps[i]);
+            continue;
+        }
+        const struct run_step *s = &r->steps[i].run;
+        str_printf(out, "run %s in %s", r->steps[i].name, s->service);
         dump_list(out, "command", s->command);
         dump_list(out, "check", s->check);
         str_printf(out, " timeout=%lldms when=%s", (long long)(s->timeout_us / 1000), when[s->when]);
@@ -72,6 +114,16 @@ static void dump(struct str *out, const struct manifest *m)
     if (r->database_service || r->database_url_from)
         str_printf(out, "database %s from %s\n", r->database_service ? r->database_service : "-",
                    r->database_url_from ? r->database_url_from : "-");
+    if (r->migrate_url_from || r->admin_url_from || r->session_pooler)
+        str_printf(out, "migrate from %s admin from %s%s\n", r->migrate_url_from ? r->migrate_url_from : "-",
+                   r->admin_url_from ? r->admin_url_from : "-", r->session_pooler ? " pooler" : "");
+    if (r->backup.when != BACKUP_NEVER || r->backup.volume)
+        str_printf(out, "backup %s to %s keep=%u timeout=%lldms%s\n",
+                   r->backup.when == BACKUP_ALWAYS    ? "always"
+                   : r->backup.when == BACKUP_PENDING ? "pending"
+                                                      : "never",
+                   r->backup.volume ? r->backup.volume : "-", r->backup.keep,
+                   (long long)r->backup.timeout_us / 1000, r->backup.required ? " required" : "");
     if (r->database_ready_us != 120 * US_PER_S)
         str_printf(out, "ready %lldms\n", (long long)r->database_ready_us / 1000);
     dump_steps(out, r);
@@ -82,6 +134,12 @@ static void dump(struct str *out, const struct manifest *m)
     dump_checks(out, r);
     dump_gate(out, &r->gate);
 }
+
+#define DATABASE "  database: {service: db, url_from: URL, "
+#define SQL(rest)                                                                                            \
+    "  database: {service: db, url_from: URL, admin_url_from: ADMIN}\n  steps:\n    - sql: {" rest "}\n"
+#define EXPECT(rest)                                                                                         \
+    "  database: {service: db, url_from: URL, admin_url_from: ADMIN}\n  steps:\n    - expect: {" rest "}\n"
 
 static void decoding(void **state)
 {
@@ -96,6 +154,37 @@ static void decoding(void **state)
          "database - from DATABASE_URL\nready 30000ms\n"},
         {"  database: {service: db, url_from: DATABASE_URL, ready_timeout: 1h30m}\n",
          "database db from DATABASE_URL\nready 5400000ms\n"},
+        {DATABASE "migrate_url_from: DIRECT_URL, admin_url_from: ADMIN_URL, pooler: session}\n",
+         "database db from URL\nmigrate from DIRECT_URL admin from ADMIN_URL pooler\n"},
+        {DATABASE "backup: {volume: dumps}}\nvolumes: {dumps: {}}\n",
+         "database db from URL\nbackup pending to dumps keep=5 timeout=1800000ms required\n"},
+        {DATABASE "backup: {when: always, volume: dumps, keep: 1, timeout: 5m, required: false}}\n"
+                  "volumes: {dumps: {}}\n",
+         "database db from URL\nbackup always to dumps keep=1 timeout=300000ms\n"},
+        {"  database: {backup: {when: never}}\n", ""},
+        {SQL("name: schema, dir: docker/postgres/migrations"),
+         "database db from URL\nmigrate from - admin from ADMIN\nsql schema docker/postgres/migrations\n"},
+        {SQL("name: init, dir: ., as: admin, versioned: false"),
+         "database db from URL\nmigrate from - admin from ADMIN\nsql init . admin early unversioned\n"},
+        {SQL("name: t, dir: a, table: app.versions, timeout: 1h, for_each_schema: SELECT 1, on_error: "
+             "continue, lock_timeout: 500ms, on_edited: warn, accept_duplicates: ['040', '41'], lint: "
+             "{drop-table: error, truncate: warn}"),
+         "database db from URL\nmigrate from - admin from ADMIN\nsql t a table=app.versions "
+         "timeout=3600000ms lock=500ms each=(SELECT 1) continue warn accept=[040|41] lint=[drop-table]\n"},
+        {SQL("name: t, dir: a, for_each_schema: SELECT 1, on_error: stop, on_edited: ignore"),
+         "database db from URL\nmigrate from - admin from ADMIN\nsql t a each=(SELECT 1) ignore\n"},
+        /* admin steps are early only at the head of the list */
+        {SQL("name: a, dir: a, as: admin") "    - sql: {name: b, dir: b, as: admin}\n"
+                                           "    - expect: {tables: [x]}\n"
+                                           "    - sql: {name: c, dir: c, as: admin}\n",
+         "database db from URL\nmigrate from - admin from ADMIN\nsql a a admin early\nsql b b admin "
+         "early\nexpect expect tables=[x] columns=[] constraints=[] indexes=[] query=-\nsql c c admin\n"},
+        {EXPECT("name: late, tables: [users, app.users], columns: [users.name, app.users.name], constraints: "
+                "[users.users_pkey, \"tasks.rule_check contains 'a.b.c.d'\"], indexes: [users_idx], query: "
+                "'SELECT true'"),
+         "database db from URL\nmigrate from - admin from ADMIN\nexpect late tables=[users|app.users] "
+         "columns=[users.name|app.users.name] constraints=[users.users_pkey|tasks.rule_check contains "
+         "'a.b.c.d'] indexes=[users_idx] query=SELECT true\n"},
         {"  steps: []\n", ""},
         {"  steps:\n"
          "    - run: {name: django, service: web, command: [uv, run, manage.py, migrate, --noinput]}\n",
@@ -190,7 +279,8 @@ static void refusals(void **state)
         /* database */
         {"  database: db\n", "3:13: x-release.database: must be a mapping"},
         {"  database: {servic: db}\n",
-         "3:14: x-release.database: unknown key 'servic' (known: service, url_from, ready_timeout)"},
+         "3:14: x-release.database: unknown key 'servic' (known: service, url_from, migrate_url_from, "
+         "admin_url_from, pooler, ready_timeout, backup)"},
         {"  database: {service: postgres}\n",
          "3:23: x-release.database.service: no service 'postgres' in this stack"},
         {"  database: {service: [db]}\n", "3:23: x-release.database.service: must be a string"},
@@ -205,22 +295,97 @@ static void refusals(void **state)
         {"  database: {ready_timeout: 31d}\n", "3:29: x-release.database.ready_timeout: must be at most 30d"},
         {"  database: {url_from: 7}\n", "3:24: x-release.database.url_from: must be a string"},
         {"  database: {migrate_url_from: X}\n",
-         "3:14: x-release.database.migrate_url_from: not supported by this version yet; remove it"},
+         "3:13: x-release.database: needs url_from, too: the URL that the application uses"},
         {"  database: {admin_url_from: X}\n",
-         "3:14: x-release.database.admin_url_from: not supported by this version yet; remove it"},
-        {"  database: {backup: {when: pending}}\n",
-         "3:14: x-release.database.backup: not supported by this version yet; remove it"},
+         "3:13: x-release.database: needs url_from, too: the URL that the application uses"},
+        {DATABASE "pooler: transaction}\n", "3:50: x-release.database.pooler: must be session"},
+        {DATABASE "backup: {when: pending}}\n",
+         "3:50: x-release.database.backup: needs volume: one of the stack file's top level"},
+        {DATABASE "backup: {when: daily}}\n",
+         "3:57: x-release.database.backup.when: must be pending, always or never"},
+        {DATABASE "backup: {volume: dumps}}\n",
+         "3:59: x-release.database.backup: no volume 'dumps' at the top level of this stack"},
+        {DATABASE "backup: {volume: dumps, keep: 0}}\nvolumes: {dumps: {}}\n",
+         "3:72: x-release.database.backup: keep must be at least 1"},
+        {DATABASE "backup: {volume: dumps, timeout: 0}}\nvolumes: {dumps: {}}\n",
+         "3:75: x-release.database.backup: timeout must be more than 0"},
+        {"  database: {url_from: URL, backup: {volume: dumps}}\nvolumes: {dumps: {}}\n",
+         "3:37: x-release.database.backup: needs service and url_from beside it: a dump is made by the "
+         "service's own image"},
         /* steps */
         {"  steps: {}\n", "3:10: x-release.steps: must be a list of steps"},
         {"  steps: [run]\n",
-         "3:11: x-release.steps.0: must be a mapping with one key, the kind of step: run"},
+         "3:11: x-release.steps.0: must be a mapping with one key, the kind of step: run, sql or expect"},
         {"  steps:\n    - run: {name: a, service: web, command: [x]}\n      sql: {}\n",
-         "4:7: x-release.steps.0: must be a mapping with one key, the kind of step: run"},
+         "4:7: x-release.steps.0: must be a mapping with one key, the kind of step: run, sql or expect"},
+        {"  steps:\n    - shell: x\n",
+         "4:7: x-release.steps.0: no step kind 'shell' (known: run, sql, expect)"},
+        /* sql */
         {"  steps:\n    - sql: {name: schema, dir: x}\n",
-         "4:7: x-release.steps.0.sql: not supported by this version yet; use a run step"},
+         "4:7: x-release.steps.0: sql steps need database.url_from"},
+        {"  steps:\n    - sql: {name: schema, dir: x, as: admin}\n  database: {url_from: URL}\n",
+         "4:7: x-release.steps.0: a step as: admin needs database.admin_url_from"},
         {"  steps:\n    - expect: {tables: [x]}\n",
-         "4:7: x-release.steps.0.expect: not supported by this version yet; use a run step"},
-        {"  steps:\n    - shell: x\n", "4:7: x-release.steps.0: no step kind 'shell' (known: run)"},
+         "4:7: x-release.steps.0: expect steps need database.url_from"},
+        {SQL("name: a"), "5:12: x-release.steps.0.sql: needs name and dir"},
+        {SQL("dir: a"), "5:12: x-release.steps.0.sql: needs name and dir"},
+        {SQL("name: A, dir: a"),
+         "5:19: x-release.steps.0.sql: the name 'A' must be 1 to 32 of a-z, 0-9, _ and -: it becomes part of "
+         "a Swarm service's name"},
+        {SQL("name: a, dir: a") "    - run: {name: a, service: web, command: [x]}\n",
+         "6:19: x-release.steps.1.run: two steps are called 'a'"},
+        {SQL("name: a, dir: /a"), "5:27: x-release.steps.0.sql: '/a' is no path from the repository's root "
+                                  "(db/migrations, without ..)"},
+        {SQL("name: a, dir: a, table: a.b.c"),
+         "5:37: x-release.steps.0.sql: 'a.b.c' is no table: NAME or SCHEMA.NAME"},
+        {SQL("name: a, dir: a, table: 'a b'"),
+         "5:37: x-release.steps.0.sql: 'a b' is no table: NAME or SCHEMA.NAME"},
+        {SQL("name: a, dir: a, table: '\"a\"'"),
+         "5:37: x-release.steps.0.sql: '\"a\"' is no table: NAME or SCHEMA.NAME"},
+        {SQL("name: a, dir: a, table: .a"),
+         "5:37: x-release.steps.0.sql: '.a' is no table: NAME or SCHEMA.NAME"},
+        {SQL("name: a, dir: a, timeout: 0"), "5:39: x-release.steps.0.sql: timeout must be more than 0"},
+        {SQL("name: a, dir: a, lock_timeout: 0"),
+         "5:44: x-release.steps.0.sql: lock_timeout must be more than 0: without one, users of a table stand "
+         "behind a migration that waits for it"},
+        {SQL("name: a, dir: a, as: root"), "5:34: x-release.steps.0.sql.as: must be admin"},
+        {SQL("name: a, dir: a, on_edited: x"),
+         "5:41: x-release.steps.0.sql.on_edited: must be error, warn or ignore"},
+        {SQL("name: a, dir: a, for_each_schema: x, on_error: y"),
+         "5:60: x-release.steps.0.sql.on_error: must be stop or continue"},
+        {SQL("name: a, dir: a, on_error: stop"),
+         "5:40: x-release.steps.0.sql: on_error belongs to for_each_schema"},
+        {SQL("name: a, dir: a, versioned: false, table: t"),
+         "5:55: x-release.steps.0.sql: table has no meaning with versioned: false"},
+        {SQL("name: a, dir: a, accept_duplicates: [40]"),
+         "5:50: x-release.steps.0.sql.accept_duplicates: must be a list of strings: quote numbers and "
+         "booleans"},
+        {SQL("name: a, dir: a, accept_duplicates: ['40_a']"),
+         "5:50: x-release.steps.0.sql.accept_duplicates: '40_a' is no version (\"040\")"},
+        {SQL("name: a, dir: a, lint: error"),
+         "5:36: x-release.steps.0.sql.lint: must be a mapping of rules to error or warn"},
+        {SQL("name: a, dir: a, lint: {trunkate: error}"),
+         "5:37: x-release.steps.0.sql.lint: no rule 'trunkate'; docs/database.md lists them"},
+        {SQL("name: a, dir: a, lint: {truncate: fatal}"),
+         "5:47: x-release.steps.0.sql.lint.truncate: must be warn or error"},
+        {SQL("name: a, dir: a, allow_failure: true"),
+         "5:30: x-release.steps.0.sql: unknown key 'allow_failure' (known: name, dir, table, timeout, as, "
+         "versioned, for_each_schema, on_error, lock_timeout, on_edited, accept_duplicates, lint)"},
+        /* expect */
+        {EXPECT(""), "5:15: x-release.steps.0.expect: expects nothing: needs tables, columns, constraints, "
+                     "indexes or query"},
+        {EXPECT("tables: [a]") "    - expect: {tables: [b]}\n",
+         "6:15: x-release.steps.1.expect: two steps are called 'expect': give this one a name"},
+        {EXPECT("tables: [a.b.c]"),
+         "5:25: x-release.steps.0.expect.tables: 'a.b.c' must be TABLE or SCHEMA.TABLE"},
+        {EXPECT("tables: ['']"), "5:25: x-release.steps.0.expect.tables: '' must be TABLE or SCHEMA.TABLE"},
+        {EXPECT("columns: [a.b, name]"),
+         "5:31: x-release.steps.0.expect.columns: 'name' must be TABLE.COLUMN, with or without a schema"},
+        {EXPECT("constraints: [name]"),
+         "5:30: x-release.steps.0.expect.constraints: 'name' must be TABLE.CONSTRAINT, with or without a "
+         "schema, and perhaps: contains 'TEXT'"},
+        {EXPECT("indexes: [.a]"),
+         "5:26: x-release.steps.0.expect.indexes: '.a' must be INDEX or SCHEMA.INDEX"},
         {"  steps:\n    - run: x\n", "4:12: x-release.steps.0.run: must be a mapping"},
         {"  steps:\n    - run: {}\n", "4:12: x-release.steps.0.run: needs name, service and command"},
         {"  steps:\n    - run: {name: a, service: web}\n",

@@ -16,9 +16,9 @@
 #include "steps/hint.h"
 
 /* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
-static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG,
-                                    STEP_BEFORE, STEP_RELAY,   STEP_READY,  STEP_RUN,
-                                    STEP_ROLL,   STEP_SOAK,    STEP_PRUNE};
+static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG, STEP_BEFORE,
+                                    STEP_RELAY,  STEP_READY,   STEP_BACKUP, STEP_SQL,    STEP_RUN,
+                                    STEP_EXPECT, STEP_ROLL,    STEP_SOAK,   STEP_PRUNE};
 
 static void table(void **state)
 {
@@ -82,10 +82,12 @@ static void planned_order(void **state)
                                "networks: {back: {}, front: {}}\n"
                                "configs: {conf: {file: a}}\n"
                                "secrets: {key: {file: a}}\n"
+                               "volumes: {dumps: {}}\n"
                                "x-release:\n"
-                               "  database: {service: db, url_from: URL}\n"
-                               "  steps: [{run: {name: one, service: web, command: [x]}}, {run: {name: two, "
-                               "service: db, command: [x]}}]\n"
+                               "  database: {service: db, url_from: URL, backup: {volume: dumps}}\n"
+                               "  steps: [{sql: {name: schema, dir: db}}, {run: {name: one, service: web, "
+                               "command: [x]}}, {run: {name: two, service: db, command: [x]}}, {expect: "
+                               "{tables: [a]}}]\n"
                                "  rollout: {before: [db]}\n"
                                "  health: {web: [{http: 'http://web/'}]}\n";
     static const struct fixture_file files[] = {{"a", "a"}, {NULL, NULL}};

@@ -69,6 +69,10 @@ int config_read(struct arena *arena, const char *path, char **ret_text, size_t *
 int config_parse(const char *path, const char *text, size_t len, struct config *ret,
                  struct error *err) MUST_CHECK;
 void config_release(struct config *config);
+/* http_listen as a socket's address: 127.0.0.1:9180, [::1]:9180 */
+struct sockaddr_storage;
+int config_listen_address(const char *text, struct sockaddr_storage *ret, unsigned *ret_size,
+                          struct error *err) MUST_CHECK;
 const struct stack_config *config_stack(const struct config *config, const char *name); /* NULL: none */
 
 /* STATE_DIR/journal.db, RUN_DIR/control.sock, STATE_DIR/repo/…: one place knows them */

@@ -12,6 +12,7 @@
 #include "agent/events.h"
 #include "agent/log.h"
 #include "agentd/control.h"
+#include "agentd/http.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -95,6 +96,8 @@ struct watch *watch_new(struct manager *manager, const struct stack_config *conf
 static void watch_free(struct watch *w)
 {
     control_watch_gone(w);
+    http_wake(w);
+    health_free(w);
     sd_event_source_disable_unref(w->poll_timer);
     sd_event_source_disable_unref(w->restart_timer);
     sd_event_source_disable_unref(w->pause_timer);
@@ -110,7 +113,7 @@ void manager_collect(struct manager *manager)
 {
     for (struct watch **place = &manager->watches; *place;) {
         struct watch *w = *place;
-        if (w->config || w->poll || w->run) {
+        if (w->config || w->poll || w->run || health_is_asked(w)) {
             place = &w->next;
             continue;
         }
@@ -368,9 +371,7 @@ int manager_new(const char *config_path, struct manager **ret, struct error *err
 int manager_run(struct manager *manager, struct error *err)
 {
     int64_t delay = stagger_us;
-    if (manager->config.http_listen)
-        log_warning(
-            "[http] listen: HTTP is not served by this version yet; leave it empty to be rid of this line");
+    http_open(manager);
     /* what was left unfinished comes before the first look at the branches */
     runs_dispatch(manager);
     for (struct watch *w = manager->watches; w; w = w->next, delay += stagger_us)
@@ -399,6 +400,7 @@ void manager_free(struct manager *manager)
     }
     manager_collect(manager);
     control_close(manager);
+    http_close(manager);
     sd_event_source_disable_unref(manager->storage_timer);
     sd_event_source_disable_unref(manager->stop_timer);
     sd_event_unref(manager->event);

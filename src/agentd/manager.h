@@ -11,6 +11,7 @@
  *     runs.c      which deployment runs when, and what follows from a worker's end
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
+ *     http.c      HTTP; health.c what /health/database says
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
  */
@@ -24,6 +25,8 @@
 #include "agent/journal.h"
 
 struct control;
+struct health;
+struct http;
 struct manager;
 struct worker;
 
@@ -62,6 +65,8 @@ struct watch {
     int64_t died;          /* that deployment */
     bool paused;           /* copies of the stack's row: agentd is its only writer */
     int64_t paused_until_us;
+
+    struct health *health; /* health.c; NULL: nobody has asked */
 };
 
 struct manager {
@@ -80,6 +85,7 @@ struct manager {
     struct watch *watches;
     struct worker *workers;
     struct control *control;
+    struct http *http; /* NULL: nothing to listen on */
     char *status;
     int64_t started_us; /* wall time */
     bool stopping;

@@ -4,6 +4,7 @@
 
 #include "agent/events.h"
 #include "agent/log.h"
+#include "agentd/http.h"
 #include "agentd/manager.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
@@ -118,6 +119,7 @@ void manager_reload(struct manager *manager)
         log_set_level(new.log_level);
         manager_publish_config(manager);
         apply_stacks(manager, &manager->config);
+        http_open(manager);
         config_release(&old);
         log_notice("the configuration was read again: %zu stack%s", new.n_stacks,
                    new.n_stacks == 1 ? "" : "s");

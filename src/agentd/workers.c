@@ -16,14 +16,14 @@
 #include "base/clock.h"
 #include "base/proc.h"
 
-enum { MAX_LINE = 64 * 1024, MAX_OUTPUT = 4 * 1024 * 1024, MAX_ARGUMENTS = 16 };
+enum { MAX_LINE = 64 * 1024, MAX_OUTPUT = 4 * 1024 * 1024, MAX_ARGUMENTS = 24 };
 static const int64_t kill_grace_us = 5 * US_PER_S;
 static const int64_t run_kill_grace_us =
     30 * US_PER_S; /* it may be able to say in the record that it stops */
 
 static bool captures(const struct worker *worker)
 {
-    return worker->kind == WORKER_PLAN || worker->kind == WORKER_CHECK;
+    return worker->kind == WORKER_PLAN || worker->kind == WORKER_CHECK || worker->kind == WORKER_HEALTH;
 }
 
 /* ---- its output ---- */

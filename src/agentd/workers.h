@@ -3,7 +3,7 @@
 
 /*
  * One agent-worker process per job. Its stdout is a pipe: lines of JSON are hints (poll, run), or text for
- * whoever asked (plan, check). Hints may be lost; what counts is in the journal.
+ * whoever asked (plan, check, health). Hints may be lost; what counts is in the journal.
  */
 
 #include <jansson.h>
@@ -18,13 +18,13 @@
 struct manager;
 struct watch;
 
-enum worker_kind { WORKER_POLL, WORKER_OBSERVE, WORKER_RUN, WORKER_PLAN, WORKER_CHECK };
+enum worker_kind { WORKER_POLL, WORKER_OBSERVE, WORKER_RUN, WORKER_PLAN, WORKER_CHECK, WORKER_HEALTH };
 
 struct worker_pipe {
     struct worker *worker;
     int fd;
     sd_event_source *source;
-    struct str text; /* a line that is not complete yet; of plan and check everything */
+    struct str text; /* a line that is not complete yet; of those who answer everything */
     bool skipping;   /* in a line that is too long */
 };
 

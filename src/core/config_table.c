@@ -39,7 +39,7 @@ const struct config_key config_keys[] = {
      "ended deployments kept per stack, 1 to 1000000; the last success always is"},
 
     {"http", "listen", config_parse_listen, MAIN(http_listen), 0, "127.0.0.1:9180",
-     "address of the HTTP endpoint, empty for none (not served by this version yet)"},
+     "address of the HTTP endpoint, empty for none"},
 
     {"notify", "url", NULL, 0, CONFIG_LATER, "", "where to send to"},
     {"notify", "shape", NULL, 0, CONFIG_LATER, "generic", "form of the message"},

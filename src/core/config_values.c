@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include "agent/config.h"
@@ -300,10 +303,52 @@ int config_parse_images(struct arena *arena, const char *text, void *ret, struct
     return 0;
 }
 
+static bool parse_port(const char *text, uint16_t *ret)
+{
+    unsigned port = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 5 || strspn(text, "0123456789") != len)
+        return false;
+    for (const char *p = text; *p; p++)
+        port = port * 10 + (unsigned)(*p - '0');
+    *ret = htons((uint16_t)port);
+    return port >= 1 && port <= 65535;
+}
+
+int config_listen_address(const char *text, struct sockaddr_storage *ret, unsigned *ret_size,
+                          struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct sockaddr_storage address = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+    const char *colon = strrchr(text, ':');
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    bool bracketed = len > 2 && *text == '[' && text[len - 1] == ']';
+    const char *host =
+        bracketed ? arena_strndup(&arena, text + 1, len - 2) : arena_strndup(&arena, text, len);
+    if (bracketed && parse_port(colon + 1, &v6->sin6_port) &&
+        inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        *ret_size = sizeof *v6;
+    } else if (!bracketed && colon && parse_port(colon + 1, &v4->sin_port) &&
+               inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        *ret_size = sizeof *v4;
+    } else {
+        return error_set(err, ERR_INVALID, 0,
+                         "'" SHOWN "' is no address and port such as 127.0.0.1:9180 or [::1]:9180", text);
+    }
+    *ret = address;
+    return 0;
+}
+
 int config_parse_listen(struct arena *arena, const char *text, void *ret, struct error *err)
 {
-    if (*text && !str_eq(text, "127.0.0.1:9180"))
-        return invalid(err, "not supported by this version yet; leave it out, or empty");
+    struct sockaddr_storage address;
+    unsigned size;
+    if (*text && config_listen_address(text, &address, &size, err) < 0)
+        return -1;
     *(const char **)ret = *text ? arena_strdup(arena, text) : NULL;
     return 0;
 }

@@ -23,6 +23,7 @@ static const struct verb {
      "what a database has of the sql steps; a table that was there before; a person's word about a version",
      cmd_migrate},
     {"check", "[STACK]", "try everything that the configuration names", cmd_check},
+    {"health", "[STACK]", "print what the database has and lacks of the deployed commit", cmd_health},
     {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself",
      cmd_relay_serve},
 };

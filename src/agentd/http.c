@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agentd/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/log.h"
+#include "agentd/manager.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+enum {
+    MAX_CONNECTIONS = 64,
+    MAX_REQUEST_LINE = 4096,
+    /* of one connection, for line and headers together; what does not fit is refused by the library */
+    MEMORY = 64 * 1024,
+    SILENCE_S = 5,
+};
+static const int64_t whole_us = 10 * US_PER_S;
+static const int64_t sweep_us = US_PER_S;
+static const int64_t retry_us = 10 * US_PER_S;
+
+struct peer { /* a connection */
+    struct http *http;
+    struct peer *next;
+    int fd;
+    int64_t since_us;
+    bool ended; /* its time was up */
+};
+
+struct request {
+    struct http *http;
+    struct request *next;
+    struct MHD_Connection *connection;
+    bool too_long, seen;
+    struct watch *waits_for; /* suspended until its health is known */
+};
+
+struct http {
+    struct manager *manager;
+    char *address; /* of [http] listen */
+    struct MHD_Daemon *daemon;
+    sd_event_source *io, *timer, *sweep, *retry;
+    struct peer *peers;
+    struct request *requests;
+    bool said;   /* that the address is taken */
+    bool closed; /* a connection, since the library was called */
+};
+
+/* ---- the loop ---- */
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+/*
+ * All that can be done now; then the library says when it wants to be called without an event. What it does
+ * not say: with all connections in use it stops listening, and begins again only when it is called after one
+ * has closed.
+ */
+static void serve(struct http *http)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    http->closed = false;
+    MHD_run(http->daemon);
+    if (http->closed)
+        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
+    else if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
+        timer_set(http->manager->event, &http->timer, (int64_t)ms * 1000, on_timer, http);
+    else
+        timer_stop(http->timer);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    serve(userdata);
+    return 0;
+}
+
+static int on_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    (void)source;
+    (void)fd;
+    (void)events;
+    serve(userdata);
+    return 0;
+}
+
+/* The library ends connections that are silent; those that trickle are ended here. */
+static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct http *http = userdata;
+    int64_t now = mono_us();
+    (void)source;
+    (void)usec;
+    for (struct peer *p = http->peers; p; p = p->next)
+        if (!p->ended && now - p->since_us > whole_us) {
+            p->ended = true;
+            shutdown(p->fd, SHUT_RDWR);
+        }
+    if (http->peers)
+        timer_set(http->manager->event, &http->sweep, sweep_us, on_sweep, http);
+    return 0;
+}
+
+static void on_connection(void *userdata, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = userdata;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct peer *p = calloc(1, sizeof *p);
+        if (!p)
+            abort();
+        *p = (struct peer){.http = http, .next = http->peers, .fd = info->connect_fd, .since_us = mono_us()};
+        if (!http->peers)
+            timer_set(http->manager->event, &http->sweep, sweep_us, on_sweep, http);
+        http->peers = *context = p;
+        return;
+    }
+    http->closed = true;
+    for (struct peer **place = &http->peers; *place; place = &(*place)->next)
+        if (*place == *context) {
+            *place = (*place)->next;
+            free(*context);
+            break;
+        }
+}
+
+/* ---- answers ---- */
+
+static enum MHD_Result answer(struct request *request, unsigned status, const char *body)
+{
+    cleanup_str struct str line = {0};
+    str_printf(&line, "%s\n", body);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(line.len, line.data, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return MHD_NO;
+    bool good = MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
+                MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+                MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+                MHD_add_response_header(response, "Connection", "close") == MHD_YES &&
+                (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+                 MHD_add_response_header(response, "Allow", "GET, HEAD") == MHD_YES);
+    enum MHD_Result r = good ? MHD_queue_response(request->connection, status, response) : MHD_NO;
+    MHD_destroy_response(response);
+    return r;
+}
+
+static enum MHD_Result answer_error(struct request *request, unsigned status, const char *words)
+{
+    cleanup_json json_t *object = json_pack("{s:s}", "error", words);
+    cleanup_free char *body = json_dumps(object, JSON_COMPACT);
+    return answer(request, status, body ? body : "{}");
+}
+
+static enum MHD_Result answer_healthz(struct request *request)
+{
+    bool good = request->http->manager->journal != NULL;
+    return answer(request, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                  good ? "{\"status\":\"ok\"}" : "{\"status\":\"unhealthy\",\"journal\":\"unavailable\"}");
+}
+
+static enum MHD_Result answer_database(struct request *request)
+{
+    struct manager *manager = request->http->manager;
+    const char *stack = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "stack"),
+               *body;
+    unsigned status;
+    if (!stack && manager->config.n_stacks != 1)
+        return answer_error(request, MHD_HTTP_BAD_REQUEST, "which stack? add ?stack=NAME");
+    struct watch *watch = manager_watch(manager, stack ? stack : manager->config.stacks[0].name);
+    if (!watch)
+        return answer_error(request, MHD_HTTP_NOT_FOUND, "no such stack");
+    if (health_database(watch, &status, &body))
+        return answer(request, status, body);
+    request->waits_for = watch;
+    MHD_suspend_connection(request->connection);
+    return MHD_YES;
+}
+
+void http_wake(struct watch *watch)
+{
+    struct http *http = watch->manager->http;
+    bool any = false;
+    for (struct request *r = http ? http->requests : NULL; r; r = r->next)
+        if (r->waits_for == watch) {
+            r->waits_for = NULL;
+            any = true;
+            MHD_resume_connection(r->connection);
+        }
+    if (any) /* from the loop: whoever called us is in the middle of something */
+        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
+}
+
+/* ---- requests ---- */
+
+static const struct route {
+    const char *path;
+    enum MHD_Result (*answer)(struct request *request);
+} routes[] = {
+    {"/healthz", answer_healthz},
+    {"/health/database", answer_database},
+};
+
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **context)
+{
+    struct request *request = *context;
+    const char *words;
+    (void)userdata;
+    (void)upload;
+    request->connection = connection;
+    if (request->too_long)
+        return answer_error(request, MHD_HTTP_URI_TOO_LONG, "the request is too large");
+    unsigned refusal = request->seen ? 0 : http_check(connection, method, version, &words);
+    if (refusal)
+        return answer_error(request, refusal, words);
+    if (!request->seen) {
+        request->seen = true;
+        return MHD_YES;
+    }
+    *upload_size = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+        if (strcmp(routes[i].path, url) == 0)
+            return routes[i].answer(request);
+    return answer_error(request, MHD_HTTP_NOT_FOUND, "not found");
+}
+
+/* The first that is seen of a request: its whole target. What is returned is its context from then on. */
+static void *on_request_line(void *userdata, const char *target, struct MHD_Connection *connection)
+{
+    struct http *http = userdata;
+    struct request *request = calloc(1, sizeof *request);
+    if (!request)
+        abort();
+    *request = (struct request){.http = http,
+                                .next = http->requests,
+                                .connection = connection,
+                                .too_long = strlen(target) > MAX_REQUEST_LINE - strlen("GET  HTTP/1.1")};
+    http->requests = request;
+    return request;
+}
+
+static void on_completed(void *userdata, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct http *http = userdata;
+    (void)connection;
+    (void)code;
+    for (struct request **place = &http->requests; *place; place = &(*place)->next)
+        if (*place == *context) {
+            *place = (*place)->next;
+            free(*context);
+            break;
+        }
+    *context = NULL;
+}
+
+/* ---- opening ---- */
+
+__attribute__((format(printf, 2, 0))) static void on_library_log(void *userdata, const char *format,
+                                                                 va_list ap)
+{
+    cleanup_arena struct arena arena = {0};
+    (void)userdata;
+    const char *text = arena_vprintf(&arena, format, ap);
+    log_debug("http: %s", str_clean(&arena, text, strlen(text), true, 400));
+}
+
+static int listen_on(const char *text, int *ret_fd, struct error *err)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+    if (config_listen_address(text, &address, &size, err) < 0)
+        return -1;
+    cleanup_close int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const int on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (const struct sockaddr *)&address, size) < 0 || listen(fd, MAX_CONNECTIONS) < 0)
+        return error_errno(err, "listening on %s", text);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+static int start(struct http *http, struct error *err)
+{
+    cleanup_close int fd = -1;
+    if (listen_on(http->address, &fd, err) < 0)
+        return -1;
+    http->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http,
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_END);
+    if (!http->daemon)
+        return error_set(err, ERR_SYSTEM, 0, "listening on %s: libmicrohttpd does not start", http->address);
+    (void)TAKE_FD(fd); /* the library's */
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int r = sd_event_add_io(http->manager->event, &http->io, info->epoll_fd, EPOLLIN, on_event, http);
+    if (r >= 0)
+        return 0;
+    MHD_stop_daemon(TAKE(http->daemon));
+    return error_set(err, ERR_SYSTEM, -r, "listening on %s: %s", http->address, strerror(-r));
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct http *http = userdata;
+    struct error err = {0};
+    (void)source;
+    (void)usec;
+    if (start(http, &err) == 0) {
+        log_notice("HTTP is served on %s", http->address);
+        serve(http);
+        return 0;
+    }
+    if (!http->said)
+        log_error("HTTP is not served; deployments are not affected: %s. Free the address or choose another "
+                  "with [http] listen, empty for none",
+                  err.text);
+    http->said = true;
+    timer_set(http->manager->event, &http->retry, retry_us, on_retry, http);
+    return 0;
+}
+
+void http_open(struct manager *manager)
+{
+    const char *address = manager->config.http_listen;
+    if (manager->http && str_eq(manager->http->address, address))
+        return;
+    http_close(manager);
+    if (!address)
+        return;
+    struct http *http = calloc(1, sizeof *http);
+    if (!http)
+        abort();
+    http->manager = manager;
+    set_text(&http->address, address);
+    manager->http = http;
+    on_retry(NULL, 0, http);
+}
+
+void http_close(struct manager *manager)
+{
+    struct http *http = manager->http;
+    if (!http)
+        return;
+    for (struct request *r = http->requests; r; r = r->next)
+        if (r->waits_for) {
+            r->waits_for = NULL;
+            MHD_resume_connection(r->connection); /* suspended ones must not be there when it stops */
+        }
+    sd_event_source_disable_unref(http->io);
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    sd_event_source_disable_unref(http->timer);
+    sd_event_source_disable_unref(http->sweep);
+    sd_event_source_disable_unref(http->retry);
+    manager->http = NULL;
+    free(http->address);
+    free(http);
+}

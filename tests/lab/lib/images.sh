@@ -24,6 +24,10 @@ DJANGO_TREE=(
 	django bookworm --include=python3,python3-django,python3-psycopg2,python3-dj-database-url,gunicorn "${SLIM[@]}"
 )
 # shellcheck disable=SC2054
+FLASK_TREE=(
+	flask bookworm --include=python3,python3-flask,python3-flask-sqlalchemy,python3-alembic,python3-psycopg2,gunicorn "${SLIM[@]}"
+)
+# shellcheck disable=SC2054
 SYSTEMD_TREE=(
 	systemd bookworm
 	--include=systemd,systemd-sysv,dbus,libgit2-1.5,libcurl4,libpq5,libsqlite3-0,libjansson4,libyaml-0-2,libmicrohttpd12,libnettle8,ca-certificates,openssh-client,procps
@@ -80,8 +84,8 @@ engine_tree() {
 # All that the base images depend on.
 base_images_key() {
 	{
-		printf '%s\n' "${POSTGRES_TREE[@]}" "${DJANGO_TREE[@]}"
-		declare -f base_images_build
+		printf '%s\n' "${POSTGRES_TREE[@]}" "${DJANGO_TREE[@]}" "${FLASK_TREE[@]}"
+		declare -f base_images_build python_image
 		cat "$LAB_HOME/image" "$LAB_HOME/apps/postgres/entrypoint" "$LAB_HOME/apps/web/web.c"
 	} | sha256sum | cut -c1-12
 }
@@ -94,13 +98,19 @@ base_images_restore() {
 	cp -a "$kept/." "$LAB_DIR/registry/store/"
 }
 
+# python_image NAME TREE: an image of a tree with Python and a framework, for applications to be put on.
+python_image() {
+	docker_on 1 import -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]' "$2" "$REGISTRY/$1" >/dev/null &&
+		docker_on 1 push -q "$REGISTRY/$1" >/dev/null
+}
+
 base_images_build() {
-	local postgres django work kept
+	local postgres django flask work kept
 	printf 'lab: making the base images, once\n' >&2
-	tree "${DJANGO_TREE[@]}" >"$LAB_DIR/django-tree" &
+	{ tree "${DJANGO_TREE[@]}" && tree "${FLASK_TREE[@]}"; } >"$LAB_DIR/python-trees" &
 	postgres=$(tree "${POSTGRES_TREE[@]}") || return 1
 	wait $! || return 1
-	django=$(<"$LAB_DIR/django-tree")
+	{ read -r django && read -r flask; } <"$LAB_DIR/python-trees"
 	work=$LAB_DIR/work
 	rm -rf "$work"
 	mkdir "$work"
@@ -115,8 +125,7 @@ base_images_build() {
 	"$LAB_HOME/image" --dir "$LAB_DIR" "$REGISTRY/web:1" "$work/web" --entrypoint '["/web"]' --workdir /data \
 		--env PATH=/bin --push || return 1
 
-	docker_on 1 import -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]' "$django" "$REGISTRY/django-base:1" >/dev/null &&
-		docker_on 1 push -q "$REGISTRY/django-base:1" >/dev/null || return 1
+	python_image django-base:1 "$django" && python_image flask-base:1 "$flask" || return 1
 
 	docker_on 1 import "$postgres" lab-postgres >/dev/null || return 1
 	mkdir "$work/postgres"
@@ -138,8 +147,8 @@ END
 		docker_on 1 push -q "$REGISTRY/postgres:15" >/dev/null || return 1
 
 	# As in a lab that found them in the cache, the engine knows none of them yet.
-	docker_on 1 rmi -f "$REGISTRY/web:1" "$REGISTRY/django-base:1" "$REGISTRY/postgres:15" lab-postgres >/dev/null
-	rm -rf "$work" "$LAB_DIR/django-tree"
+	docker_on 1 rmi -f "$REGISTRY/web:1" "$REGISTRY/django-base:1" "$REGISTRY/flask-base:1" "$REGISTRY/postgres:15" lab-postgres >/dev/null
+	rm -rf "$work" "$LAB_DIR/python-trees"
 	kept=$LAB_CACHE/store-$(base_images_key)
 	rm -rf "$kept.$$"
 	cp -a "$LAB_DIR/registry/store" "$kept.$$"

@@ -2,12 +2,13 @@
 """The cases. Each is a function of a lane; what it needs is said by the decorator."""
 
 import base64
+import contextlib
 import random
 import re
 import signal
 import time
 
-from scenarios import SCENARIOS, SHORT, Attempt, push, seconds, shape_of, stack
+from scenarios import SCENARIOS, SHORT, Attempt, push, seconds, shape_of, sql, stack
 from world import ENDED, KILLED, LOCKED, STOPPED, check, same, wait_for
 
 CASES = []
@@ -36,7 +37,8 @@ def case(name, **needs):
 
 
 def needs(scenario):
-    return {"first": SCENARIOS[scenario][1], "shape": shape_of(scenario)}
+    # files that were never come to are pending for the next case, too
+    return {"first": SCENARIOS[scenario][1], "shape": shape_of(scenario), "spoils": scenario == "sql-fails"}
 
 
 def attempt(lane, scenario, **more):
@@ -51,6 +53,11 @@ POINTS = {
              "job.succeeded", "job.recorded", "roll.intent", "service.updated", "roll.sent", "gate.look", "soak.look", "end.record", "end.state",
              "end.said", "journal.begin", "journal.commit", "journal.committed"],
     "full": ["network.create", "blob.create", "service.created", "prune.remove"],
+    "sql": ["sql.locked", "sql.begun", "sql.statement", "sql.statement:nth=3", "sql.statement:nth=5", "sql.statement:nth=8", "sql.before_commit",
+            "sql.before_commit:nth=2", "sql.before_commit:nth=3", "sql.commit_sent", "sql.commit_sent:nth=2", "sql.commit_sent:nth=3",
+            "sql.committed", "sql.committed:nth=2", "sql.committed:nth=3", "sql.intent", "sql.intent:nth=2", "sql.alone", "sql.alone:nth=2",
+            "sql.recorded", "sql.recorded:nth=4", "sql.schema_done", "step.ran", "journal.committed:nth=20"],
+    "sql-fails": ["sql.statement:nth=9", "sql.recorded:nth=4", "putback.begin", "end.state"],
     "first": ["service.created", "roll.sent", "job.create"],
     "migration-fails": ["job.created", "job.succeeded", "job.failed", "putback.begin", "end.state"],
     "health-fails": ["gate.look", "putback.begin", "putback.sent"],
@@ -61,6 +68,7 @@ POINTS = {
 # In the short version each point is passed at least once, most of them in a chain; these also alone.
 ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
          "good journal.committed", "good gate.look", "good step.begin", "full service.created", "first service.created",
+         "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
 # In one deployment one after the other. Three workers may die without a step coming to its end.
 CHAINS = {
@@ -69,6 +77,8 @@ CHAINS = {
              "prune.remove", "end.record", "end.state"],
     "rejected": ["plan.saved", "job.created", "job.succeeded", "roll.sent", "putback.begin", "putback.intent", "putback.sent", "end.state"],
     "first-fails": ["putback.begin", "putback.remove"],
+    # no more than three in a step
+    "sql": ["sql.locked", "sql.statement", "sql.before_commit", "sql.schema_done", "step.ran"],
 }
 
 
@@ -86,6 +96,27 @@ def killed_at(scenario, *points):
     return run
 
 
+@case("kill sql sql.drop_invalid", shape="sql")
+def killed_at_invalid_index(lane):
+    """An index that an earlier attempt left invalid is dropped first, and a crash at that leaves nothing."""
+    g = f"g{lane.generation + 1}n{lane.number}"
+    lane.query(f"CREATE TABLE bad_{g} (i int)")
+    lane.query(f"INSERT INTO bad_{g} VALUES (1), (1)")
+    with contextlib.suppress(AssertionError):
+        lane.query(f"CREATE UNIQUE INDEX CONCURRENTLY c_{g} ON bad_{g} (i)")
+    lane.query(f"DELETE FROM bad_{g}")
+
+    def make(lane):
+        s, files = sql(lane)
+        files[f"db/{lane.generation:03d}3_alone.sql"] += f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS c_{g} ON bad_{g} (i);\n"
+        return s, files
+
+    a = attempt(lane, "sql", make=make)
+    lane.to_end(a.id, [fault("sql.drop_invalid")])
+    same(lane.query(f"SELECT count(*) FROM pg_class WHERE relname = 'c_{g}'"), "1", "the index")
+    a.judge()
+
+
 def register_kills():
     for scenario, points in CHAINS.items():
         add(f"kill {scenario} chain", killed_at(scenario, *points), **needs(scenario))
@@ -93,7 +124,8 @@ def register_kills():
         for point in points:
             add(f"kill {scenario} {point}", killed_at(scenario, point), long=f"{scenario} {point}" not in ALONE, **needs(scenario))
             # at the same place again: what the second worker finds is what the first left
-            add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
+            if ":nth" not in point:  # what is done by then is not done again
+                add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
     for nth in range(2, 13):
         add(f"kill full step.begin {nth}", killed_at("full", f"step.begin:nth={nth}"), long=True, shape="full")
         add(f"kill full step.ran {nth}", killed_at("full", f"step.ran:nth={nth}"), long=True, shape="full")

@@ -88,6 +88,63 @@ def crash_loop(lane):
     return s, {}
 
 
+# ---- SQL files ----
+
+TENANTS = ("tenant_a", "tenant_b")
+
+
+def sql_files(lane):
+    """Of one generation: a file in one transaction, one with two of its own, one whose statements refuse any, one for each schema."""
+    g, n = lane.new, f"{lane.generation:03d}"
+    say = f"INSERT INTO public.runs VALUES ('{g}', '%s');\n"
+    return {
+        f"db/{n}0_base.sql": "CREATE TABLE IF NOT EXISTS runs (generation text, word text);\n"
+                             + "".join(f"CREATE SCHEMA IF NOT EXISTS {t};\n" for t in TENANTS),
+        f"db/{n}1_one.sql": f"CREATE TABLE t_{g} (i int);\n" + say % "one 1" + say % "one 2",
+        f"db/{n}2_two.sql": "BEGIN;\n" + say % "two 1" + "COMMIT;\nBEGIN;\n" + say % "two 2" + "COMMIT;\n",
+        f"db/{n}3_alone.sql": f"CREATE INDEX CONCURRENTLY a_{g} ON runs (word);\nCREATE UNIQUE INDEX CONCURRENTLY b_{g} ON t_{g} (i);\n",
+        f"tenant/{n}1_t.sql": f"CREATE TABLE t_{g} (i int);\nINSERT INTO public.runs SELECT '{g}', current_schema();\n",
+    }
+
+
+def sql(lane):
+    s = stack(lane, steps=[
+        {"sql": {"name": "schema", "dir": "db"}},
+        {"sql": {"name": "tenants", "dir": "tenant", "for_each_schema": "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'tenant%'"}},
+        {"expect": {"tables": [f"t_{lane.new}", *(f"{t}.t_{lane.new}" for t in TENANTS)], "indexes": [f"a_{lane.new}", f"b_{lane.new}"]}}])
+    del s["services"]["two"], s["x-release"]["health"]["two"]
+    s["x-release"]["rollout"]["order"] = ["one"]
+    s["x-release"]["database"] = {"service": "db", "url_from": "DATABASE_URL"}
+    s["services"]["db"] = {
+        "image": f"{lane.lab.registry}/postgres:15",
+        "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "pass-1234-word"},
+        "networks": ["net"], "volumes": ["pg:/var/lib/postgresql/data"], "deploy": {"endpoint_mode": "dnsrr"},
+        "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "1s", "retries": 60}}
+    s["volumes"]["pg"] = {}
+    return s, sql_files(lane)
+
+
+def sql_fails(lane):
+    """Behind files that are applied, and stay so."""
+    s, files = sql(lane)
+    return s, {**files, f"db/{lane.generation:03d}4_fails.sql": "CREATE TABLE half (i int);\nSELECT 1 / 0;\n"}
+
+
+def sql_invariants(lane, end):
+    """Everything ran once, and nothing of a file that failed is there."""
+    said = lane.query(f"SELECT word FROM runs WHERE generation = '{lane.new}' ORDER BY 1").splitlines()
+    want = ["one 1", "one 2", "two 1", "two 2"]
+    same(said, sorted(want + (list(TENANTS) if end == "succeeded" else [])), "what the files wrote")
+    numbers = [f"{lane.generation:03d}{i}" for i in range(4)]
+    same(lane.query(f"SELECT version FROM schema_migrations WHERE version LIKE '{lane.generation:03d}%' ORDER BY 1").splitlines(), numbers, "versions")
+    same(lane.query("SELECT version, state FROM deploy_agent.migration_log l WHERE id = (SELECT max(id) FROM deploy_agent.migration_log m"
+                    " WHERE m.version = l.version AND m.target_schema = l.target_schema AND m.stage = l.stage)"
+                    " AND state <> 'applied' AND version NOT LIKE '%4'"), "", "attempts that did not end")
+    same(lane.query("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0", "invalid indexes")
+    same(lane.query("SELECT count(*) FROM pg_class WHERE relname = 'half'"), "0", "tables of the file that failed")
+    same(lane.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0", "locks that are held")
+
+
 SCENARIOS = {
     # name: (stack file, is it the stack's first deployment, lines of the migration, what the record says)
     "good": (good, False, 1, "succeeded"),
@@ -96,13 +153,15 @@ SCENARIOS = {
     "health-fails": (health_fails, False, 1, "rolled_back"),
     "rejected": (rejected, False, 1, "rolled_back"),
     "crash-loop": (crash_loop, False, 1, "rolled_back"),
+    "sql": (sql, False, 0, "succeeded"),
+    "sql-fails": (sql_fails, False, 0, "failed"),
     "first": (good, True, 1, "succeeded"),
     "first-fails": (rejected, True, 1, "rolled_back"),
 }
 
 
 def shape_of(scenario):
-    return "full" if scenario == "full" else "plain"
+    return "full" if scenario == "full" else "sql" if scenario.startswith("sql") else "plain"
 
 
 def push(lane, make, message):
@@ -119,8 +178,10 @@ def establish(lane):
     """The stack's first success, as fast as can be: what the deployments under test start from."""
 
     def quick(lane):
-        s, files = (full if lane.shape == "full" else good)(lane)
-        s["x-release"].update(steps=[], health={}, gate={**GATE, "min_healthy_time": "0s", "soak": "0s"})
+        s, files = {"full": full, "sql": sql, "plain": good}[lane.shape](lane)
+        if lane.shape != "sql":
+            s["x-release"].update(steps=[])
+        s["x-release"].update(health={}, gate={**GATE, "min_healthy_time": "0s", "soak": "0s"})
         return s, files
 
     push(lane, quick, "the version before")
@@ -161,6 +222,8 @@ class Attempt:
         lane = self.lane
         runs = [line for line in lane.lab.volume_lines(f"{lane.name}_data", "runs") if line == lane.new]
         same(len(runs), self.lines, "times the migration ran")
+        if lane.shape == "sql":
+            sql_invariants(lane, self.end)
         lane.check_leftovers()
         same(lane.poll()["result"], "nothing" if self.end == "succeeded" else "held", "the poll afterwards")
         if self.end == "succeeded":

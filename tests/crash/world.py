@@ -348,7 +348,19 @@ class Lane:
             self.state_dir.mkdir()
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0750", self.name, str(self.state_dir)], check=True)
         self.make_repository()
-        self.configure()
+        self.configure(**(self.with_database() if shape == "sql" else {}))
+
+    def with_database(self):
+        path = self.dir / "variables"
+        path.touch(mode=0o600)
+        path.write_text("DATABASE_URL=postgres://app:pass-1234-word@db:5432/app\n")
+        return {"env_file": path}
+
+    def query(self, sql):
+        """By psql in the container of the stack's database."""
+        task = next(t for t in self.engine.tasks(f"{self.name}_db") if t["Status"]["State"] == "running")
+        return self.lab.tool("enter", "docker", "exec", task["Status"]["ContainerStatus"]["ContainerID"],
+                             "psql", "-h", "127.0.0.1", "-U", "app", "-d", "app", "-v", "ON_ERROR_STOP=1", "-Atc", sql).strip()
 
     def is_old(self):
         """The newest commit is deployed: it is what the next one replaces."""
@@ -384,6 +396,7 @@ class Lane:
 
     def commit(self, files, message):
         for name, content in files.items():
+            (self.work / name).parent.mkdir(exist_ok=True)
             (self.work / name).write_text(content)
         self.git("add", "-A")
         self.git("commit", "-qm", message)
@@ -510,6 +523,7 @@ class Lane:
         text = text.replace(f"/web:{self.new_tag}", "/web:NEW").replace(f"/web:{self.old_tag}", "/web:OLD")
         text = re.sub(r"\bg\d+\b", "OLDER", text)
         text = re.sub(r"#\d+", "#N", text)
+        text = re.sub(r"\b\d{3}([0-4])(?=\b|_)", r"GEN\1", text)  # versions of SQL files
         text = re.sub(r"\b[0-9a-z]{12,25}\b(?=[ :…])", "TASK", text)
         text = re.sub(r"_[0-9a-f]{12}\b", "_HASH", text)
         text = re.sub(r"\b[0-9a-f]{7,64}\b", "HEX", text)
@@ -628,5 +642,6 @@ class Lane:
 
         with contextlib.suppress(Failure):
             wait_for(networks_gone, 30, "networks to go")
-        with contextlib.suppress(Exception):
-            self.engine.call("DELETE", f"/volumes/{self.name}_data")
+        for volume in ("data", "pg"):
+            with contextlib.suppress(Exception):
+                self.engine.call("DELETE", f"/volumes/{self.name}_{volume}")

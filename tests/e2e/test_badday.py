@@ -45,6 +45,22 @@ class Migration(Case):
     def test_is_no_program(self):
         self.failed(["no-such-command"], "exit 64")
 
+    def test_needs_more_memory_than_its_limit(self):
+        limited = {"deploy": {"resources": {"limits": {"memory": "64M"}}}}
+        record = self.expect(self.commit(self.stack({"steps": [self.job(command=["eat", "200"])]}, web=self.web(VERSION="two", **limited))),
+                             "failed", 60)
+        self.assertIn("exit 137 (killed: by the kernel when it needed more memory than its limit", record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual(self.specs(), self.before[0])
+
+    def test_image_is_missing(self):
+        gone = {**self.web(VERSION="two"), "image": f"{self.registry}/nosuch:1"}
+        record = self.expect(self.commit(self.stack({"steps": [self.job(command=["exit", "0"])]}, web=gone)), "failed", 60)
+        self.assertIn("nosuch", record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual(self.specs(), self.before[0])
+        self.assertEqual(self.tap.count("^POST /services/create"), 0)
+
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="4s")
         self.assertEqual(self.job_containers(), [])
@@ -94,7 +110,7 @@ class Migration(Case):
         self.assertIn("still runs", record["reason"])
         self.agentctl("retry", self.name, code=0)
         record = self.expect(commit, "failed", 60, at_least=2)
-        self.assertIn("an earlier migration of this stack still runs", record["reason"])
+        self.assertIn("an earlier job of this stack still runs", record["reason"])
         self.assertEqual(self.tap.count("^POST /services/create"), 1)
         self.lab.docker("rm", "-f", *self.job_containers(), check=False)
 

@@ -28,6 +28,7 @@ static const char help_text[] =
     "web sleep S [EXIT]   sleep S seconds, end with status EXIT (0)\n"
     "web spam BYTES       print that many bytes of text, in lines\n"
     "web ignore-term S    sleep S seconds whatever SIGTERM says\n"
+    "web eat MIB          use that much memory, end with status 0\n"
     "web append FILE TEXT add a line to a file\n"
     "web cat FILE         print a file\n"
     "web env NAME         print a variable; status 1 when it is not set\n"
@@ -42,6 +43,18 @@ static const char help_text[] =
     "EXIT_AFTER_S=n EXIT_CODE=n                REFUSE=1 (ends at once with 1)\n";
 
 static time_t started;
+
+static int eat(size_t mib)
+{
+	for (size_t i = 0; i < mib; i++) {
+		char *p = malloc(1 << 20);
+
+		if (!p)
+			return 1;
+		memset(p, (int)i + 1, 1 << 20);
+	}
+	return 0;
+}
 
 static double env_number(const char *name, double fallback)
 {
@@ -337,6 +350,8 @@ int main(int argc, char **argv)
 		sleep_s(strtod(argv[2], NULL));
 		return 0;
 	}
+	if (strcmp(verb, "eat") == 0 && argc == 3)
+		return eat((size_t)atoi(argv[2]));
 	if (strcmp(verb, "append") == 0 && argc == 4)
 		return append(argv[2], argv[3]);
 	if (strcmp(verb, "cat") == 0 && argc == 3)

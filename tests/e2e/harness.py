@@ -291,6 +291,12 @@ class Agentd:
         self.process.wait(10)
 
 
+def long(test):
+    """A variant of what a shorter test shows: only with --full, or when it is named."""
+    test.long = True
+    return test
+
+
 class Case(unittest.TestCase):
     maxDiff = None
     # needs the lab for itself: stops engines, registries or remotes

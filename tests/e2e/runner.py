@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """runner.py [--group NAME] [--jobs N] [--list] [PATTERN...]: runs the end-to-end tests, several at a time, each in a process of its own.
 
+Tests marked `long` run when TESTS_FULL is set, or when a pattern is more than a module's name ("test_gate.").
 One line per test: `ok NAME (SECONDS s)`, `not ok …` with the output, or `skip … # why`. Patterns are parts of names
 (test_gate, test_crash.Supervisor). Tests of classes marked `exclusive` run one at a time: in the lab that E2E_LAB_EXCLUSIVE names
 while the others run, or, without one, after them. Exit code 1 when one failed.
@@ -22,6 +23,12 @@ sys.path.insert(0, str(HERE))
 SKIPPED = 77
 
 
+def wanted(name, test, patterns):
+    patterns = [p for p in patterns if p in name] if patterns else [""]
+    by_name = any(not p.endswith(".") and p for p in patterns)
+    return bool(patterns) and (by_name or "TESTS_FULL" in os.environ or not getattr(getattr(test, test._testMethodName), "long", False))
+
+
 def discover(patterns):
     tests = []
     for path in sorted(HERE.glob("test_*.py")):
@@ -31,7 +38,7 @@ def discover(patterns):
         for suite in unittest.defaultTestLoader.loadTestsFromModule(module):
             for test in suite:
                 name = ".".join(test.id().split(".")[-3:])
-                if not patterns or any(p in name for p in patterns):
+                if wanted(name, test, patterns):
                     tests.append((name, type(test)))
     return tests
 

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 
-from harness import Case, wait_for
+from harness import Case, long, wait_for
 
 PASSWORD = "pass 'word\\ $(1234) \"x"
 QUOTED = "pass%20%27word%5C%20%24%281234%29%20%22x"
@@ -184,6 +184,7 @@ class Good(Backup):
         kept = [old[3], *young, *new]
         self.assertEqual(self.files(), sorted([*kept, f"{old[3]}.sha256", f"{new[0]}.sha256", *foreign]))
 
+    @long
     def test_all_younger_than_a_week_stay(self):
         self.first()
         names = []
@@ -248,6 +249,7 @@ class Bad(Backup):
         self.assertIn("server version mismatch", record["reason"])
         self.untouched(record)
 
+    @long
     def test_not_required(self):
         base = self.image_with("")
         self.first(database=self.database(image=base))
@@ -258,6 +260,7 @@ class Bad(Backup):
         self.assertEqual(self.query("SELECT count(*) FROM pg_tables WHERE tablename = 'u'"), "1")
         self.serves("web", "two")
 
+    @long
     def test_timeout(self):
         self.first()
         self.lock()
@@ -279,6 +282,7 @@ class Bad(Backup):
     def unlock(self):
         self.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 't'::regclass")
 
+    @long
     def test_a_lock_that_does_not_go_away(self):
         self.first()
         self.lock()
@@ -327,15 +331,18 @@ class Killed(Backup):
         # two jobs: the backup and the migration
         self.assertEqual(self.tap.count("^POST /services/create"), 2)
 
+    @long
     def test_before_the_job(self):
         self.killed("job.create")
 
     def test_while_it_runs(self):
         self.killed("job.created")
 
+    @long
     def test_when_it_has_succeeded(self):
         self.killed("job.succeeded")
 
+    @long
     def test_when_that_is_on_record(self):
         self.killed("job.recorded")
 

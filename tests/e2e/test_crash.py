@@ -9,7 +9,7 @@ import os
 import signal
 import time
 
-from harness import Case, wait_for
+from harness import Case, long, wait_for
 
 
 class Supervisor(Case):
@@ -76,6 +76,7 @@ class Supervisor(Case):
     def test_killed_before_the_gate(self):
         self.killed("roll.sent")
 
+    @long
     def test_worker_dies_again_and_again(self):
         """Taken up three times without progress: stuck, and a person is called; the old version serves."""
         first = self.commit(self.version("one"))

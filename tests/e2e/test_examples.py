@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import HERE, LAB_TOOLS, Case, wait_for
+from harness import Case, HERE, LAB_TOOLS, long, wait_for
 
 EXAMPLES = HERE.parents[1] / "docs/examples"
 PATCHES = HERE.parent / "quickstart.d"
@@ -263,6 +263,7 @@ class ProjectMeats(Example):
         self.assertEqual(len(self.backups("projectmeats_backups")), 1)
         self.no_secret_is_shown()
 
+    @long
     def test_one_tenant_fails(self):
         commit = self.commit(message="ProjectMeats on Docker Swarm")
         self.build()
@@ -368,6 +369,7 @@ class St44(Example):
         self.healthy([*shipped, "018"])
         self.no_secret_is_shown()
 
+    @long
     def test_second_transaction_fails(self):
         commit = self.commit(message="st44 on Docker Swarm")
         self.start()

@@ -3,7 +3,7 @@
 
 import time
 
-from harness import Case
+from harness import Case, long
 
 
 class Gate(Case):
@@ -49,6 +49,7 @@ class Gate(Case):
     def test_health_hangs(self):
         self.rolled_back(self.two(VERSION="two", HANG=1), "/health", "no answer")
 
+    @long
     def test_health_answers_slower_than_its_timeout(self):
         self.rolled_back(self.two(VERSION="two", SLOW_MS=4000), "/health")
 
@@ -79,6 +80,7 @@ class Gate(Case):
         stack["x-release"]["gate"] = self.gate
         self.rolled_back(stack, "no suitable node")
 
+    @long
     def test_body_decides(self):
         stack = self.two(VERSION="two")
         stack["x-release"]["health"] = self.health(path="/", body="^three$$")
@@ -194,6 +196,7 @@ class Gate(Case):
         self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "failed", "other": "untouched"})
         self.assertIn("web: update, failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
 
+    @long
     def test_put_back_to_what_was_broken(self):
         """What ran before is half of a deployment that halted: nobody says that it is the last success."""
         self.configure(stack={"on_failure": "halt"})

@@ -119,7 +119,7 @@ def sql(lane):
         "image": f"{lane.lab.registry}/postgres:15",
         "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "pass-1234-word"},
         "networks": ["net"], "volumes": ["pg:/var/lib/postgresql/data"], "deploy": {"endpoint_mode": "dnsrr"},
-        "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "1s", "retries": 60}}
+        "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "5s", "retries": 60}}
     s["volumes"]["pg"] = {}
     return s, sql_files(lane)
 

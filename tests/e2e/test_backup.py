@@ -39,7 +39,7 @@ class Backup(Case):
             "image": f"{self.registry}/postgres:15",
             "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}", "PGPASSWORD": "${DB_PASSWORD}"},
             "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "1s", "retries": 30},
+            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
             "deploy": {"endpoint_mode": "dnsrr"},
             **more,
         }

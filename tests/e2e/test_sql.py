@@ -29,7 +29,7 @@ class Sql(Case):
             "image": f"{self.registry}/postgres:15",
             "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}"},
             "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "1s", "retries": 30},
+            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
             "deploy": {"endpoint_mode": "dnsrr"},
         }
         release = {"database": {"service": "db", "url_from": "DATABASE_URL", "admin_url_from": "ADMIN_URL", "ready_timeout": "60s",

@@ -62,6 +62,67 @@ static bool runs_already(const struct plan_builder *b)
     return false;
 }
 
+/* ---- what libpq is told ---- */
+
+static const char *environment_value(const json_t *env, const char *name)
+{
+    size_t i, len = strlen(name);
+    const json_t *item;
+    json_array_foreach (env, i, item) {
+        const char *text = json_string_value(item);
+        if (text && strncmp(text, name, len) == 0 && text[len] == '=')
+            return text + len + 1;
+    }
+    return NULL;
+}
+
+static void set_environment(json_t *env, const char *name, const char *value)
+{
+    if (!environment_value(env, name))
+        json_array_append_new(env, json_sprintf("%s=%s", name, value));
+}
+
+/*
+ * A migration that waits for a lock stands in everybody's way: with libpq's own variables it gives up, and is
+ * known by its name meanwhile. Poolers refuse options, so only where none can be on the way.
+ */
+static void tell_libpq(const struct plan_builder *b, const char *step, json_t *job)
+{
+    const struct release *release = &b->input->manifest->release;
+    json_t *container = json_object_get(json_object_get(job, "TaskTemplate"), "ContainerSpec");
+    if (!release->database_url_from || !json_is_object(container))
+        return;
+    if (!json_object_get(container, "Env"))
+        json_object_set_new(container, "Env", json_array());
+    json_t *env = json_object_get(container, "Env");
+    set_environment(env, "PGAPPNAME",
+                    arena_printf(b->arena, "deploy-agent/%s/%s", b->input->manifest->stack->name, step));
+    if (release->database_service && !release->migrate_url_from && !release->session_pooler)
+        set_environment(env, "PGOPTIONS", "-c lock_timeout=5s");
+}
+
+/* ---- what people regret ---- */
+
+static void warn_of_command(struct plan_builder *b, const char *step, const char *const *command)
+{
+    for (size_t i = 0; command && command[i]; i++)
+        if (str_eq(command[i], "makemigrations"))
+            builder_warn(b, "step %s: makemigrations writes files that nobody has seen or tested", step);
+        else if (str_starts(command[i], "--fake"))
+            builder_warn(b, "step %s: %s records migrations that did not run", step, command[i]);
+}
+
+static void warn_of_entrypoint(struct plan_builder *b, const char *step, const char *service,
+                               const json_t *spec)
+{
+    const json_t *env = json_path(spec, "TaskTemplate", "ContainerSpec", "Env", NULL);
+    if (str_eq(environment_value(env, "DJANGO_MANAGEPY_MIGRATE"), "on"))
+        builder_warn(b,
+                     "service %s migrates by itself when it starts (DJANGO_MANAGEPY_MIGRATE=on), beside step "
+                     "%s: set it to off",
+                     service, step);
+}
+
 void plan_run(struct plan_builder *b, size_t index, struct planned_step *ret)
 {
     const struct plan_input *input = b->input;
@@ -74,6 +135,8 @@ void plan_run(struct plan_builder *b, size_t index, struct planned_step *ret)
     json_t *check = json_null();
     if (step->check)
         check = job_spec(service, job_name(b->arena, stack, name, commit, JOB_CHECK), step->check);
+    tell_libpq(b, name, job);
+    tell_libpq(b, name, check);
     *ret = (struct planned_step){0};
     ret->params =
         builder_keep(b, json_pack("{s:s, s:s, s:o, s:o, s:I, s:b}", "step", name, "service", step->service,
@@ -97,6 +160,10 @@ void plan_run_migrations(struct plan_builder *b, size_t index, const struct plan
     const char *name = b->input->manifest->release.steps[index].name;
     const struct run_step *step = &b->input->manifest->release.steps[index].run;
     const char *command = command_text(b->arena, step->command);
+    if (!planned->skip) {
+        warn_of_command(b, name, step->command);
+        warn_of_entrypoint(b, name, step->service, json_object_get(b->specs, step->service));
+    }
     plan_migration(b, &(struct migration_record){
                           .step = arena_strdup(b->arena, name),
                           .version = arena_printf(b->arena, "%.12s", b->input->commit),

@@ -70,6 +70,7 @@ static const struct fixture_file files[] = {
 #define RELEASE(x)   "x-release: {gate: {soak: 0}, " x "}\n"
 #define STEP(x)      "{run: {name: django, service: web, command: [migrate, --noinput]" x "}}"
 #define STEPS(x)     RELEASE("steps: [" STEP(x) "]")
+#define STEPS_ONLY   "steps: [" STEP("") "]"
 #define SECRET(file) WEB_AND("secrets: [key]") "secrets: {key: {file: " file "}}\n" NO_SOAK
 #define CONFIG(file) WEB_AND("configs: [conf]") "configs: {conf: {file: " file "}}\n" NO_SOAK
 
@@ -580,6 +581,15 @@ static const struct transition transitions[] = {
      .after = WEB_AND("environment: {A: b}") STEPS(""),
      .steps = "pull web:latest@sha256:1, run django, roll web",
      .services = "web=update!(env A)"},
+    {.name = "a step that people regret",
+     .after = WEB_AND("environment: {DJANGO_MANAGEPY_MIGRATE: 'on'}")
+         RELEASE("steps: [{run: {name: django, service: web, command: [manage.py, makemigrations, "
+                 "--fake-initial]}}]"),
+     .steps = "pull web:latest@sha256:1, network shop_default, run django, roll web",
+     .services = "web=create",
+     .warnings = "step django: makemigrations writes files that nobody has seen or tested; step django: "
+                 "--fake-initial records migrations that did not run; service web migrates by itself when it "
+                 "starts (DJANGO_MANAGEPY_MIGRATE=on), beside step django: set it to off"},
     {.name = "a step with a new secret",
      .before = WEB_AND("secrets: [key]") "secrets: {key: {file: a}}\n" STEPS(""),
      .after = WEB_AND("secrets: [key]") "secrets: {key: {file: b}}\n" STEPS(""),
@@ -1087,6 +1097,10 @@ static void rows(void **state)
         job_spec(json_object_get(roll, "spec"), "shop_mig_django_111111111111", command);
     cleanup_json json_t *check_job =
         job_spec(json_object_get(roll, "spec"), "shop_chk_django_111111111111", check);
+    json_t *env = json_pack("[s, s]", "PGAPPNAME=deploy-agent/shop/django", "PGOPTIONS=-c lock_timeout=5s");
+    json_object_set(json_object_get(json_object_get(job, "TaskTemplate"), "ContainerSpec"), "Env", env);
+    json_object_set_new(json_object_get(json_object_get(check_job, "TaskTemplate"), "ContainerSpec"), "Env",
+                        env);
     cleanup_json json_t *want =
         json_pack("{s:s, s:s, s:O, s:O, s:i, s:b}", "step", "django", "service", "web", "job", job, "check",
                   check_job, "timeout_us", 60000000, "allow_failure", 1);
@@ -1436,6 +1450,48 @@ static void text(void **state)
     expect_text("empty", plan_text(&arena, nothing), "Stack shop: nothing to do\n");
 }
 
+/* Whatever a pooler may stand before gets no options; a service's own are left as they are. */
+static void what_libpq_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *database, *environment, *want;
+    } cases[] = {
+        {"", "{}", "null"},
+        {"service: db, url_from: U", "{}",
+         "[\"PGAPPNAME=deploy-agent/shop/django\",\"PGOPTIONS=-c lock_timeout=5s\"]"},
+        {"service: db, url_from: U", "{PGOPTIONS: '', PGAPPNAME: x}", "[\"PGAPPNAME=x\",\"PGOPTIONS=\"]"},
+        {"url_from: U", "{A: b}", "[\"A=b\",\"PGAPPNAME=deploy-agent/shop/django\"]"},
+        {"service: db, url_from: U, migrate_url_from: V", "{}", "[\"PGAPPNAME=deploy-agent/shop/django\"]"},
+        {"service: db, url_from: U, pooler: session", "{}", "[\"PGAPPNAME=deploy-agent/shop/django\"]"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct manifest m;
+        struct plan plan = {0};
+        struct error err = {0};
+        struct world w;
+        world_init(&w);
+        load("libpq",
+             arena_printf(&arena,
+                          "services: {db: {image: db, " HEALTHY "}, web: {image: web, environment: %s}}\n"
+                          "x-release: {%s%s%s" STEPS_ONLY "}\n",
+                          cases[i].environment, *cases[i].database ? "database: {" : "", cases[i].database,
+                          *cases[i].database ? "}, " : ""),
+             &m);
+        if (world_plan(&w, &m, &(struct world_options){0}, &plan, &err) < 0)
+            fail_msg("%s", err.text);
+        cleanup_json json_t *run = json_loads(find_step(&plan, STEP_RUN, "django")->params, 0, NULL);
+        cleanup_free char *env =
+            json_dumps(json_path(run, "job", "TaskTemplate", "ContainerSpec", "Env", NULL),
+                       JSON_COMPACT | JSON_ENCODE_ANY);
+        assert_string_equal(env ? env : "null", cases[i].want);
+        plan_release(&plan);
+        world_release(&w);
+        manifest_release(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1447,6 +1503,7 @@ int main(void)
         cmocka_unit_test(a_service_of_someone_else),
         cmocka_unit_test(long_names),
         cmocka_unit_test(rows),
+        cmocka_unit_test(what_libpq_is_told),
         cmocka_unit_test(rows_of_an_update),
         cmocka_unit_test(rows_of_nothing),
         cmocka_unit_test(deterministic),

@@ -21,6 +21,7 @@
 enum act { ACT_LEADER, ACT_ALWAYS, ACT_NEVER };
 enum resolve_image { RESOLVE_ALWAYS, RESOLVE_CHANGED };
 enum on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HALT };
+enum drift { DRIFT_IGNORE, DRIFT_REPORT, DRIFT_CORRECT };
 
 struct stack_config {
     const char *name; /* [a-z0-9][a-z0-9_-]*, at most 48 bytes; Swarm's namespace */
@@ -38,6 +39,7 @@ struct stack_config {
     char **image_paths;     /* NULL-terminated, default "." */
     bool follow_tags;
     enum on_failure on_failure;
+    enum drift drift;
     bool prune;
     bool approve;
     unsigned line; /* of the section header */

@@ -18,5 +18,6 @@
 #define MESSAGE_POLL_FAILING           "06ffad91d86b4b36b4b8c5e49b25e0d8"
 #define MESSAGE_POLL_RECOVERED         "e7a599a19c594c78bc8228db09ca320a"
 #define MESSAGE_APPROVAL_NEEDED        "150e3da134254ac7a9d185bb2056fa4a"
+#define MESSAGE_DRIFT                  "5d0f4e0c7b1f4c3f9a27be15c86d3e92"
 #define MESSAGE_RELOAD_REFUSED         "a7727eee59864706af50b3e8674b78d9"
 #define MESSAGE_RECORD_UNUSABLE        "31b7b279fa5042ed8d6fbb3ab2ab0914"

@@ -75,6 +75,8 @@ struct deployment_request {
     const char *stack, *commit, *branch, *subject, *author, *requested_by;
     enum trigger trigger;
     int64_t target_id;
+    int64_t newest_id; /* decided from a record whose newest deployment this was: ERR_CONFLICT when there is a
+                          newer one by now; 0: whatever there is */
 };
 /* Inserts it as `requested`; other deployments of the stack still `requested` end `superseded` ("by #ID") in
  * the same transaction. */
@@ -239,6 +241,8 @@ struct stack_state {
     int64_t held_id;    /* deployment whose end holds its commit; 0: none. Derived: newest ended deployment,
                            unless retried */
     bool hold_absolute; /* after `rollback`: until a new commit or `resume` */
+    const char *drift;  /* JSON, see agent/drift.h; NULL: none seen */
+    int64_t drift_since_us;
 };
 int journal_stack(struct journal *journal, struct arena *arena, const char *stack, struct stack_state *ret,
                   struct error *err) MUST_CHECK; /* missing row: zeroed, with the name */
@@ -259,6 +263,10 @@ int journal_pause(struct journal *journal, const char *stack, bool paused, const
                   int64_t until_us, struct error *err) MUST_CHECK;
 int journal_set_hold_absolute(struct journal *journal, const char *stack, bool absolute,
                               struct error *err) MUST_CHECK;
+/* Unchanged text: nothing is written, *ret_news false; NULL clears. drift_since_us is when it became other
+   than NULL. */
+int journal_set_drift(struct journal *journal, const char *stack, const char *drift, bool *ret_news,
+                      struct error *err) MUST_CHECK;
 
 /* Names of all stacks that have a row or a deployment, sorted; NULL-terminated. */
 int journal_stacks(struct journal *journal, struct arena *arena, char ***ret, size_t *ret_count,

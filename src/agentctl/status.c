@@ -123,6 +123,15 @@ static json_t *paused_json(const struct status *s)
                      json_time(s->row.paused_since_us), "until", json_time(s->row.paused_until_us));
 }
 
+static json_t *drift_json(const struct status *s)
+{
+    json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
+    if (!drift)
+        return json_null();
+    json_object_set_new(drift, "since", json_time(s->row.drift_since_us));
+    return drift;
+}
+
 static json_t *services_json(struct arena *arena, const struct status *s)
 {
     json_t *list = json_array();
@@ -155,7 +164,7 @@ static json_t *status_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "held", held_json(s));
     json_object_set_new(o, "paused", paused_json(s));
     json_object_set_new(o, "alarm", json_text(s->row.alarm));
-    json_object_set_new(o, "drift", json_null());
+    json_object_set_new(o, "drift", drift_json(s));
     json_object_set_new(o, "services", services_json(arena, s));
     return o;
 }
@@ -176,12 +185,12 @@ static const char *short_commit(struct arena *arena, const char *commit)
 static void print_head(struct arena *arena, const struct status *s)
 {
     const char *word = !s->deployed.id      ? "not deployed yet"
-                       : in_step(s)         ? "in step"
+                       : in_step(s)         ? s->row.drift ? "in step, but changed by others" : "in step"
                        : tip_is_deployed(s) ? "held"
                        : s->row.tip         ? "behind"
                                             : "branch not seen yet";
     printf("%s%s%s: %s%s%s\n", colour_on(COLOUR_BOLD), text_safe(arena, s->row.stack), colour_off(),
-           colour_on(in_step(s) ? COLOUR_GOOD : COLOUR_CAREFUL), word, colour_off());
+           colour_on(in_step(s) && !s->row.drift ? COLOUR_GOOD : COLOUR_CAREFUL), word, colour_off());
     if (s->deployed.id)
         field("deployed",
               arena_printf(arena, "%s by #%lld, %s  %s", short_commit(arena, s->deployed.commit),
@@ -282,10 +291,29 @@ static void print_paused(struct arena *arena, const struct status *s)
           COLOUR_CAREFUL);
 }
 
+/* A line for each service, then why they stay so. */
+static void print_drift(struct arena *arena, const struct status *s)
+{
+    cleanup_json json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
+    const char *note = json_string_value(json_object_get(drift, "note"));
+    const json_t *entry;
+    size_t i;
+    if (!drift)
+        return;
+    json_array_foreach (json_object_get(drift, "services"), i, entry)
+        field(i ? "" : "drift", text_safe(arena, json_string_value(json_object_get(entry, "text"))),
+              COLOUR_CAREFUL);
+    field("",
+          arena_printf(arena, "seen since %s%s%s", time_local(arena, s->row.drift_since_us), note ? "; " : "",
+                       text_safe(arena, note)),
+          COLOUR_NONE);
+}
+
 static void print_text(struct arena *arena, const struct status *s)
 {
     print_head(arena, s);
     print_services(arena, s);
+    print_drift(arena, s);
     print_under_way(arena, s);
     print_polls(arena, s);
     print_held(arena, s);

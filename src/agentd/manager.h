@@ -136,6 +136,7 @@ struct poll_result {
     enum poll_verdict verdict;
     const char *tip; /* 40 hex digits, or "" */
     const char *message;
+    const char *drift; /* news of it: in words, "" when it is gone; NULL: none */
     int64_t deployment;
 };
 struct json_t;

@@ -69,7 +69,8 @@ static bool same_stack(const struct stack_config *a, const struct stack_config *
            a->insecure == b->insecure && a->resolve_image == b->resolve_image &&
            a->image_wait_us == b->image_wait_us && same_words(a->image_of_commit, b->image_of_commit) &&
            same_words(a->image_paths, b->image_paths) && a->follow_tags == b->follow_tags &&
-           a->on_failure == b->on_failure && a->prune == b->prune && a->approve == b->approve;
+           a->on_failure == b->on_failure && a->drift == b->drift && a->prune == b->prune &&
+           a->approve == b->approve;
 }
 
 /* The old configuration is still there: watches point into it until here. */

@@ -53,12 +53,14 @@ int poll_result_parse(const json_t *hint, struct poll_result *ret, struct error 
     const char *word = json_string_value(json_object_get(hint, "result"));
     const char *tip = json_string_value(json_object_get(hint, "tip"));
     const char *message = json_string_value(json_object_get(hint, "message"));
+    const char *drift = json_string_value(json_object_get(hint, "drift"));
     json_t *deployment = json_object_get(hint, "deployment");
     for (size_t i = 0; word && i < ARRAY_SIZE(verdict_names); i++)
         if (str_eq(word, verdict_names[i])) {
             *ret = (struct poll_result){.verdict = (enum poll_verdict)i,
                                         .tip = tip && is_commit(tip) ? tip : "",
                                         .message = message ? message : "",
+                                        .drift = drift,
                                         .deployment = json_integer_value(deployment)};
             return 0;
         }
@@ -160,10 +162,10 @@ static void set_alarm(struct watch *w, const char *alarm)
     set_text(&w->alarm, alarm);
 }
 
-/* Is it of interest, after this poll, whether a tag moved without a commit? */
+/* Is it of interest, after this poll, whether something changed without a commit? */
 static bool wants_observe(const struct watch *w, const struct poll_result *result)
 {
-    return w->config->follow_tags && !w->run &&
+    return (w->config->follow_tags || w->config->drift != DRIFT_IGNORE) && !w->run &&
            (result->verdict == POLL_UNCHANGED || result->verdict == POLL_NOTHING ||
             result->verdict == POLL_HELD);
 }
@@ -182,8 +184,17 @@ static void take_poll_result(struct watch *w, const struct poll_result *result)
         poll_succeeded(w);
 }
 
+static void log_drift(const struct watch *w, const char *drift)
+{
+    if (drift && *drift)
+        log_event(LOG_LEVEL_WARNING, MESSAGE_DRIFT, "%s is not what was deployed: %s", w->name, drift);
+    else if (drift)
+        log_notice("%s is what was deployed again", w->name);
+}
+
 static void take_observe_result(struct watch *w, const struct poll_result *result)
 {
+    log_drift(w, result->drift);
     if (result->verdict == POLL_ERROR)
         poll_failed(w, *result->message ? result->message : "agent-worker observe gave no reason");
     else

@@ -79,6 +79,7 @@ int config_parse_log_level(struct arena *arena, const char *text, void *ret,
                            struct error *err); /* enum log_level */
 int config_parse_resolve_image(struct arena *arena, const char *text, void *ret, struct error *err);
 int config_parse_on_failure(struct arena *arena, const char *text, void *ret, struct error *err);
+int config_parse_drift(struct arena *arena, const char *text, void *ret, struct error *err); /* enum drift */
 
 bool config_stack_name_is_valid(const char *name);
 /* Is the repository's URL plain http or git to a host that is not this one? */

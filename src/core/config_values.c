@@ -50,6 +50,7 @@ static int parse_choice(const char *text, const char *const *names, size_t n, un
 DEFINE_CHOICE(config_parse_act, enum act, "leader", "always", "never")
 DEFINE_CHOICE(config_parse_resolve_image, enum resolve_image, "always", "changed")
 DEFINE_CHOICE(config_parse_on_failure, enum on_failure, "rollback", "halt")
+DEFINE_CHOICE(config_parse_drift, enum drift, "ignore", "report", "correct")
 
 int config_parse_log_level(struct arena *arena, const char *text, void *ret, struct error *err)
 {

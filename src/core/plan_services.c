@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "core/plan_internal.h"
@@ -150,6 +151,16 @@ static void warn_unverified(const struct lookup *l, const struct planned_service
             s->service->key);
 }
 
+/* That it is so is for the reader to know; what Swarm had done is no verdict about this deployment. */
+static void warn_of_swarm(struct plan_builder *b, const struct planned_service *s)
+{
+    const char *trouble = update_trouble(b->arena, s->live);
+    const char *state = json_path_string(s->live, "UpdateStatus", "State", NULL);
+    /* a finished rollback that left what is wanted needs no word */
+    if (trouble && (strcmp(s->action, "none") != 0 || str_ends(state, "paused")))
+        builder_warn(b, "service %s, as it runs before this deployment: %s", s->service->key, trouble);
+}
+
 int plan_services(struct plan_builder *b, struct planned_service *ret, struct error *err)
 {
     const struct manifest *m = b->input->manifest;
@@ -165,6 +176,7 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
         if (check_name(b, &ret[i], err) < 0 || check_mode(&ret[i], err) < 0)
             return -1;
         builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
+        warn_of_swarm(b, &ret[i]);
         warn_unverified(&l, &ret[i]);
     }
     return 0;

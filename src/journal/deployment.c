@@ -156,6 +156,19 @@ int journal_runnable(struct journal *journal, const char *stack, int64_t *ret_id
 
 /* ---- writing ---- */
 
+/* Inside a transaction. */
+static int check_newest(struct journal *j, const struct deployment_request *request, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(j, err, "SELECT max(id) FROM deployment WHERE stack = ?", V_TEXT(request->stack));
+    if (db_next(j, q, err) < 0)
+        return -1;
+    return col_int(q, 0) == request->newest_id
+               ? 0
+               : error_set(err, ERR_CONFLICT, 0, "deployment #%lld was requested meanwhile",
+                           (long long)col_int(q, 0));
+}
+
 int journal_request(struct journal *journal, const struct deployment_request *request, int64_t *ret_id,
                     struct error *err)
 {
@@ -166,13 +179,16 @@ int journal_request(struct journal *journal, const struct deployment_request *re
     int r = db_begin(journal, err);
     if (r < 0)
         goto out;
-    r = db_run(journal, err,
-               "INSERT INTO deployment (stack, state, commit_id, branch, subject, author, trigger_name, "
-               "requested_by,"
-               " requested_us, target_id) VALUES (?, 'requested', ?, ?, ?, ?, ?, ?, ?, ?)",
-               V_TEXT(request->stack), V_TEXT(request->commit), V_TEXT(request->branch), V_TEXT(subject),
-               V_TEXT(author), V_TEXT(trigger_name(request->trigger)), V_TEXT(request->requested_by),
-               V_INT(now), V_INT(request->target_id));
+    if (request->newest_id)
+        r = check_newest(journal, request, err);
+    if (r == 0)
+        r = db_run(journal, err,
+                   "INSERT INTO deployment (stack, state, commit_id, branch, subject, author, trigger_name, "
+                   "requested_by,"
+                   " requested_us, target_id) VALUES (?, 'requested', ?, ?, ?, ?, ?, ?, ?, ?)",
+                   V_TEXT(request->stack), V_TEXT(request->commit), V_TEXT(request->branch), V_TEXT(subject),
+                   V_TEXT(author), V_TEXT(trigger_name(request->trigger)), V_TEXT(request->requested_by),
+                   V_INT(now), V_INT(request->target_id));
     if (r == 0) {
         id = sqlite3_last_insert_rowid(journal->db);
         r = db_run(journal, err,

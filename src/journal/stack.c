@@ -39,7 +39,7 @@ int journal_stack(struct journal *journal, struct arena *arena, const char *stac
                      "SELECT tip, tip_seen_us, poll_error, poll_failing_since_us, poll_failures, waiting, "
                      "waiting_since_us,"
                      " alarm, alarm_commit, approved, paused, pause_reason, paused_since_us, "
-                     "paused_until_us, hold_absolute"
+                     "paused_until_us, hold_absolute, drift, drift_since_us"
                      " FROM stack WHERE stack = ?",
                      V_TEXT(stack));
         int r = db_next(journal, q, err);
@@ -61,6 +61,8 @@ int journal_stack(struct journal *journal, struct arena *arena, const char *stac
             s.paused_since_us = col_int(q, 12);
             s.paused_until_us = col_int(q, 13);
             s.hold_absolute = col_int(q, 14) != 0;
+            s.drift = col_text(arena, q, 15);
+            s.drift_since_us = col_int(q, 16);
         }
     }
     if (find_held(journal, stack, &s.held_id, err) < 0)
@@ -165,6 +167,26 @@ int journal_set_waiting(struct journal *journal, const char *stack, const char *
                    " ON CONFLICT DO UPDATE SET waiting = ?2, waiting_since_us = ?3",
                    V_TEXT(stack), V_TEXT(clean), V_TIME(clean ? wall_us() : 0));
     arena_release(&arena);
+    return r;
+}
+
+int journal_set_drift(struct journal *journal, const char *stack, const char *drift, bool *ret_news,
+                      struct error *err)
+{
+    struct arena arena = {0};
+    struct stack_state now;
+    const char *clean = text_block(&arena, drift);
+    int r = journal_stack(journal, &arena, stack, &now, err);
+    bool news = r == 0 && !str_eq(now.drift, clean);
+    if (news)
+        r = upsert(journal, err,
+                   "INSERT INTO stack (stack, drift, drift_since_us) VALUES (?1, ?2, ?3)"
+                   " ON CONFLICT DO UPDATE SET drift = ?2,"
+                   " drift_since_us = CASE WHEN ?2 IS NOT NULL THEN coalesce(drift_since_us, ?3) END",
+                   V_TEXT(stack), V_TEXT(clean), V_TIME(clean ? wall_us() : 0));
+    arena_release(&arena);
+    if (r == 0)
+        *ret_news = news;
     return r;
 }
 

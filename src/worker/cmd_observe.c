@@ -6,15 +6,25 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/hint.h"
+#include "worker/drift.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
 
-/* follow_tags: asks the registry once per image of the last success whether its tag points elsewhere now. */
+/*
+ * What can change without a commit: the services themselves (drift), and what the tags of their images point
+ * at (follow_tags: the registry is asked once per image of the last success).
+ */
 
-static int answer(const char *result, int64_t deployment, const char *message)
+struct observation {
+    struct work work;
+    struct drift_look record;
+    struct drift_answer drift;
+};
+
+static int answer(const struct observation *o, const char *result, int64_t deployment, const char *message)
 {
-    hint(json_pack("{s:s, s:I, s:s?}", "result", result, "deployment", (json_int_t)deployment, "message",
-                   message));
+    hint(json_pack("{s:s, s:I, s:s?, s:s?}", "result", result, "deployment", (json_int_t)deployment,
+                   "message", message, "drift", o->drift.news));
     return EXIT_GOOD;
 }
 
@@ -69,57 +79,113 @@ static int was_tried(struct work *w, const struct deployment *newest, const stru
     return 0;
 }
 
-static int observe_once(struct work *w, struct error *err)
+/* ---- moved tags ---- */
+
+static int look_at_tags(struct observation *o, struct error *err)
 {
-    struct deployment success = {0}, *list;
-    struct deployment_filter filter = {.stack = w->stack->name, .limit = 1};
-    struct stack_state state;
-    size_t n;
+    struct work *w = &o->work;
+    const struct deployment *success = &o->record.success, *newest = &o->record.newest;
     struct present now = {0};
     bool tried = false;
     int64_t id;
-    if (work_open_journal(w, JOURNAL_WRITE, err) < 0 || work_open_docker(w, err) < 0 ||
-        journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &success, err) < 0 ||
-        journal_deployments(w->journal, &w->arena, &filter, &list, &n, err) < 0 ||
-        journal_stack(w->journal, &w->arena, w->stack->name, &state, err) < 0)
-        return -1;
-    if (success.id == 0 || n == 0 || !deployment_state_ended(list[0].state) || state.hold_absolute ||
-        success.trigger == TRIGGER_ROLLBACK || w->config.act == ACT_NEVER)
-        return answer("nothing", 0, NULL);
-    if (ask_registry(w, &success, &now, err) < 0)
+    if (o->record.state.hold_absolute || success->trigger == TRIGGER_ROLLBACK || w->config.act == ACT_NEVER)
+        return answer(o, "nothing", 0, NULL);
+    if (ask_registry(w, success, &now, err) < 0)
         return -1;
     if (!now.moved)
-        return answer("unchanged", 0, NULL);
-    if (list[0].id != success.id && was_tried(w, &list[0], &now, &tried, err) < 0)
+        return answer(o, "unchanged", 0, NULL);
+    if (newest->id != success->id && was_tried(w, newest, &now, &tried, err) < 0)
         return -1;
     if (tried)
-        return answer("held", list[0].id, "the moved tag was tried and failed");
+        return answer(o, "held", newest->id, "the moved tag was tried and failed");
     struct deployment_request r = {.stack = w->stack->name,
-                                   .commit = success.commit,
-                                   .branch = success.branch,
-                                   .subject = success.subject,
-                                   .author = success.author,
+                                   .commit = success->commit,
+                                   .branch = success->branch,
+                                   .subject = success->subject,
+                                   .author = success->author,
                                    .trigger = TRIGGER_IMAGE};
     if (journal_request(w->journal, &r, &id, err) < 0)
         return -1;
-    return answer("requested", id, now.moved);
+    return answer(o, "requested", id, now.moved);
+}
+
+/* ---- both ---- */
+
+/* *ret_idle: there is something to compare with, and nothing is under way. */
+static int load_record(struct observation *o, bool *ret_idle, struct error *err)
+{
+    struct work *w = &o->work;
+    struct drift_look *r = &o->record;
+    struct deployment_filter filter = {.stack = w->stack->name, .limit = 1};
+    struct deployment *list;
+    size_t n;
+    if (journal_last(w->journal, &w->arena, w->stack->name, DEPLOYMENT_SUCCEEDED, &r->success, err) < 0 ||
+        journal_deployments(w->journal, &w->arena, &filter, &list, &n, err) < 0 ||
+        journal_stack(w->journal, &w->arena, w->stack->name, &r->state, err) < 0)
+        return -1;
+    if (n > 0)
+        r->newest = list[0];
+    *ret_idle = n > 0 && r->success.id && deployment_state_ended(r->newest.state);
+    return 0;
+}
+
+/* What the leader deploys is on the leader's record: only there can drift be told from a deployment. */
+static int is_ours_to_judge(struct work *w, bool *ret, struct error *err)
+{
+    struct swarm_info swarm = {0};
+    *ret = true;
+    if (w->config.act != ACT_LEADER)
+        return 0;
+    if (docker_swarm(w->docker, &w->arena, &swarm, err) < 0)
+        return -1;
+    *ret = swarm.active && swarm.manager && swarm.leader;
+    return 0;
+}
+
+static int look_for_drift(struct observation *o, struct error *err)
+{
+    bool ours = false, news;
+    if (o->work.stack->drift == DRIFT_IGNORE)
+        return journal_set_drift(o->work.journal, o->work.stack->name, NULL, &news, err);
+    if (is_ours_to_judge(&o->work, &ours, err) < 0)
+        return drift_is_unknown(err) ? 0 : -1;
+    if (!ours)
+        return journal_set_drift(o->work.journal, o->work.stack->name, NULL, &news, err);
+    return drift_look(&o->work, &o->record, &o->drift, err);
+}
+
+static int observe_once(struct observation *o, struct error *err)
+{
+    bool idle;
+    if (work_open_journal(&o->work, JOURNAL_WRITE, err) < 0 || work_open_docker(&o->work, err) < 0 ||
+        load_record(o, &idle, err) < 0)
+        return -1;
+    if (!idle)
+        return answer(o, "nothing", 0, NULL);
+    if (look_for_drift(o, err) < 0)
+        return -1;
+    if (o->drift.requested)
+        return answer(o, "requested", o->drift.requested, "services are put back");
+    if (!o->work.stack->follow_tags)
+        return answer(o, "nothing", 0, NULL);
+    return look_at_tags(o, err);
 }
 
 int cmd_observe(const struct verb_context *context, int argc, char **argv)
 {
-    struct work work;
+    struct observation o = {0};
     struct error err = {0};
     if (argc > 2) {
         fprintf(stderr, "usage: agent-worker observe STACK\n");
         return EXIT_BAD_USAGE;
     }
-    int r = work_open(&work, context->config_path, &err);
+    int r = work_open(&o.work, context->config_path, &err);
     if (r == 0)
-        r = work_select_stack(&work, argc > 1 ? argv[1] : NULL, &err);
+        r = work_select_stack(&o.work, argc > 1 ? argv[1] : NULL, &err);
     if (r == 0)
-        r = observe_once(&work, &err);
+        r = observe_once(&o, &err);
     if (r < 0)
-        answer("error", 0, err.text);
-    work_close(&work);
+        answer(&o, "error", 0, err.text);
+    work_close(&o.work);
     return r < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -184,6 +184,7 @@ static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
     struct prepared prepared;
     struct prepare_request request = {.work = &run->work,
                                       .commit = run->deployment.commit,
+                                      .keep_images = run->deployment.trigger == TRIGGER_DRIFT,
                                       .ctx = &run->ctx,
                                       .give_up = newer_requested,
                                       .userdata = run};

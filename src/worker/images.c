@@ -159,12 +159,31 @@ static int wait_for_image(const struct wanted *w, struct image_info *ret, struct
     }
 }
 
+/* Is it this image, by some digest? Somebody may have put another there by hand. */
+static bool is_image(const char *image, const char *reference)
+{
+    size_t len = strlen(reference);
+    return image && strncmp(image, reference, len) == 0 && image[len] == '@';
+}
+
+static const char *recorded_image(const struct images_request *request, const struct stack_service *service,
+                                  const char *reference)
+{
+    for (size_t i = 0; i < request->n_kept; i++)
+        if (str_eq(request->kept[i].service, service->key) && str_eq(request->kept[i].reference, reference))
+            return request->kept[i].digest;
+    return NULL;
+}
+
 /* resolve_image = changed: the digest that runs stays while the image's text does. */
 static const char *kept_image(const struct images_request *request, const struct stack_service *service,
-                              struct arena *arena)
+                              const char *reference, struct arena *arena)
 {
     size_t i;
     const json_t *live;
+    const char *recorded = recorded_image(request, service, reference);
+    if (recorded)
+        return recorded;
     if (request->work->stack->resolve_image != RESOLVE_CHANGED)
         return NULL;
     json_array_foreach (request->observed->services, i, live) {
@@ -172,7 +191,7 @@ static const char *kept_image(const struct images_request *request, const struct
         const char *image = json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
         if (str_eq(json_path_string(spec, "Name", NULL), service->name) &&
             str_eq(spec_label(spec, LABEL_IMAGE), service->image))
-            return image && strchr(image, '@') ? arena_strdup(arena, strchr(image, '@') + 1) : NULL;
+            return is_image(image, reference) ? arena_strdup(arena, image + strlen(reference) + 1) : NULL;
     }
     return NULL;
 }
@@ -233,7 +252,7 @@ static int resolve_service(const struct images_request *request, const struct st
     const struct plan_image *same = seen(images, ref.familiar);
     if (ref.digest) {
         /* already exact; the registry is asked when it is pulled */
-    } else if ((item->digest = kept_image(request, service, arena))) {
+    } else if ((item->digest = kept_image(request, service, ref.familiar, arena))) {
         /* as it runs */
     } else if (same) {
         item->digest = same->digest;

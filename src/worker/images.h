@@ -24,8 +24,10 @@ struct images_request {
     struct work *work;
     const struct snapshot *snapshot;
     const struct observed *observed;
-    const char *base_commit; /* of the last success; NULL: none */
-    struct step_ctx *ctx;    /* for waiting; NULL (agentctl plan): an image that is not there is a warning */
+    const char *base_commit;         /* of the last success; NULL: none */
+    const struct image_record *kept; /* taken by the digest that is on record, whatever the tag says now */
+    size_t n_kept;
+    struct step_ctx *ctx; /* for waiting; NULL (agentctl plan): an image that is not there is a warning */
     /* Looked at while waiting: returns -1 with err set to give up (a newer commit came). */
     int (*give_up)(void *userdata, struct error *err);
     void *userdata;

@@ -7,6 +7,7 @@
 #include "agent/fault.h"
 #include "agent/log.h"
 #include "agent/plan.h"
+#include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
@@ -31,13 +32,46 @@ int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *
     return 0;
 }
 
-/* What ran at the end is what a later rollback goes back to. */
+/* The step that rolled the service; NULL: none did. */
+static const struct step *roll_of(const struct step *steps, size_t n, const char *service)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((strcmp(steps[i].kind, STEP_ROLL) == 0 || strcmp(steps[i].kind, STEP_BEFORE) == 0) &&
+            strcmp(steps[i].name, service) == 0)
+            return &steps[i];
+    return NULL;
+}
+
+/*
+ * What this deployment left, also where somebody has changed it since: else that change would be taken for
+ * what was deployed, and neither a rollback nor a look for drift would know better. New reference.
+ */
+static json_t *spec_left(const struct service_record *record, const struct step *roll, const json_t *live)
+{
+    char hash[SHA256_HEX_SIZE];
+    cleanup_json json_t *progress = roll && roll->progress ? json_loads(roll->progress, 0, NULL) : NULL;
+    const char *sent = json_path_string(progress, "sent", NULL);
+    cleanup_json json_t *before = !roll && record->before ? json_loads(record->before, 0, NULL) : NULL;
+    if (before)
+        return TAKE(before);
+    spec_hash(live, hash);
+    if (!sent || strcmp(sent, hash) == 0)
+        return json_incref((json_t *)(uintptr_t)live);
+    cleanup_json json_t *params = json_loads(roll->params, 0, NULL);
+    log_warning("service %s was changed by someone else after it was rolled", record->service);
+    return json_incref(json_object_get(params, "spec"));
+}
+
+/* A later rollback goes back to it. */
 static int record_services(struct step_ctx *ctx, struct error *err)
 {
+    struct step *steps;
+    size_t n_steps;
     struct service_record *records;
     size_t n;
     fault_point("end.record");
-    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, err) < 0)
+    if (journal_services(ctx->journal, ctx->arena, ctx->deployment->id, &records, &n, err) < 0 ||
+        journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n_steps, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
         cleanup_json json_t *live = NULL;
@@ -45,7 +79,9 @@ static int record_services(struct step_ctx *ctx, struct error *err)
             continue;
         if (docker_service(ctx->docker, records[i].name, &live, err) < 0)
             return error_wrap(err, "recording service %s", records[i].service);
-        cleanup_free char *text = json_dumps(json_object_get(live, "Spec"), JSON_COMPACT | JSON_SORT_KEYS);
+        const struct step *roll = roll_of(steps, n_steps, records[i].service);
+        cleanup_json json_t *left = spec_left(&records[i], roll, json_object_get(live, "Spec"));
+        cleanup_free char *text = spec_text(left);
         if (PERSIST(journal_set_service(ctx->journal, ctx->deployment->id, records[i].service,
                                         records[i].state, records[i].note, NULL, text, err),
                     err) < 0)
@@ -141,6 +177,10 @@ static int succeed(struct step_ctx *ctx, const struct step *steps, size_t n, boo
         if (step_stop_reason(ctx) == STOP_SHUTDOWN)
             return step_should_stop(ctx, err);
     }
+    /* what was seen before is about an older record */
+    bool news;
+    if (PERSIST(journal_set_drift(ctx->journal, ctx->stack->name, NULL, &news, err), err) < 0)
+        return -1;
     return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx, steps, n), err);
 }
 

@@ -117,6 +117,18 @@ static int last_fingerprints(struct work *work, struct prepared *p, struct plan_
     return 0;
 }
 
+static int last_images(const struct prepare_request *request, struct prepared *p,
+                       struct images_request *images, struct error *err)
+{
+    struct image_record *kept;
+    if (!request->keep_images || p->base.id == 0 || !str_eq(p->base.commit, request->commit))
+        return 0;
+    if (journal_images(request->work->journal, &p->arena, p->base.id, &kept, &images->n_kept, err) < 0)
+        return -1;
+    images->kept = kept;
+    return 0;
+}
+
 /* Specs that a rollback to the last success would need: their configs and secrets stay. */
 static int retained_specs(struct work *work, struct prepared *p, json_t *ret, struct error *err)
 {
@@ -269,6 +281,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
                                     .userdata = request->userdata};
     if (prepare_snapshot(request, &p.snapshot, err) < 0 ||
         READ(request, last_success(work, &p, err), err) < 0 ||
+        READ(request, last_images(request, &p, &images, err), err) < 0 ||
         observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
         goto failed;
     images.base_commit = p.base.id ? p.base.commit : NULL;

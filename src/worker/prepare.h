@@ -19,6 +19,7 @@ struct prepared {
 struct prepare_request {
     struct work *work;
     const char *commit;
+    bool keep_images; /* of the last success, when it was of this commit: tags that moved stay out of it */
     struct step_ctx *ctx;                              /* for waiting; NULL: do not wait */
     int (*give_up)(void *userdata, struct error *err); /* may be NULL */
     void *userdata;

@@ -437,6 +437,27 @@ static void status_json(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(s, "held"), "commit")), commit_b);
 }
 
+static void status_drift(void **state)
+{
+    struct fixture *f = *state;
+    bool news;
+    OK(journal_set_tip(f->journal, "shop", commit_b, &f->err));
+    OK(journal_set_drift(f->journal, "shop",
+                         "{\"services\":[{\"service\":\"web\",\"text\":\"web: changed\"},{\"service\":\"db\","
+                         "\"text\":\"db: removed\"}],\"note\":\"not put right\"}",
+                         &news, &f->err));
+    const char *out = RUN("status").out;
+    assert_non_null(strstr(out, "\n  drift      web: changed\n             db: removed\n"));
+    assert_non_null(strstr(out, "; not put right\n"));
+    cleanup_json json_t *o = JSON("status", "--json");
+    const char *since, *note, *text;
+    assert_int_equal(json_unpack(json_array_get(json_object_get(o, "stacks"), 0), "{s:{s:s, s:s, s:[{s:s}]}}",
+                                 "drift", "since", &since, "note", &note, "services", "text", &text),
+                     0);
+    assert_string_equal(text, "web: changed");
+    assert_true(str_ends(since, "Z"));
+}
+
 static bool is_in_step(void)
 {
     cleanup_json json_t *o = JSON("status", "--json");
@@ -583,9 +604,9 @@ int main(void)
         TEST(log_table),   TEST(log_fits),    TEST(log_filters),
         TEST(log_json),    TEST(log_running), TEST(log_of_several_stacks),
         TEST(show_page),   TEST(show_sql),    TEST(show_json),
-        TEST(status_text), TEST(status_json), TEST(in_step),
-        TEST(exit_codes),  TEST(help),        TEST(cutting),
-        TEST(tails),
+        TEST(status_text), TEST(status_json), TEST(status_drift),
+        TEST(in_step),     TEST(exit_codes),  TEST(help),
+        TEST(cutting),     TEST(tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

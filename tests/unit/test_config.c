@@ -213,8 +213,7 @@ static void refusals(void **state)
         {STACK_WEB "prune =\n", "prune: '' is neither yes nor no"},
         {STACK_WEB "resolve_image = never\n", "resolve_image: 'never' is not known; it is always or changed"},
         {STACK_WEB "on_failure = retry\n", "on_failure: 'retry' is not known; it is rollback or halt"},
-        {STACK_WEB "drift = report\n",
-         "drift: not supported by this version yet; leave it out, or write ignore"},
+        {STACK_WEB "drift = yes\n", "drift: 'yes' is not known; it is ignore, report or correct"},
         {STACK_WEB "username = a:b\n", "username: a user name has"},
         {STACK_WEB "username = a b\n", "username: a user name has"},
         /* credentials */
@@ -317,7 +316,7 @@ static void fields(void **state)
                "poll_interval = 1h30m\r\n"
                "image_paths = src/ Dockerfile\r\n"
                "on_failure = halt\r\n"
-               "drift = ignore\r\n"
+               "drift = correct\r\n"
                "resolve_image = changed\r\n"
                "follow_tags = yes\r\n"
                "prune = no\r\n",
@@ -340,6 +339,7 @@ static void fields(void **state)
     assert_int_equal(shop->on_failure, ON_FAILURE_HALT);
     assert_int_equal(shop->resolve_image, RESOLVE_CHANGED);
     assert_true(shop->follow_tags);
+    assert_int_equal(shop->drift, DRIFT_CORRECT);
     assert_false(shop->prune);
     assert_string_equal(config_journal_path(&config.arena, &config), "/srv/state/journal.db");
     assert_string_equal(config_control_path(&config.arena, &config), "/srv/run/control.sock");

@@ -495,9 +495,10 @@ static void quiet_polls_write_nothing(void **state)
 {
     struct fixture *f = *state;
     struct journal *other = NULL;
-    bool first;
+    bool first, news;
     OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
     OK(journal_set_waiting(f->journal, "shop", "the image", &f->err));
+    OK(journal_set_drift(f->journal, "shop", "{}", &news, &f->err));
     OK(journal_set_alarm(f->journal, "shop", "main was rewritten", commit_b, &f->err));
     OK(journal_open(f->path, JOURNAL_READ, &other, &f->err));
     int64_t version = journal_data_version(other);
@@ -506,6 +507,8 @@ static void quiet_polls_write_nothing(void **state)
         OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
         OK(journal_set_poll_error(f->journal, "shop", NULL, &first, &f->err));
         OK(journal_set_waiting(f->journal, "shop", "the image", &f->err));
+        OK(journal_set_drift(f->journal, "shop", "{}", &news, &f->err));
+        assert_false(news);
         OK(journal_set_alarm(f->journal, "shop", "main was rewritten", commit_b, &f->err));
     }
     assert_int_equal(journal_data_version(other), version);
@@ -516,6 +519,46 @@ static void quiet_polls_write_nothing(void **state)
         OK(journal_set_poll_error(f->journal, "shop", "down", &first, &f->err));
     assert_int_equal(journal_data_version(other), version);
     journal_close(other);
+}
+
+static void drift_of_a_stack(void **state)
+{
+    struct fixture *f = *state;
+    bool news;
+    OK(journal_set_drift(f->journal, "shop", NULL, &news, &f->err));
+    assert_false(news);
+    OK(journal_set_drift(f->journal, "shop", "{\"a\":1}", &news, &f->err));
+    assert_true(news);
+    int64_t since = stack(f, "shop").drift_since_us;
+    assert_true(since > 0);
+    OK(journal_set_drift(f->journal, "shop", "{\"a\":2}", &news, &f->err));
+    assert_true(news);
+    assert_string_equal(stack(f, "shop").drift, "{\"a\":2}");
+    assert_int_equal(stack(f, "shop").drift_since_us, since);
+    OK(journal_set_drift(f->journal, "shop", NULL, &news, &f->err));
+    assert_true(news);
+    assert_null(stack(f, "shop").drift);
+    assert_int_equal(stack(f, "shop").drift_since_us, 0);
+}
+
+/* What was decided from an older record is not requested any more. */
+static void request_after_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    int64_t first = ended(f, "shop", commit_a, DEPLOYMENT_SUCCEEDED), id = 0;
+    ended(f, "blog", commit_a, DEPLOYMENT_SUCCEEDED);
+    struct deployment_request r = {
+        .stack = "shop", .commit = commit_a, .branch = "main", .trigger = TRIGGER_DRIFT, .newest_id = first};
+    OK(journal_request(f->journal, &r, &id, &f->err));
+    assert_true(id > first);
+    int64_t refused = 0;
+    assert_int_equal(journal_request(f->journal, &r, &refused, &f->err), -1);
+    assert_int_equal(f->err.kind, ERR_CONFLICT);
+    assert_int_equal(refused, 0);
+    struct deployment d;
+    bool found;
+    OK(journal_deployment(f->journal, &f->arena, id, &d, &found, &f->err));
+    assert_int_equal(d.state, DEPLOYMENT_REQUESTED);
 }
 
 static void stack_waits_and_alarms(void **state)
@@ -693,6 +736,8 @@ int main(void)
         TEST(stack_polls),
         TEST(quiet_polls_write_nothing),
         TEST(stack_waits_and_alarms),
+        TEST(drift_of_a_stack),
+        TEST(request_after_the_newest),
         TEST(holding),
         TEST(identity),
         TEST(trimming),

@@ -150,6 +150,28 @@ static void scaled_by_hand(struct world *w)
     json_object_set_new(spec, "Mode", json_pack("{s:{s:i}}", "Replicated", "Replicas", 5));
 }
 
+static void set_update_status(struct world *w, const char *state, const char *message)
+{
+    json_object_set_new(world_find(w->observed.services, "shop_web"), "UpdateStatus",
+                        json_pack("{s:s, s:s}", "State", state, "Message", message));
+}
+
+static void paused_by_swarm(struct world *w)
+{
+    set_update_status(w, "paused", "task failed");
+}
+
+static void rolled_back_by_swarm(struct world *w)
+{
+    scaled_by_hand(w);
+    set_update_status(w, "rollback_completed", "rollback completed");
+}
+
+static void taken_back_by_swarm(struct world *w)
+{
+    set_update_status(w, "rollback_completed", "rollback completed");
+}
+
 static void network_remade(struct world *w)
 {
     json_array_clear(w->observed.networks);
@@ -282,6 +304,27 @@ static const struct transition transitions[] = {
      .change = scaled_by_hand,
      .steps = "pull web:latest@sha256:1, roll web",
      .services = "web=update(replicas 5 → 1)"},
+    {.name = "paused by Swarm",
+     .before = ONE NO_SOAK,
+     .after = ONE NO_SOAK,
+     .change = paused_by_swarm,
+     .steps = "empty",
+     .services = "web=none",
+     .warnings = "service web, as it runs before this deployment: Swarm paused the update: task failed"},
+    {.name = "rolled back by Swarm",
+     .before = ONE NO_SOAK,
+     .after = ONE NO_SOAK,
+     .change = rolled_back_by_swarm,
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update(replicas 5 → 1)",
+     .warnings = "service web, as it runs before this deployment: Swarm rolled the update back: rollback "
+                 "completed"},
+    {.name = "rolled back by Swarm to what is wanted",
+     .before = ONE NO_SOAK,
+     .after = ONE NO_SOAK,
+     .change = taken_back_by_swarm,
+     .steps = "empty",
+     .services = "web=none"},
     {.name = "service added",
      .before = ONE NO_SOAK,
      .after = TWO NO_SOAK,

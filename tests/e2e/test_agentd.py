@@ -56,11 +56,11 @@ class Agent:
         self.process, self.notify, self.started = None, None, 0
         self.configure(stacks, interval, extra)
 
-    def configure(self, stacks, interval="1s", extra=""):
+    def configure(self, stacks, interval="1s", extra="", drift="ignore"):
         with open(self.config, "w") as file:
             file.write(f"[agent]\nstate_dir = {self.state}\nrun_dir = {self.run}\nlog_level = debug\n{extra}\n[http]\nlisten =\n")
             for stack in stacks:
-                file.write(f"[stack {stack}]\nrepository = file:///nowhere/{stack}\nfile = s.yml\npoll_interval = {interval}\n")
+                file.write(f"[stack {stack}]\nrepository = file:///nowhere/{stack}\nfile = s.yml\npoll_interval = {interval}\ndrift = {drift}\n")
 
     def script(self, name, todo):
         with open(f"{self.bin}/{name}.json.tmp", "w") as file:
@@ -834,6 +834,20 @@ def test_follow_tags(agent):
     check(agent.log().count("web cannot be polled: registry: 503") == 1 and "polled again" not in agent.log(), agent.log())
     agent.script("observe-web", {"say": {"result": "unchanged"}})
     wait_for("recovery", lambda: agent.log().count("web can be polled again") == 1, 30)
+
+
+def test_drift(agent):
+    """Looked for after a poll without news; said when it is news."""
+    agent.configure(["web"], drift="report")
+    text = "web: changed by someone else: image"
+    agent.script("observe-web", [{"say": {"result": "nothing", "drift": text}}, {"say": {"result": "nothing"}}, {"say": {"result": "nothing", "drift": ""}},
+                                 {"say": {"result": "nothing"}}])
+    agent.start()
+    wait_for("looks", lambda: len(agent.starts("observe web")) >= 4)
+    check(agent.log().count(f"web is not what was deployed: {text}") == 1, agent.log())
+    check(agent.log().count("web is what was deployed again") == 1, agent.log())
+    polls = len(agent.starts("poll web"))
+    check(abs(polls - len(agent.starts("observe web"))) <= 1, agent.starts(""))
 
 
 def test_stubborn_workers(agent):

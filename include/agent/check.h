@@ -11,9 +11,10 @@ struct checker; /* keeps connections and compiled expressions */
 
 struct check_result {
     bool passed;
-    bool inconclusive; /* the way to the task was broken on our side: says nothing about the task */
-    unsigned status;   /* HTTP; 0: no answer */
-    char text[256];    /* "200", "500", "no answer within 5s", "body does not match" */
+    bool unasked;    /* the way to the task was broken on our side: says nothing about the task */
+    bool away;       /* the engine was: nothing can be asked */
+    unsigned status; /* HTTP; 0: no answer */
+    char text[256];  /* "200", "500", "no answer within 5s", "body does not match" */
 };
 
 int checker_open(struct checker **ret, struct error *err) MUST_CHECK;

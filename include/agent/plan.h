@@ -86,20 +86,22 @@ struct plan {
 };
 
 /* Step kinds, as stored in the journal and as steps/kinds.c lists them. */
-#define STEP_PULL    "pull"
-#define STEP_NETWORK "network"
-#define STEP_SECRET  "secret"
-#define STEP_CONFIG  "config"
-#define STEP_BEFORE  "before"
-#define STEP_RELAY   "relay"
-#define STEP_READY   "ready"
-#define STEP_BACKUP  "backup"
-#define STEP_SQL     "sql"
-#define STEP_RUN     "run"
-#define STEP_EXPECT  "expect"
-#define STEP_ROLL    "roll"
-#define STEP_SOAK    "soak"
-#define STEP_PRUNE   "prune"
+#define STEP_PULL     "pull"
+#define STEP_NETWORK  "network"
+#define STEP_SECRET   "secret"
+#define STEP_CONFIG   "config"
+#define STEP_RELAY    "relay"
+#define STEP_BASELINE "baseline"
+#define STEP_BEFORE   "before"
+#define STEP_READY    "ready"
+#define STEP_BACKUP   "backup"
+#define STEP_SQL      "sql"
+#define STEP_RUN      "run"
+#define STEP_EXPECT   "expect"
+#define STEP_COMPARE  "compare"
+#define STEP_ROLL     "roll"
+#define STEP_SOAK     "soak"
+#define STEP_PRUNE    "prune"
 
 int plan_make(const struct plan_input *input, struct plan *ret, struct error *err) MUST_CHECK;
 void plan_release(struct plan *plan);

@@ -74,6 +74,8 @@ struct health_check {
 struct gate_settings {
     int64_t probe_interval_us, min_healthy_us, healthy_deadline_us, total_deadline_us, soak_us;
     unsigned success_threshold, failure_threshold;
+    unsigned baseline_samples; /* 0: no baselines */
+    bool block_on_failing;     /* baseline_failing: block */
 };
 
 struct release {

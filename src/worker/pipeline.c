@@ -89,7 +89,7 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
     struct service_record *records;
     size_t n, changed = 0, removed = 0, kept = 0;
     struct error ignored = {0};
-    cleanup_str struct str unverified = {0}, text = {0};
+    cleanup_str struct str unverified = {0}, degraded = {0}, text = {0};
     bool soaked = false;
     for (size_t i = 0; i < n_steps; i++)
         soaked |= strcmp(steps[i].kind, STEP_SOAK) == 0 && steps[i].state == STEP_DONE;
@@ -104,6 +104,8 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
             changed++;
         if (strcmp(records[i].state, "unverified") == 0)
             str_printf(&unverified, "%s%s", unverified.len ? ", " : "", records[i].service);
+        if (strcmp(records[i].state, "degraded") == 0)
+            str_printf(&degraded, "%s%s", degraded.len ? "; " : "", records[i].note);
     }
     if (ctx->deployment->trigger == TRIGGER_ROLLBACK)
         str_printf(&text, "back to #%lld, the database stays as it is; ",
@@ -121,6 +123,8 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
         str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
     if (backup_failed(steps, n_steps))
         str_append(&text, "; no backup: it failed (not required)");
+    if (degraded.len)
+        str_printf(&text, "; degraded as before: %s", str_text(&degraded));
     if (unverified.len)
         str_printf(&text, "; unverified: %s", str_text(&unverified));
     return arena_strdup(ctx->arena, str_text(&text));
@@ -273,12 +277,14 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
     return 0;
 }
 
-static void close_gates(struct step_ctx *ctx)
+static void forget_watches(struct step_ctx *ctx)
 {
     for (size_t i = 0; i < ctx->n_gates; i++)
         gate_close(ctx->gates[i]);
     ctx->n_gates = 0;
     ctx->gates = NULL;
+    json_decref(ctx->baselines);
+    ctx->baselines = NULL;
 }
 
 int pipeline_give_up(struct step_ctx *ctx, struct error *err)
@@ -311,6 +317,6 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
         r = succeed(ctx, steps, n, empty, err);
     else if (r > 0)
         r = pipeline_give_up(ctx, err);
-    close_gates(ctx);
+    forget_watches(ctx);
     return r;
 }

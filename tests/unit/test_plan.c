@@ -317,7 +317,7 @@ static const struct transition transitions[] = {
      .after = "services: {web: {image: web}, worker: {image: worker, healthcheck: {disable: true}}, api: "
               "{image: api}}\n" RELEASE("health: {api: [{http: 'http://api/'}]}"),
      .steps = "pull web:latest@sha256:1, pull worker:latest@sha256:1, pull api:latest@sha256:1, network "
-              "shop_default, relay shop, roll "
+              "shop_default, relay shop, baseline stack shop (skipped), roll "
               "web, roll worker, roll api",
      .services = "web=create, worker=create, api=create",
      .warnings = "service web has no healthcheck and no check: its update can only be seen to run, not to "
@@ -544,7 +544,7 @@ static const struct transition transitions[] = {
     {.name = "a new step",
      .before = ONE NO_SOAK,
      .after = ONE STEPS(""),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step less",
      .before = ONE STEPS(""),
@@ -568,7 +568,7 @@ static const struct transition transitions[] = {
      .after = TWO RELEASE("steps: [{run: {name: django, service: worker, command: [migrate, --noinput], "
                           "when: first_deploy}}], rollout: {before: [web]}"),
      .change = no_record,
-     .steps = "pull worker:latest@sha256:1, run django, roll worker",
+     .steps = "pull worker:latest@sha256:1, baseline stack shop, run django, compare stack shop, roll worker",
      .services = "web=none, worker=create"},
     {.name = "a step with a new image",
      .before = ONE STEPS(""),
@@ -598,17 +598,17 @@ static const struct transition transitions[] = {
     {.name = "a step with another timeout",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", timeout: 1m"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step with another command",
      .before = ONE STEPS(""),
      .after = ONE RELEASE("steps: [{run: {name: django, service: web, command: [migrate]}}]"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step under another name",
      .before = ONE STEPS(""),
      .after = ONE RELEASE("steps: [{run: {name: django2, service: web, command: [migrate, --noinput]}}]"),
-     .steps = "pull web:latest@sha256:1, run django2",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django2, compare stack shop",
      .services = "web=none"},
     {.name = "a step whose platforms were not asked for again",
      .before = ONE STEPS(""),
@@ -619,17 +619,18 @@ static const struct transition transitions[] = {
     {.name = "a step with a new check",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", check: [check]"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step that may fail now",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", allow_failure: true"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a service that the step does not use changed: it runs all the same",
      .before = TWO STEPS(""),
      .after = "services: {" WEB ", worker: {image: worker, user: u, " HEALTHY "}}\n" STEPS(""),
-     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, run django, roll worker",
+     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, baseline stack shop, run django, "
+              "compare stack shop, roll worker",
      .services = "web=none, worker=update!(User)"},
     {.name = "first_deploy on the first",
      .after = ONE STEPS(", when: first_deploy"),
@@ -648,7 +649,7 @@ static const struct transition transitions[] = {
     {.name = "first_deploy becomes always",
      .before = ONE STEPS(", when: first_deploy"),
      .after = ONE STEPS(", when: always"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "changed, on the first",
      .after = ONE STEPS(", when: {changed: [seed]}"),
@@ -663,7 +664,7 @@ static const struct transition transitions[] = {
      .before = ONE STEPS(", when: {changed: [seed]}"),
      .after = ONE STEPS(", when: {changed: [seed]}"),
      .options.paths_changed = true,
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "changed paths mean nothing to other steps",
      .before = ONE STEPS(""),
@@ -675,8 +676,28 @@ static const struct transition transitions[] = {
     {.name = "a check needs the relay",
      .before = ONE NO_SOAK,
      .after = WEB_AND("user: u") RELEASE("health: {web: [{http: 'http://web/'}]}"),
-     .steps = "pull web:latest@sha256:1, relay shop, roll web",
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop, roll web",
      .services = "web=update!(User)"},
+    {.name = "migrations: the checks are asked again",
+     .before = ONE RELEASE("health: {web: [{http: 'http://web/'}]}"),
+     .after =
+         ONE RELEASE("health: {web: [{http: 'http://web/'}]}, steps: [{run: {name: django, service: web, "
+                     "command: [x]}}]"),
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop, run django, compare stack shop",
+     .services = "web=none"},
+    {.name = "no baselines",
+     .before = ONE NO_SOAK,
+     .after = WEB_AND("user: u") "x-release: {gate: {baseline_samples: 0, soak: 0}, health: {web: [{http: "
+                                 "'http://web/'}]}}\n",
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop (skipped), roll web",
+     .services = "web=update!(User)"},
+    {.name = "a healthcheck of what stays, for the soak",
+     .before = "services: {web: {image: web}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",
+     .after = "services: {web: {image: web, user: u}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, roll web, soak shop",
+     .warnings = "service web has no healthcheck and no check: its update can only be seen to run, not to "
+                 "work (unverified)",
+     .services = "web=update!(User), api=none"},
     {.name = "a new check alone is no reason",
      .before = ONE NO_SOAK,
      .after = ONE RELEASE("health: {web: [{http: 'http://web/'}]}"),
@@ -685,13 +706,12 @@ static const struct transition transitions[] = {
     {.name = "no relay on the host's network",
      .after = WEB_AND("networks: [n]") "networks: {n: {external: true, name: host}}\n" RELEASE(
          "health: {web: [{http: 'http://web/'}]}"),
-     .steps = "pull web:latest@sha256:1, roll web",
+     .steps = "pull web:latest@sha256:1, baseline stack shop (skipped), roll web",
      .services = "web=create"},
     {.name = "a database service",
      .after = TWO RELEASE("database: {service: worker, url_from: URL, ready_timeout: 3s}"),
-     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, network shop_default, before worker, "
-              "relay shop, ready worker, "
-              "roll web",
+     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, network shop_default, relay shop, "
+              "before worker, ready worker, roll web",
      .services = "worker=create, web=create"},
     {.name = "a database elsewhere",
      .after = ONE RELEASE("database: {url_from: URL}"),
@@ -1178,10 +1198,10 @@ static void rows_of_nothing(void **state)
     if (world_plan(&w, &m, &(struct world_options){.commit = COMMIT_2}, &plan, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(plan.empty);
-    assert_int_equal(plan.rows.n_steps, 2);
+    assert_int_equal(plan.rows.n_steps, 3);
     assert_int_equal(plan.rows.n_migrations, 0);
     for (size_t i = 0; i < plan.rows.n_steps; i++) {
-        assert_string_equal(plan.rows.steps[i].kind, STEP_RUN);
+        assert_string_equal(plan.rows.steps[i].kind, i < 2 ? STEP_RUN : STEP_BASELINE);
         assert_int_equal(plan.rows.steps[i].state, STEP_SKIPPED);
         assert_string_equal(plan.rows.steps[i].fingerprint,
                             json_path_string(w.fingerprints, plan.rows.steps[i].name, NULL));

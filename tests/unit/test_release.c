@@ -98,14 +98,18 @@ static void dump_checks(struct str *out, const struct release *r)
 /* Only what is not the default. */
 static void dump_gate(struct str *out, const struct gate_settings *g)
 {
-    static const struct gate_settings defaults = {
-        2 * US_PER_S, 10 * US_PER_S, 300 * US_PER_S, 1800 * US_PER_S, 60 * US_PER_S, 3, 3};
-    if (memcmp(g, &defaults, sizeof defaults) == 0)
-        return;
-    str_printf(out, "gate probe=%lldms min=%lldms healthy=%lldms total=%lldms soak=%lldms pass=%u fail=%u\n",
+    static const char defaults[] =
+        "gate probe=2000ms min=10000ms healthy=300000ms total=1800000ms soak=60000ms pass=3 fail=3\n";
+    cleanup_str struct str text = {0};
+    str_printf(&text,
+               "gate probe=%lldms min=%lldms healthy=%lldms total=%lldms soak=%lldms pass=%u fail=%u\n",
                (long long)g->probe_interval_us / 1000, (long long)g->min_healthy_us / 1000,
                (long long)g->healthy_deadline_us / 1000, (long long)g->total_deadline_us / 1000,
                (long long)g->soak_us / 1000, g->success_threshold, g->failure_threshold);
+    if (strcmp(str_text(&text), defaults) != 0)
+        str_append(out, str_text(&text));
+    if (g->baseline_samples != 5 || g->block_on_failing)
+        str_printf(out, "baseline samples=%u%s\n", g->baseline_samples, g->block_on_failing ? " block" : "");
 }
 
 static void dump(struct str *out, const struct manifest *m)
@@ -227,6 +231,8 @@ static void decoding(void **state)
          "healthy_deadline: 1s, "
          "total_deadline: 0, soak: 0}\n",
          "gate probe=250ms min=0ms healthy=1000ms total=0ms soak=0ms pass=1 fail=2\n"},
+        {"  gate: {baseline_samples: 5, baseline_failing: allow}\n", ""},
+        {"  gate: {baseline_samples: 0, baseline_failing: block}\n", "baseline samples=0 block\n"},
         {"  gate: {soak: 30d}\n",
          "gate probe=2000ms min=10000ms healthy=300000ms total=1800000ms soak=2592000000ms pass=3 fail=3\n"},
     };
@@ -526,7 +532,8 @@ static void refusals(void **state)
         {"  gate: x\n", "3:9: x-release.gate: must be a mapping"},
         {"  gate: {probe: 1s}\n",
          "3:10: x-release.gate: unknown key 'probe' (known: probe_interval, success_threshold, "
-         "failure_threshold, min_healthy_time, healthy_deadline, total_deadline, soak)"},
+         "failure_threshold, min_healthy_time, healthy_deadline, total_deadline, soak, baseline_samples, "
+         "baseline_failing)"},
         {"  gate: {probe_interval: 0}\n", "3:26: x-release.gate: probe_interval must be more than 0"},
         {"  gate: {probe_interval: 2}\n",
          "3:26: x-release.gate.probe_interval: must be a duration such as 30s, 5m or 1h30m"},
@@ -544,10 +551,9 @@ static void refusals(void **state)
          "3:9: x-release.gate: healthy_deadline must be longer than min_healthy_time"},
         {"  gate: {soak: 10000000000000000000s}\n",
          "3:16: x-release.gate.soak: '10000000000000000000s' is too long a duration"},
-        {"  gate: {baseline_samples: 5}\n",
-         "3:10: x-release.gate.baseline_samples: not supported by this version yet; remove it"},
-        {"  gate: {baseline_failing: allow}\n",
-         "3:10: x-release.gate.baseline_failing: not supported by this version yet; remove it"},
+        {"  gate: {baseline_samples: 61}\n", "3:28: x-release.gate: baseline_samples must be at most 60"},
+        {"  gate: {baseline_failing: maybe}\n",
+         "3:28: x-release.gate.baseline_failing: must be allow or block"},
     };
     unsigned failures = 0;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -131,7 +131,8 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
  * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
  */
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
-/* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_), at most 63 bytes: a Swarm service's name is a DNS label. */
-enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP };
+/* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_, _hlt_), at most 63 bytes: a Swarm service's name is a DNS label.
+ */
+enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP, JOB_HEALTH };
 char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
                enum job_purpose purpose);

@@ -59,7 +59,8 @@ static json_t *relay_services(const struct manifest *m)
 {
     json_t *keys = json_object();
     for (size_t i = 0; i < m->release.n_checks; i++)
-        json_object_set_new(keys, m->release.checks[i].service, json_true());
+        if (check_asks_task(&m->release.checks[i]))
+            json_object_set_new(keys, m->release.checks[i].service, json_true());
     if (m->release.database_url_from && m->release.database_service)
         json_object_set_new(keys, m->release.database_service, json_true());
     return keys;

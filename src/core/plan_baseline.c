@@ -22,8 +22,12 @@ static const char *print_of(struct arena *arena, const struct health_check *chec
     char hex[SHA256_HEX_SIZE];
     str_printf(&text, "%s\n%s\n%u\n%s\n%u\n%s\n%s", check->service, check->host, check->port, check->path,
                check->status, check->body ? check->body : "", check->host_header);
-    for (size_t i = 0; check->headers && check->headers[i]; i++)
+    for (size_t i = 0; check->headers[i]; i++)
         str_printf(&text, "\n%s", check->headers[i]);
+    if (check->sql)
+        str_printf(&text, "\nsql\n%s", check->sql);
+    for (size_t i = 0; check->command && check->command[i]; i++)
+        str_printf(&text, "\n%zu\n%s", i, check->command[i]);
     sha256_hex(str_text(&text), text.len, hex);
     return arena_printf(arena, "%.16s", hex);
 }

@@ -172,7 +172,8 @@ int release_decode(struct arena *arena, const struct node *node, const struct st
     struct release_context context = {stack, &release};
     struct decode d = {arena, "x-release"};
     if (node && (read_sections(&d, node, &context, err) < 0 ||
-                 release_check_steps(&d, node_get(node, "steps"), &release, err) < 0))
+                 release_check_steps(&d, node_get(node, "steps"), &release, err) < 0 ||
+                 release_check_health(&d, node_get(node, "health"), &release, err) < 0))
         return -1;
     if (!release.before)
         release.before = none;

@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/baseline.h"
+#include "steps/database.h"
+#include "steps/job_check.h"
 
 static struct probe *add(struct prober *p, const struct probe *probe)
 {
@@ -57,21 +59,33 @@ struct probe *prober_add_healthcheck(struct prober *p)
 /* ---- asking ---- */
 
 /* What the relay says of a connection that it could not make, and that is not the target's doing. */
-static void judge_failure(const struct health_check *check, const char *why, struct check_result *ret)
+static void judge_failure(unsigned port, const char *why, struct check_result *ret)
 {
     cleanup_arena struct arena arena = {0};
     /* an engine that goes down first drops what it carries, then does not answer */
     ret->away =
         str_starts(why, "the engine does not answer") || str_starts(why, "the engine closed the connection");
     /* "ADDRESS:PORT: why" is about who listens there; all else about names, the relay, the engine */
-    bool target = strstr(why, arena_printf(&arena, ":%u: ", check->port)) ||
+    bool target = strstr(why, arena_printf(&arena, ":%u: ", port)) ||
                   str_starts(why, "no connection in time") || str_starts(why, "given up by the client");
     ret->unasked = !target;
     snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
 }
 
-static void ask(struct prober *p, const struct health_check *check, const json_t *task,
-                struct check_result *ret)
+struct connection {
+    struct relay *relay;
+    const char *socket;
+};
+
+static bool opened(void *userdata)
+{
+    const struct connection *connection = userdata;
+    return relay_opened(connection->relay, connection->socket);
+}
+
+/* http and tcp: through the relay. */
+static void ask_task(struct prober *p, const struct health_check *check, const json_t *task,
+                     struct check_result *ret)
 {
     struct step_ctx *ctx = p->ctx;
     struct relay *relay;
@@ -86,11 +100,67 @@ static void ask(struct prober *p, const struct health_check *check, const json_t
         snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
         return;
     }
-    checker_ask(p->checker, check, socket, ret);
+    if (check->kind == CHECK_TCP)
+        check_tcp(socket, check->timeout_us, opened, &(struct connection){ctx->relay, socket}, ret);
+    else
+        checker_ask(p->checker, check, socket, ret);
     /* no answer: the relay knows better than the closed socket why */
     const char *why = ret->passed || ret->status || !ctx->relay ? NULL : relay_failure(ctx->relay, socket);
     if (why)
-        judge_failure(check, why, ret);
+        judge_failure(check->port, why, ret);
+}
+
+/* The database does not answer: is it its doing, or that of the way to it? */
+static void judge_silence(struct prober *p, const struct step_database *db, const char *folder,
+                          const struct error *err, struct check_result *ret)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *socket = arena_printf(&arena, "%s/.s.PGSQL.%u", folder ? folder : "", db->url.port);
+    const char *why = folder && p->ctx->relay ? relay_failure(p->ctx->relay, socket) : NULL;
+    snprintf(ret->text, sizeof ret->text, "%.250s", err->text);
+    ret->unasked = strstr(err->text, "could not translate host name") != NULL;
+    if (why)
+        judge_failure(db->url.port, why, ret);
+}
+
+static void ask_database(struct prober *p, const struct health_check *check, struct check_result *ret)
+{
+    cleanup_arena struct arena arena = {0};
+    struct step_ctx *ctx = p->ctx;
+    const struct release *release = &ctx->manifest->release;
+    const char *key = release->database_service, *folder;
+    struct step_database db;
+    struct error err = {0};
+    *ret = (struct check_result){0};
+    if (step_database_open(ctx, key ? stack_service(ctx->manifest->stack, key)->name : NULL,
+                           release_direct_url(release), &db, &err) < 0 ||
+        step_database_find(&db, &arena, &folder, &err) < 0) {
+        /* without a task there is no database; all else is on our side */
+        ret->unasked = !str_starts(err.text, "no task of service");
+        snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
+        return;
+    }
+    const char *name = arena_printf(&arena, "deploy-agent/%s/check", ctx->stack->name);
+    if (pg_truth(&db.url, folder, name, check->timeout_us, check->sql, &ret->passed, ret->text,
+                 sizeof ret->text, &err) < 0)
+        judge_silence(p, &db, folder, &err, ret);
+}
+
+static void ask(struct prober *p, const struct health_check *check, const json_t *task,
+                struct check_result *ret)
+{
+    switch (check->kind) {
+    case CHECK_HTTP:
+    case CHECK_TCP:
+        ask_task(p, check, task, ret);
+        break;
+    case CHECK_SQL:
+        ask_database(p, check, ret);
+        break;
+    case CHECK_COMMAND:
+        job_check(p->ctx, check, (size_t)(check - p->ctx->manifest->release.checks), ret);
+        break;
+    }
 }
 
 /* One check, each running task by its own address: old ones may still run beside them. Of several, the one

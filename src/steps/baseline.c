@@ -203,6 +203,61 @@ static int anything_ran(struct step_ctx *ctx, bool *ret, struct error *err)
     return 0;
 }
 
+static bool will_roll(const struct step *steps, size_t n, const char *service)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(steps[i].kind, STEP_ROLL) == 0 && str_eq(steps[i].name, service))
+            return true;
+    return false;
+}
+
+/* steps: those that roll are left out; NULL: none are. */
+static const char *broken(struct step_ctx *ctx, const struct step *steps, size_t n)
+{
+    cleanup_str struct str text = {0};
+    json_t *after = json_object_get(record(ctx), STEP_COMPARE), *entry;
+    const char *key;
+    json_object_foreach (after, key, entry) {
+        const json_t *before = json_path(record(ctx), STEP_BASELINE, key, NULL);
+        struct probe_count a = count_of(before), b = count_of(entry);
+        if (probe_was(a) != PROBE_PASSED || probe_was(b) != PROBE_FAILED ||
+            will_roll(steps, n, json_path_string(entry, "service", NULL)))
+            continue;
+        str_printf(&text, "%s%s: %u of %u before, %u of %u on the new schema (%s)", text.len ? "; " : "",
+                   json_path_string(entry, "check", NULL), a.passed, a.asked, b.passed, b.asked,
+                   json_path_string(entry, "last", NULL));
+    }
+    return text.len ? arena_printf(ctx->arena, "%.1500s", str_text(&text)) : NULL;
+}
+
+const char *baseline_broken(struct step_ctx *ctx)
+{
+    return broken(ctx, NULL, 0);
+}
+
+/*
+ * Putting services back cannot help: they are the old code still. What is about to be rolled is what the
+ * schema was made for; what is not stays broken.
+ */
+static int judge_migration(struct step_ctx *ctx, struct error *err)
+{
+    struct step *steps;
+    size_t n;
+    const char *all = baseline_broken(ctx);
+    if (!all)
+        return 0;
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, err), err) < 0)
+        return -1;
+    const char *stays = broken(ctx, steps, n);
+    if (stays)
+        return error_set(
+            err, ERR_FAILED, 0,
+            "the migration broke what is not rolled: %s; the schema is ahead, needs a forward fix; %s", stays,
+            STEP_HALT_TEXT);
+    log_warning("the migration broke the old code, which is about to be rolled: %s", all);
+    return 0;
+}
+
 static int run_compare(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
                        bool *ret_allowed, struct error *err)
 {
@@ -213,7 +268,9 @@ static int run_compare(struct step_ctx *ctx, const struct step *step, const json
     (void)ret_allowed;
     if (anything_ran(ctx, &ran, err) < 0)
         return -1;
-    return ran ? measure(ctx, step, &result, err) : 0;
+    if (!ran)
+        return 0;
+    return measure(ctx, step, &result, err) < 0 ? -1 : judge_migration(ctx, err);
 }
 
 const struct step_kind step_kind_compare = {

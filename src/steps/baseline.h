@@ -15,6 +15,9 @@
 
 /* Fills was, before and last_before of the probe from the record. */
 void baseline_find(struct step_ctx *ctx, struct probe *probe);
+/* What passed before the migrations and fails after them, with its numbers: old code on the new schema. NULL:
+ * nothing. */
+const char *baseline_broken(struct step_ctx *ctx);
 /* Did it pass just before the rollout began, with the old code on the schema of now? *ret_known: it was asked
  * then. */
 bool baseline_passed_last(struct step_ctx *ctx, const struct probe *probe, bool *ret_known);

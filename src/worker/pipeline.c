@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/baseline.h"
 #include "steps/gate.h"
 #include "steps/hint.h"
 #include "steps/persist.h"
@@ -123,6 +124,9 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
         str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
     if (backup_failed(steps, n_steps))
         str_append(&text, "; no backup: it failed (not required)");
+    const char *broken = baseline_broken(ctx);
+    if (broken)
+        str_printf(&text, "; the migration broke the old code until it was rolled: %s", broken);
     if (degraded.len)
         str_printf(&text, "; degraded as before: %s", str_text(&degraded));
     if (unverified.len)

@@ -8,6 +8,7 @@
 #include "agent/plan.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "steps/baseline.h"
 #include "steps/hint.h"
 #include "steps/persist.h"
 #include "steps/sql_record.h"
@@ -129,10 +130,12 @@ static const char *moved_versions(struct step_ctx *ctx)
 
 static const char *database_of(struct step_ctx *ctx, const struct step *steps, size_t n)
 {
-    const char *moved = moved_versions(ctx);
-    if (moved)
-        return arena_printf(ctx->arena, ", %s", moved);
-    return any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    const char *moved = moved_versions(ctx), *broken = baseline_broken(ctx);
+    const char *text = moved                          ? arena_printf(ctx->arena, ", %s", moved)
+                       : any_done(steps, n, STEP_RUN) ? ", the database stays as migrated"
+                                                      : "";
+    return broken ? arena_printf(ctx->arena, "%s; the migration broke the old code (%s)", text, broken)
+                  : text;
 }
 
 /* What was changed, and is not put back. */

@@ -100,6 +100,11 @@ void plan_step_remember(struct plan_builder *b, size_t index, const struct plann
 const char *plan_last_fingerprint(const struct plan_builder *b, const char *step);
 void plan_migration(struct plan_builder *b, const struct migration_record *record);
 
+/* ---- plan_lint.c ---- */
+
+/* Warns of what the update of this service will suffer from. */
+void plan_lint(struct plan_builder *b, const struct planned_service *service);
+
 /* ---- plan_baseline.c ---- */
 
 /* Where there is something to ask before anything is touched, and something will be. */

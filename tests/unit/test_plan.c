@@ -691,6 +691,58 @@ static const struct transition transitions[] = {
                                  "'http://web/'}]}}\n",
      .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop (skipped), roll web",
      .services = "web=update!(User)"},
+    {.name = "Swarm's monitor ends before the healthcheck can fail",
+     .after =
+         "services: {web: {image: web, healthcheck: {test: [CMD, x], interval: 10s, retries: 3}, deploy: "
+         "{update_config: {failure_action: rollback, monitor: 29s}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, network shop_default, roll web",
+     .services = "web=create",
+     .warnings =
+         "service web: its healthcheck needs 0m30s to fail, and update_config.monitor is 0m29s: Swarm's own "
+         "rollback will not see it"},
+    {.name = "it does not: defaults",
+     .after = "services: {web: {image: web, healthcheck: {test: [CMD, x]}, deploy: {update_config: "
+              "{failure_action: rollback, monitor: 90s}}}, api: {image: api, healthcheck: {test: [CMD, x]}, "
+              "deploy: {update_config: {failure_action: rollback}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, pull api:latest@sha256:1, network shop_default, roll web, roll api",
+     .services = "web=create, api=create",
+     .warnings =
+         "service api: its healthcheck needs 1m30s to fail, and update_config.monitor is 0m05s: Swarm's own "
+         "rollback will not see it"},
+    {.name = "start-first and a port of the node",
+     .after =
+         "services: {web: {image: web, healthcheck: {test: [CMD, x]}, ports: [{target: 80, published: 8080, "
+         "mode: host}], deploy: {update_config: {order: start-first}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, network shop_default, roll web",
+     .services = "web=create",
+     .warnings =
+         "service web: order: start-first with port 8080 in mode host: where the old task holds it the "
+         "new one cannot start"},
+#define PORTS(rest)                                                                                          \
+    "services: {web: {image: web, healthcheck: {test: [CMD, x]}, ports: ['80:80'], " rest "}}\n" NO_SOAK
+    {.name = "the only replica stops first",
+     .before = PORTS(""),
+     .after = PORTS("user: u"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)",
+     .warnings =
+         "service web: one replica that is stopped before the new one starts is not reachable meanwhile; "
+         "update_config.order: start-first avoids that"},
+    {.name = "one of two replicas stops first",
+     .before = PORTS("deploy: {replicas: 2}"),
+     .after = PORTS("user: u, deploy: {replicas: 2}"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
+    {.name = "the only replica starts first",
+     .before = PORTS("deploy: {update_config: {order: start-first}}"),
+     .after = PORTS("user: u, deploy: {update_config: {order: start-first}}"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
+    {.name = "what it has mounted is not for two",
+     .before = PORTS("volumes: ['/data']"),
+     .after = PORTS("user: u, volumes: ['/data']"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
     {.name = "a healthcheck of what stays, for the soak",
      .before = "services: {web: {image: web}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",
      .after = "services: {web: {image: web, user: u}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",

@@ -48,7 +48,7 @@ struct step_ctx {
     int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
     struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
-    json_t *baselines;   /* see steps/baseline.h; owned by the pipeline. NULL: not read yet */
+    json_t *baselines;   /* see steps/baseline.h; owned by the run. NULL: not read yet */
     const char *waiting; /* as last told; NULL: for nothing */
     bool ignore_cancel;  /* while services are put back, and while a migration may be running */
 };

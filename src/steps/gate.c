@@ -119,11 +119,11 @@ const char *gate_unverified(const struct gate *gate)
 
 /* ---- checks ---- */
 
-static const struct probe *with_verdict(const struct gate *gate, enum verdict verdict, bool late)
+static const struct probe *not_asked(const struct gate *gate)
 {
     for (size_t i = 0; i < gate->prober->n; i++) {
         const struct probe *probe = &gate->prober->items[i];
-        if (probe_converged(&probe->now, probe->was, gate->settings, late) == verdict)
+        if (probe_converged(&probe->now, probe->was, gate->settings, false) == VERDICT_INCONCLUSIVE)
             return probe;
     }
     return NULL;
@@ -349,9 +349,13 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
 /* healthy_deadline is over, and the last look did not find it well. */
 static int late(struct gate *gate, struct error *err)
 {
-    const struct probe *failing = with_verdict(gate, VERDICT_REGRESSED, true);
-    if (failing && prober_failing(gate->prober))
-        return prober_regressed(gate->prober, prober_failing(gate->prober), err);
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        /* one that passed, or never was asked, is not the reason; nor is one that may fail */
+        if (probe->now.failures > 0 &&
+            probe_converged(&probe->now, probe->was, gate->settings, true) == VERDICT_REGRESSED)
+            return prober_regressed(gate->prober, probe, err);
+    }
     cleanup_arena struct arena arena = {0};
     return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
@@ -367,7 +371,7 @@ int gate_wait(struct gate *gate, struct error *err)
             return -1;
         if (well)
             return 0;
-        const struct probe *unasked = with_verdict(gate, VERDICT_INCONCLUSIVE, false);
+        const struct probe *unasked = not_asked(gate);
         if (unasked)
             return prober_inconclusive(unasked, err);
         if (step_should_stop(gate->ctx, err) < 0)

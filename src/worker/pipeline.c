@@ -281,14 +281,12 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
     return 0;
 }
 
-static void forget_watches(struct step_ctx *ctx)
+static void close_gates(struct step_ctx *ctx)
 {
     for (size_t i = 0; i < ctx->n_gates; i++)
         gate_close(ctx->gates[i]);
     ctx->n_gates = 0;
     ctx->gates = NULL;
-    json_decref(ctx->baselines);
-    ctx->baselines = NULL;
 }
 
 int pipeline_give_up(struct step_ctx *ctx, struct error *err)
@@ -321,6 +319,6 @@ int pipeline_run(struct step_ctx *ctx, bool empty, struct error *err)
         r = succeed(ctx, steps, n, empty, err);
     else if (r > 0)
         r = pipeline_give_up(ctx, err);
-    forget_watches(ctx);
+    close_gates(ctx);
     return r;
 }

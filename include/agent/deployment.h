@@ -62,4 +62,5 @@ const char *step_state_name(
 int step_state_parse(const char *name, enum step_state *ret);
 
 /* What a deployment did with one service: action is create, update, remove, none; state is pending, updating,
-   healthy, unverified, failed, rolled_back, removed, unchanged, untouched, halted. Text in the journal. */
+   healthy, degraded, unverified, failed, rolled_back, removed, unchanged, untouched, halted. Text in the
+   journal. */

@@ -143,6 +143,8 @@ int relay_target(struct relay *relay, const char *host, unsigned port, const cha
 /* Why the last connection through this socket was never made ("10.0.1.7:8000: Connection refused"); NULL: not
    known, or asked before. Owned by the relay. */
 const char *relay_failure(struct relay *relay, const char *socket);
+/* Was a connection through this socket made since it was asked the last time? */
+bool relay_opened(struct relay *relay, const char *socket);
 /* Networks (IDs) the relay is attached to: a task address on one of them is reachable. */
 bool relay_on_network(const struct relay *relay, const char *network_id);
 /* The splicing process behind the sockets: agent-worker execs itself for it. argv[0] is the verb. */

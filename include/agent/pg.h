@@ -51,6 +51,14 @@ int pg_facts(struct arena *arena, const struct pg_url *url, const char *socket_f
              const char *application_name, int64_t timeout_us, struct pg_facts *ret,
              struct error *err) MUST_CHECK;
 
+/*
+ * Is the answer of one SELECT one row with true? It runs read only, under a timeout, and again and again.
+ * ret: what it is if it is not, at most so long. Errors as of pg_login(): the query could not be asked.
+ */
+int pg_truth(const struct pg_url *url, const char *socket_folder, const char *application_name,
+             int64_t timeout_us, const char *sql, bool *ret, char *ret_text, size_t text_size,
+             struct error *err) MUST_CHECK;
+
 struct pg_health { /* lists end with NULL */
     const char **invalid_indexes;
     const char **missing_tables; /* of those asked for */

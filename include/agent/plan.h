@@ -86,20 +86,22 @@ struct plan {
 };
 
 /* Step kinds, as stored in the journal and as steps/kinds.c lists them. */
-#define STEP_PULL    "pull"
-#define STEP_NETWORK "network"
-#define STEP_SECRET  "secret"
-#define STEP_CONFIG  "config"
-#define STEP_BEFORE  "before"
-#define STEP_RELAY   "relay"
-#define STEP_READY   "ready"
-#define STEP_BACKUP  "backup"
-#define STEP_SQL     "sql"
-#define STEP_RUN     "run"
-#define STEP_EXPECT  "expect"
-#define STEP_ROLL    "roll"
-#define STEP_SOAK    "soak"
-#define STEP_PRUNE   "prune"
+#define STEP_PULL     "pull"
+#define STEP_NETWORK  "network"
+#define STEP_SECRET   "secret"
+#define STEP_CONFIG   "config"
+#define STEP_RELAY    "relay"
+#define STEP_BASELINE "baseline"
+#define STEP_BEFORE   "before"
+#define STEP_READY    "ready"
+#define STEP_BACKUP   "backup"
+#define STEP_SQL      "sql"
+#define STEP_RUN      "run"
+#define STEP_EXPECT   "expect"
+#define STEP_COMPARE  "compare"
+#define STEP_ROLL     "roll"
+#define STEP_SOAK     "soak"
+#define STEP_PRUNE    "prune"
 
 int plan_make(const struct plan_input *input, struct plan *ret, struct error *err) MUST_CHECK;
 void plan_release(struct plan *plan);
@@ -129,7 +131,8 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
  * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
  */
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
-/* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_), at most 63 bytes: a Swarm service's name is a DNS label. */
-enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP };
+/* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_, _hlt_), at most 63 bytes: a Swarm service's name is a DNS label.
+ */
+enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP, JOB_HEALTH };
 char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
                enum job_purpose purpose);

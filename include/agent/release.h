@@ -58,8 +58,14 @@ struct release_step {
     };
 };
 
+/* What asks a task, through the relay; the database; a job of the service's image. */
+enum check_kind { CHECK_HTTP, CHECK_TCP, CHECK_SQL, CHECK_COMMAND };
+
 struct health_check {
-    const char *service; /* whose health it decides */
+    enum check_kind kind;
+    const char *service;  /* whose health it decides */
+    const char *sql;      /* CHECK_SQL: one SELECT, one row with true */
+    const char **command; /* CHECK_COMMAND: NULL-terminated, exit 0 */
     const char *host; /* of the URL: a service key of this stack is asked task by task, other names by name */
     unsigned port;
     const char *path;  /* path and query, "/" at least */
@@ -70,10 +76,16 @@ struct health_check {
     const char **headers; /* "Name: value", NULL-terminated */
     int64_t timeout_us;
 };
+static inline bool check_asks_task(const struct health_check *check)
+{
+    return check->kind == CHECK_HTTP || check->kind == CHECK_TCP;
+}
 
 struct gate_settings {
     int64_t probe_interval_us, min_healthy_us, healthy_deadline_us, total_deadline_us, soak_us;
     unsigned success_threshold, failure_threshold;
+    unsigned baseline_samples; /* 0: no baselines */
+    bool block_on_failing;     /* baseline_failing: block */
 };
 
 struct release {

@@ -26,6 +26,10 @@ enum resume_policy {
 /* How the error of a step ends that a cancel stopped; a worker that takes it up again knows it by this. */
 #define STEP_CANCELLED_TEXT "cancelled on request"
 
+/* How the error of a step ends after which nothing is put back: it says nothing against the new version, or
+ * going back would not help. A person decides. */
+#define STEP_HALT_TEXT "services were left as they are"
+
 enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL };
 
 struct step_ctx {
@@ -44,6 +48,7 @@ struct step_ctx {
     int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
     struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
+    json_t *baselines;   /* see steps/baseline.h; owned by the run. NULL: not read yet */
     const char *waiting; /* as last told; NULL: for nothing */
     bool ignore_cancel;  /* while services are put back, and while a migration may be running */
 };

@@ -261,7 +261,8 @@ static const char *advice(struct arena *arena, const struct deployment *d)
             "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
             id);
     case DEPLOYMENT_HALTED:
-        if (d->reason && strstr(d->reason, "(-- deploy: breaking)"))
+        if (d->reason &&
+            (strstr(d->reason, "(-- deploy: breaking)") || strstr(d->reason, "needs a forward fix")))
             return arena_printf(
                 arena,
                 "The schema is ahead of the code, which does not work with it: deploy a commit "
@@ -270,7 +271,7 @@ static const char *advice(struct arena *arena, const struct deployment *d)
                 id);
         return arena_printf(
             arena,
-            "The rollout stopped half way: services listed as healthy, unverified or failed "
+            "The rollout stopped half way: services listed as healthy, degraded, unverified or failed "
             "run the new version.\n"
             "  Those listed as halted could not be put back; the others run what ran before.\n"
             "  Put them back: agentctl rollback %s\n"

@@ -80,7 +80,8 @@ json_t *job_spec(const json_t *service_spec, const char *name, const char *const
 char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
                enum job_purpose purpose)
 {
-    static const char *const words[] = {[JOB_COMMAND] = "mig", [JOB_CHECK] = "chk", [JOB_BACKUP] = "bak"};
+    static const char *const words[] = {
+        [JOB_COMMAND] = "mig", [JOB_CHECK] = "chk", [JOB_BACKUP] = "bak", [JOB_HEALTH] = "hlt"};
     enum { LABEL_MAX = 63, SUFFIX = 13 /* _ and 12 digits */, HASH = 9 };
     char *head = arena_printf(arena, "%s_%s_%s", stack, words[purpose], step);
     if (strlen(head) > LABEL_MAX - SUFFIX) {

@@ -59,7 +59,8 @@ static json_t *relay_services(const struct manifest *m)
 {
     json_t *keys = json_object();
     for (size_t i = 0; i < m->release.n_checks; i++)
-        json_object_set_new(keys, m->release.checks[i].service, json_true());
+        if (check_asks_task(&m->release.checks[i]))
+            json_object_set_new(keys, m->release.checks[i].service, json_true());
     if (m->release.database_url_from && m->release.database_service)
         json_object_set_new(keys, m->release.database_service, json_true());
     return keys;
@@ -151,10 +152,12 @@ static void add_steps(struct plan_builder *b, const struct planned_service *serv
     add_pulls(b, services, steps);
     for (size_t i = 0; i < b->n_objects; i++)
         builder_step(b, b->objects[i].kind, b->objects[i].name, json_incref(b->objects[i].params));
+    add_relay(b);
+    plan_baseline(b, services, steps);
     for (size_t i = 0; i < m->n_before; i++)
         roll(b, STEP_BEFORE, &services[i]);
-    add_relay(b);
     add_release_steps(b, steps);
+    plan_compare(b, services, steps);
     for (size_t i = m->n_before; i < m->stack->n_services; i++) {
         roll(b, STEP_ROLL, &services[i]);
         rolled |= strcmp(services[i].action, "none") != 0;
@@ -197,6 +200,7 @@ static int make(struct plan_builder *b, struct error *err)
         json_decref(removed);
         for (size_t i = 0; i < m->release.n_steps; i++)
             plan_step_remember(b, i, &steps[i]);
+        plan_baseline_remember(b);
     }
     b->plan->empty = !differs;
     builder_finish(b, m->stack->name, b->input->commit);

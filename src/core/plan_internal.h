@@ -100,6 +100,22 @@ void plan_step_remember(struct plan_builder *b, size_t index, const struct plann
 const char *plan_last_fingerprint(const struct plan_builder *b, const char *step);
 void plan_migration(struct plan_builder *b, const struct migration_record *record);
 
+/* ---- plan_lint.c ---- */
+
+/* Warns of what the update of this service will suffer from. */
+void plan_lint(struct plan_builder *b, const struct planned_service *service);
+
+/* ---- plan_baseline.c ---- */
+
+/* Where there is something to ask before anything is touched, and something will be. */
+void plan_baseline(struct plan_builder *b, const struct planned_service *services,
+                   const struct planned_step *steps);
+/* An empty plan still says which checks were in effect. */
+void plan_baseline_remember(struct plan_builder *b);
+/* The same again, between what may change the database and the services. */
+void plan_compare(struct plan_builder *b, const struct planned_service *services,
+                  const struct planned_step *steps);
+
 /* Of each kind: the planned step, and what its migrations are. plan_runs.c, plan_sql.c */
 void plan_run(struct plan_builder *b, size_t index, struct planned_step *ret);
 void plan_run_migrations(struct plan_builder *b, size_t index, const struct planned_step *planned);

@@ -178,6 +178,7 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
         builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
         warn_of_swarm(b, &ret[i]);
         warn_unverified(&l, &ret[i]);
+        plan_lint(b, &ret[i]);
     }
     return 0;
 }

@@ -16,6 +16,7 @@ static const struct gate_settings gate_defaults = {
     .soak_us = 60 * US_PER_S,
     .success_threshold = 3,
     .failure_threshold = 3,
+    .baseline_samples = 5,
 };
 
 int release_choice(const struct decode *d, const struct node *node, const char *const *words, size_t n,
@@ -86,7 +87,20 @@ static int read_rollout(const struct decode *d, const struct node *node, const s
 
 /* ---- gate ---- */
 
-/* Baselines come with the issue that compares against them; their keys must not be accepted and ignored. */
+static int read_baseline_failing(const struct decode *d, const struct node *node, void *target,
+                                 struct error *err)
+{
+    static const char *const words[] = {"allow", "block"};
+    unsigned choice;
+    if (release_choice(d, node, words, ARRAY_SIZE(words), &choice, err) < 0)
+        return -1;
+    *(bool *)target = choice == 1;
+    return 0;
+}
+
+/* More would not fit into what a series remembers. */
+enum { BASELINE_SAMPLES_MAX = 60 };
+
 static int read_gate(const struct decode *d, const struct node *node, const struct release_context *c,
                      struct error *err)
 {
@@ -98,14 +112,17 @@ static int read_gate(const struct decode *d, const struct node *node, const stru
         {"healthy_deadline", decode_duration, offsetof(struct gate_settings, healthy_deadline_us)},
         {"total_deadline", decode_duration, offsetof(struct gate_settings, total_deadline_us)},
         {"soak", decode_duration, offsetof(struct gate_settings, soak_us)},
-        {"baseline_samples", NULL, 0},
-        {"baseline_failing", NULL, 0},
+        {"baseline_samples", decode_unsigned, offsetof(struct gate_settings, baseline_samples)},
+        {"baseline_failing", read_baseline_failing, offsetof(struct gate_settings, block_on_failing)},
     };
     struct gate_settings *gate = &c->release->gate;
     if (decode_map(d, node, keys, ARRAY_SIZE(keys), gate, err) < 0)
         return -1;
     if (gate->success_threshold == 0 || gate->failure_threshold == 0)
         return node_error(err, node, d->path, "success_threshold and failure_threshold must be at least 1");
+    if (gate->baseline_samples > BASELINE_SAMPLES_MAX)
+        return node_error(err, node_get(node, "baseline_samples"), d->path,
+                          "baseline_samples must be at most %d", BASELINE_SAMPLES_MAX);
     if (gate->probe_interval_us == 0)
         return node_error(err, node_get(node, "probe_interval"), d->path,
                           "probe_interval must be more than 0");
@@ -155,7 +172,8 @@ int release_decode(struct arena *arena, const struct node *node, const struct st
     struct release_context context = {stack, &release};
     struct decode d = {arena, "x-release"};
     if (node && (read_sections(&d, node, &context, err) < 0 ||
-                 release_check_steps(&d, node_get(node, "steps"), &release, err) < 0))
+                 release_check_steps(&d, node_get(node, "steps"), &release, err) < 0 ||
+                 release_check_health(&d, node_get(node, "health"), &release, err) < 0))
         return -1;
     if (!release.before)
         release.before = none;

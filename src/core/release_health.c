@@ -11,11 +11,14 @@
 /* x-release.health: checks by service. */
 
 static const int64_t check_timeout_us = 5 * US_PER_S;
+/* A container has to be started for it. */
+static const int64_t command_timeout_us = 30 * US_PER_S;
 
 enum { CHECKS_MAX = 1000 }; /* far beyond any use */
 
 struct raw_check {
-    const char *http, *body, *host;
+    const char *http, *tcp, *sql, *body, *host;
+    const char **command;
     unsigned status;
     const struct node *header;
     int64_t timeout_us;
@@ -153,32 +156,108 @@ static int finish_http(const struct decode *d, const struct node *node, const st
     return 0;
 }
 
+static int finish_tcp(const struct decode *d, const struct node *node, const struct raw_check *raw,
+                      struct health_check *check, struct error *err)
+{
+    check->kind = CHECK_TCP;
+    check->label = raw->tcp;
+    return split_host_port(d, node_get(node, "tcp"), raw->tcp, strlen(raw->tcp), 0, check, err);
+}
+
+/* It runs again and again: what it reads is all it may do. A transaction that it ended would not be read
+ * only. */
+static int finish_sql(const struct decode *d, const struct node *node, const struct raw_check *raw,
+                      struct health_check *check, struct error *err)
+{
+    const char *sql = raw->sql + strspn(raw->sql, " \t\r\n(");
+    size_t len = strlen(raw->sql), end = strcspn(raw->sql, ";");
+    bool reads = strncasecmp(sql, "SELECT", 6) == 0 || strncasecmp(sql, "WITH", 4) == 0;
+    if (!reads || end + strspn(raw->sql + end, "; \t\r\n") < len)
+        return node_error(err, node_get(node, "sql"), d->path,
+                          "must be one SELECT, without ; in it, that yields one row with true");
+    check->kind = CHECK_SQL;
+    check->sql = raw->sql;
+    check->label = arena_printf(d->arena, "%s sql '%s'", check->service,
+                                str_clean(d->arena, sql, strlen(sql), true, 60));
+    return 0;
+}
+
+static int finish_command(const struct decode *d, const struct node *node, const struct raw_check *raw,
+                          struct health_check *check, struct error *err)
+{
+    cleanup_str struct str words = {0};
+    if (!raw->command[0])
+        return node_error(err, node_get(node, "command"), d->path, "command must not be empty");
+    for (size_t i = 0; raw->command[i]; i++)
+        str_printf(&words, "%s%s", i ? " " : "", raw->command[i]);
+    check->kind = CHECK_COMMAND;
+    check->command = raw->command;
+    check->label = arena_printf(d->arena, "%s command '%s'", check->service,
+                                str_clean(d->arena, str_text(&words), words.len, true, 60));
+    return 0;
+}
+
+/* Keys of http beside another kind would do nothing. */
+static int check_keys(const struct decode *d, const struct node *node, const struct raw_check *raw,
+                      struct error *err)
+{
+    static const char *const of_http[] = {"status", "body", "host", "header"};
+    int kinds = (raw->http != NULL) + (raw->tcp != NULL) + (raw->sql != NULL) + (raw->command != NULL);
+    if (kinds != 1)
+        return node_error(err, node, d->path, "needs one of http, tcp, sql and command");
+    for (size_t i = 0; !raw->http && i < ARRAY_SIZE(of_http); i++)
+        if (node_get(node, of_http[i]))
+            return node_error(err, node_get(node, of_http[i]), d->path, "%s is for http only", of_http[i]);
+    return 0;
+}
+
 static int read_check(const struct decode *d, const struct node *node, const char *service,
                       struct health_check *ret, struct error *err)
 {
     static const struct decode_key keys[] = {
         {"http", decode_string, offsetof(struct raw_check, http)},
+        {"tcp", decode_string, offsetof(struct raw_check, tcp)},
+        {"sql", decode_string, offsetof(struct raw_check, sql)},
+        {"command", decode_strings, offsetof(struct raw_check, command)},
         {"status", decode_unsigned, offsetof(struct raw_check, status)},
         {"body", decode_string, offsetof(struct raw_check, body)},
         {"host", decode_string, offsetof(struct raw_check, host)},
         {"header", read_node, offsetof(struct raw_check, header)},
         {"timeout", decode_duration, offsetof(struct raw_check, timeout_us)},
-        {"tcp", NULL, 0},
-        {"sql", NULL, 0},
-        {"command", NULL, 0},
     };
-    struct raw_check raw = {.status = 200, .timeout_us = check_timeout_us};
-    struct health_check check = {.service = service};
-    if (decode_map(d, node, keys, ARRAY_SIZE(keys), &raw, err) < 0)
+    struct raw_check raw = {.status = 200};
+    struct health_check check = {.service = service, .host = "", .path = "", .host_header = ""};
+    if (decode_map(d, node, keys, ARRAY_SIZE(keys), &raw, err) < 0 || check_keys(d, node, &raw, err) < 0)
         return -1;
-    if (!raw.http)
-        return node_error(err, node, d->path, "needs http: the URL to ask");
+    if (!node_get(node, "timeout"))
+        raw.timeout_us = raw.command ? command_timeout_us : check_timeout_us;
     if (raw.timeout_us <= 0)
         return node_error(err, node_get(node, "timeout"), d->path, "timeout must be more than 0");
     check.timeout_us = raw.timeout_us;
-    if (finish_http(d, node, &raw, &check, err) < 0)
+    check.headers = arena_array(d->arena, 1, sizeof *check.headers);
+    int r = raw.http  ? finish_http(d, node, &raw, &check, err)
+            : raw.tcp ? finish_tcp(d, node, &raw, &check, err)
+            : raw.sql ? finish_sql(d, node, &raw, &check, err)
+                      : finish_command(d, node, &raw, &check, err);
+    if (r < 0)
         return -1;
     *ret = check;
+    return 0;
+}
+
+int release_check_health(const struct decode *d, const struct node *node, const struct release *release,
+                         struct error *err)
+{
+    size_t k = 0;
+    for (size_t i = 0; node && i < node->map.n; i++) {
+        const struct node *list = node->map.pairs[i].value;
+        for (size_t j = 0; j < list->list.n; j++, k++)
+            if (release->checks[k].kind == CHECK_SQL && !release->database_url_from)
+                return node_error(
+                    err, list->list.items[j],
+                    arena_printf(d->arena, "%s.health.%s.%zu", d->path, node->map.pairs[i].key, j),
+                    "sql checks need database.url_from");
+    }
     return 0;
 }
 

@@ -20,6 +20,9 @@ int release_service(const struct decode *d, const struct node *node, const struc
                     const char **ret, struct error *err) MUST_CHECK;
 int release_read_health(const struct decode *d, const struct node *node, const struct release_context *c,
                         struct error *err) MUST_CHECK;
+/* sql checks have a URL. node: of health; NULL: none. */
+int release_check_health(const struct decode *d, const struct node *node, const struct release *release,
+                         struct error *err) MUST_CHECK;
 int release_read_database(const struct decode *d, const struct node *node, const struct release_context *c,
                           struct error *err) MUST_CHECK;
 int release_read_steps(const struct decode *d, const struct node *node, const struct release_context *c,

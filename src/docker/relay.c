@@ -42,6 +42,7 @@ struct target {
     char *socket; /* path */
     int listener;
     char failure[300];
+    bool opened;
 };
 
 struct relay {
@@ -270,7 +271,11 @@ static void read_failures(struct relay *relay)
            recv(relay->orders_fd, &failure, sizeof failure, MSG_DONTWAIT) == (ssize_t)sizeof failure) {
         failure.text[sizeof failure.text - 1] = '\0';
         relay->gone |= failure.relay_gone;
-        if (failure.index < relay->n_targets)
+        if (failure.index >= relay->n_targets)
+            continue;
+        if (failure.opened)
+            relay->targets[failure.index]->opened = true;
+        else
             memcpy(relay->targets[failure.index]->failure, failure.text, sizeof failure.text);
     }
 }
@@ -287,6 +292,20 @@ const char *relay_failure(struct relay *relay, const char *socket)
         return text;
     }
     return NULL;
+}
+
+bool relay_opened(struct relay *relay, const char *socket)
+{
+    read_failures(relay);
+    for (uint32_t i = 0; i < relay->n_targets; i++) {
+        struct target *target = relay->targets[i];
+        if (!str_eq(target->socket, socket))
+            continue;
+        bool opened = target->opened;
+        target->opened = false;
+        return opened;
+    }
+    return false;
 }
 
 /* The service's task, and where targets lead from now on. */

@@ -50,6 +50,7 @@ struct connection {
     struct piece up, down; /* client → engine, engine → client */
     bool up_ended, down_ended, up_closed;
     struct relay_failure failure;
+    bool told; /* that it is open */
 };
 
 static void fail(struct connection *c, const char *text)
@@ -370,6 +371,15 @@ void connection_close(struct connection *c)
 int64_t connection_deadline_us(const struct connection *c)
 {
     return c->state == JOINED ? INT64_MAX : c->deadline_us;
+}
+
+bool connection_opened(struct connection *c, struct relay_failure *ret)
+{
+    if (c->state != JOINED || c->told)
+        return false;
+    c->told = true;
+    *ret = (struct relay_failure){.index = c->order.index, .opened = true};
+    return true;
 }
 
 bool connection_failure(const struct connection *c, struct relay_failure *ret)

@@ -45,8 +45,8 @@ int relay_service_find(struct docker *docker, struct arena *arena, const char *s
 /*
  * `agent-worker relay-serve` gets its orders as packets (SOCK_SEQPACKET) on its descriptor 1 and ends when
  * that is closed. A packet is one struct relay_order together with the listening socket. Whenever a
- * connection could not be made, the process answers with a struct relay_failure before it closes the client's
- * side.
+ * connection was made, or could not be, the process answers with a struct relay_failure, before it closes the
+ * client's side.
  */
 #define RELAY_ORDER_FD 1
 struct relay_order {
@@ -60,6 +60,7 @@ struct relay_order {
 struct relay_failure {
     uint32_t index;
     bool relay_gone; /* the container is not there, or does not run: relay_target() gets another */
+    bool opened;     /* no failure: the connection was made */
     char text[300];
 };
 
@@ -73,5 +74,7 @@ void connection_poll(const struct connection *connection, struct pollfd fds[2]);
 bool connection_move(struct connection *connection, const struct pollfd fds[2]);
 /* When an unfinished opening is given up; INT64_MAX once it is open. */
 int64_t connection_deadline_us(const struct connection *connection);
+/* Is it open since the last time that this was asked? */
+bool connection_opened(struct connection *connection, struct relay_failure *ret);
 /* Why it never opened; false when it did. */
 bool connection_failure(const struct connection *connection, struct relay_failure *ret);

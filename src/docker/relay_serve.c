@@ -137,6 +137,9 @@ static bool serve_once(struct server *server)
         bool goes_on = true;
         if (pairs[2 * i].revents || pairs[2 * i + 1].revents)
             goes_on = connection_move(server->connections[i], &pairs[2 * i]);
+        struct relay_failure opened;
+        if (connection_opened(server->connections[i], &opened))
+            report(&opened);
         if (!goes_on || connection_deadline_us(server->connections[i]) < now_us)
             drop(server, i);
     }

@@ -143,7 +143,8 @@ static json_t *networks_of_manifest(const struct manifest *manifest)
 {
     json_t *names = json_array();
     for (size_t i = 0; manifest && i < manifest->release.n_checks; i++)
-        add_networks(names, manifest, manifest->release.checks[i].service);
+        if (check_asks_task(&manifest->release.checks[i]))
+            add_networks(names, manifest, manifest->release.checks[i].service);
     if (manifest && manifest->release.database_service)
         add_networks(names, manifest, manifest->release.database_service);
     return names;

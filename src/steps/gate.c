@@ -11,6 +11,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/baseline.h"
+#include "steps/persist.h"
+#include "steps/probe.h"
 
 /* How often the engine is asked. Swarm itself reports task states about once a second. */
 static const int64_t look_interval_us = 250000;
@@ -24,21 +27,13 @@ static const int64_t slow_answer_us = 3 * US_PER_S;
  * away. */
 static const int64_t confirm_us = 1500000;
 
-struct check_state {
-    const struct health_check *check;
-    unsigned passes, failures; /* in a row; one round asks every running task */
-    unsigned asked, failed;    /* in all, since the update */
-    char last[256];
-};
-
 struct gate {
     struct step_ctx *ctx;
     struct arena arena;
-    const char *service, *name, *id, *sent, *baseline;
+    const char *service, *name, *id, *sent;
     json_t *excused;
-    struct checker *checker;
-    struct check_state *checks;
-    size_t n_checks;
+    struct prober *prober;
+    bool going_back; /* only what passed before has to pass */
     const struct gate_settings *settings;
     int64_t deadline_us;
     int64_t stable_since_us; /* all desired tasks run without a break since; 0: they do not */
@@ -46,7 +41,7 @@ struct gate {
     int64_t unreachable_since_us; /* the engine did not answer; 0: it does */
     int64_t excuse_until_us;
     int64_t recovering_until_us; /* what the engine's absence ended may take so long to be well again */
-    bool inconclusive;           /* the last round could not be asked */
+    bool late;                   /* healthy_deadline is over: the last look */
     bool was_away;               /* nobody watched for a while: the next look excuses what it finds */
     int64_t bad_since_us;        /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
@@ -62,15 +57,20 @@ static const struct gate_settings without_manifest = {
     .failure_threshold = 3,
 };
 
-static void add_checks(struct gate *gate, const struct manifest *manifest)
+/* On the way back: checks that the old code did not pass, on the schema that it goes back to, are not asked.
+ */
+static void drop_failed_before(struct gate *gate, bool was_well)
 {
-    const struct release *release = &manifest->release;
-    for (size_t i = 0; i < release->n_checks; i++) {
-        if (strcmp(release->checks[i].service, gate->service) != 0)
+    struct prober *p = gate->prober;
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        bool known, passed = baseline_passed_last(gate->ctx, &p->items[i], &known);
+        if (known ? !passed : !was_well)
             continue;
-        gate->checks = arena_grow(&gate->arena, gate->checks, gate->n_checks, sizeof *gate->checks);
-        gate->checks[gate->n_checks++] = (struct check_state){.check = &release->checks[i]};
+        p->items[n] = p->items[i];
+        p->items[n++].was = PROBE_UNKNOWN;
     }
+    p->n = n;
 }
 
 int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct gate **ret, struct error *err)
@@ -83,15 +83,14 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
     gate->name = arena_strdup(&gate->arena, options->name);
     gate->id = arena_strdup(&gate->arena, options->service_id);
     gate->sent = arena_strdup(&gate->arena, options->sent);
-    gate->baseline = arena_strdup(&gate->arena, options->baseline);
     gate->excused = options->excused ? json_deep_copy(options->excused) : json_array();
     gate->settings = ctx->manifest ? &ctx->manifest->release.gate : &without_manifest;
-    if (options->with_checks && ctx->manifest)
-        add_checks(gate, ctx->manifest);
-    if (gate->n_checks && checker_open(&gate->checker, err) < 0) {
+    if (prober_open(ctx, options->service, &gate->prober, err) < 0) {
         gate_close(gate);
         return -1;
     }
+    if (options->going_back)
+        drop_failed_before(gate, options->was_well);
     gate->excuse_until_us = options->resumed ? mono_us() + outage_grace_us : 0;
     gate->was_away = options->resumed;
     *ret = gate;
@@ -102,7 +101,7 @@ void gate_close(struct gate *gate)
 {
     if (!gate)
         return;
-    checker_close(gate->checker);
+    prober_close(gate->prober);
     json_decref(gate->excused);
     arena_release(&gate->arena);
     free(gate);
@@ -120,87 +119,47 @@ const char *gate_unverified(const struct gate *gate)
 
 /* ---- checks ---- */
 
-static void ask(struct step_ctx *ctx, struct checker *checker, const struct health_check *check,
-                const json_t *task, struct check_result *ret)
+static const struct probe *not_asked(const struct gate *gate)
 {
-    struct relay *relay;
-    struct error err = {0};
-    const char *socket;
-    *ret = (struct check_result){0};
-    int r = task ? step_task_socket(ctx, task, check->port, &socket, &err) : step_relay(ctx, &relay, &err);
-    if (r == 0 && !task)
-        r = relay_target(relay, check->host, check->port, &socket, &err);
-    if (r < 0) {
-        snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
-        return;
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        if (probe_converged(&probe->now, probe->was, gate->settings, false) == VERDICT_INCONCLUSIVE)
+            return probe;
     }
-    checker_ask(checker, check, socket, ret);
-    /* no answer: the relay knows better than the closed socket why */
-    const char *why = ret->passed || ret->status || !ctx->relay ? NULL : relay_failure(ctx->relay, socket);
-    /* an engine that goes down first drops what it carries, then does not answer */
-    ret->inconclusive = why && (str_starts(why, "the engine does not answer") ||
-                                str_starts(why, "the engine closed the connection"));
-    if (why)
-        snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
-}
-
-static void note(struct gate *gate, struct check_state *state, const struct check_result *result)
-{
-    if (result->inconclusive) {
-        gate->inconclusive = true;
-        snprintf(gate->state, sizeof gate->state, "%s", result->text);
-        return;
-    }
-    state->asked++;
-    state->failed += !result->passed;
-    if (!result->passed) /* of several tasks, the one that fails is the news */
-        snprintf(state->last, sizeof state->last, "%s", result->text);
-}
-
-/* One round: each check asks each running task by its own address; old ones may still run beside them. */
-static void probe(struct gate *gate, const struct tasks_judgement *tasks)
-{
-    static const struct check_result nobody = {.text = "no task runs that could be asked"};
-    gate->inconclusive = false;
-    for (size_t i = 0; i < gate->n_checks; i++) {
-        struct check_state *state = &gate->checks[i];
-        bool by_task = strcmp(state->check->host, gate->service) == 0, passed = true;
-        if (by_task && tasks->n_active == 0) { /* all have ended, as their restart policy lets them */
-            note(gate, state, &nobody);
-            passed = false;
-        }
-        for (size_t t = 0; t < (by_task ? tasks->n_active : 1); t++) {
-            struct check_result result;
-            ask(gate->ctx, gate->checker, state->check, by_task ? tasks->active[t].task : NULL, &result);
-            note(gate, state, &result);
-            passed &= result.passed;
-        }
-        state->passes = passed ? state->passes + 1 : 0;
-        state->failures = passed ? 0 : state->failures + !gate->inconclusive;
-    }
-}
-
-static const struct check_state *failing_check(const struct gate *gate, unsigned threshold)
-{
-    for (size_t i = 0; i < gate->n_checks; i++)
-        if (gate->checks[i].failures >= threshold)
-            return &gate->checks[i];
     return NULL;
 }
 
-static bool checks_pass(const struct gate *gate)
+static bool checks_pass(const struct gate *gate, bool late)
 {
-    for (size_t i = 0; i < gate->n_checks; i++)
-        if (gate->checks[i].passes < gate->settings->success_threshold)
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        if (probe_converged(&probe->now, probe->was, gate->settings, late) != VERDICT_OK)
             return false;
+    }
     return true;
 }
 
-static int check_failed(const struct gate *gate, const struct check_state *state, struct error *err)
+const char *gate_degraded(struct gate *gate)
 {
-    return error_set(err, ERR_FAILED, 0, "%s: %s%s%s now (%u of %u)", state->check->label,
-                     gate->baseline ? gate->baseline : "", gate->baseline ? ", " : "", state->last,
-                     state->failed, state->asked);
+    for (size_t i = 0; i < gate->prober->n; i++)
+        if (probe_degraded(&gate->prober->items[i].now, gate->prober->items[i].was))
+            return prober_words(gate->prober, &gate->prober->items[i]);
+    return NULL;
+}
+
+int gate_save_state(struct gate *gate, struct error *err)
+{
+    const char *degraded = gate_degraded(gate), *note = degraded ? degraded : gate->unverified;
+    const char *state = degraded ? "degraded" : note ? "unverified" : "healthy";
+    struct step_ctx *ctx = gate->ctx;
+    return PERSIST(
+        journal_set_service(ctx->journal, ctx->deployment->id, gate->service, state, note, NULL, NULL, err),
+        err);
+}
+
+bool gate_recovers(const struct gate *gate)
+{
+    return mono_us() < gate->recovering_until_us;
 }
 
 /* ---- one look ---- */
@@ -208,8 +167,7 @@ static int check_failed(const struct gate *gate, const struct check_state *state
 static void forget_stability(struct gate *gate)
 {
     gate->stable_since_us = 0;
-    for (size_t i = 0; i < gate->n_checks; i++)
-        gate->checks[i].passes = 0;
+    prober_interrupt(gate->prober);
 }
 
 /*
@@ -325,7 +283,7 @@ static const char *find_unverified(const struct gate *gate, const json_t *servic
     bool healthcheck = test && !str_eq(json_string_value(test), "NONE");
     if (t->desired == 0)
         return "it has no replicas: nothing runs that could be seen to work";
-    if (gate->n_checks > 0 || (healthcheck && t->n_active > 0))
+    if (gate->prober->n > 0 || (healthcheck && t->n_active > 0))
         return NULL;
     return healthcheck ? "its tasks ended well, without having been seen healthy"
                        : "seen to run; it has no healthcheck and no check";
@@ -363,13 +321,14 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
         return -1;
     if (!gate->stable_since_us)
         return 0;
-    bool to_ask = gate->n_checks > 0 && t.desired > 0; /* turned off on purpose: there is nobody to ask */
+    bool to_ask = gate->prober->n > 0 && t.desired > 0; /* turned off on purpose: there is nobody to ask */
     if (to_ask && mono_us() >= gate->next_probe_us) {
-        probe(gate, &t);
+        const char *why = NULL;
+        bool asked = prober_round(gate->prober, &t, &why);
         gate->next_probe_us = mono_us() + gate->settings->probe_interval_us;
-        if (gate->inconclusive) {
+        if (!asked) {
             struct error away = {.kind = ERR_UNAVAILABLE};
-            snprintf(away.text, sizeof away.text, "%s", gate->state);
+            snprintf(away.text, sizeof away.text, "%s", why);
             unreachable(gate, asked_us, &away);
             return 0;
         }
@@ -377,8 +336,8 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     bool updating =
         update_in_progress(service) ||
         (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
-    bool checks = !to_ask || checks_pass(gate);
-    const struct check_state *failing = failing_check(gate, 1);
+    bool checks = !to_ask || checks_pass(gate, gate->late);
+    const struct probe *failing = to_ask ? prober_failing(gate->prober) : NULL;
     snprintf(gate->state, sizeof gate->state, "%s",
              failing    ? failing->last
              : updating ? "Swarm is still updating it"
@@ -387,29 +346,43 @@ static int look(struct gate *gate, bool *ret_well, struct error *err)
     return 0;
 }
 
+/* healthy_deadline is over, and the last look did not find it well. */
+static int late(struct gate *gate, struct error *err)
+{
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        /* one that passed, or never was asked, is not the reason; nor is one that may fail */
+        if (probe->now.failures > 0 &&
+            probe_converged(&probe->now, probe->was, gate->settings, true) == VERDICT_REGRESSED)
+            return prober_regressed(gate->prober, probe, err);
+    }
+    cleanup_arena struct arena arena = {0};
+    return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
+                     duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
+}
+
 int gate_wait(struct gate *gate, struct error *err)
 {
     gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
+    gate->late = false;
     for (;;) {
         bool well;
         if (look(gate, &well, err) < 0)
             return -1;
         if (well)
             return 0;
+        const struct probe *unasked = not_asked(gate);
+        if (unasked)
+            return prober_inconclusive(unasked, err);
         if (step_should_stop(gate->ctx, err) < 0)
             return -1;
         step_pause(gate->ctx, look_interval_us);
         int64_t now = mono_us(), total = gate->ctx->deadline_us;
         if (gate->unreachable_since_us)
             continue;
-        if (now >= gate->deadline_us) {
-            const struct check_state *failing = failing_check(gate, 1);
-            if (failing)
-                return check_failed(gate, failing, err);
-            cleanup_arena struct arena arena = {0};
-            return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
-                             duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
-        }
+        if (gate->late)
+            return late(gate, err);
+        gate->late = now >= gate->deadline_us;
         if (total && now >= total)
             return error_set(err, ERR_FAILED, 0, "%s: the rollout took longer than total_deadline: %s",
                              gate->service, gate->state);
@@ -423,32 +396,43 @@ int gate_watch(struct gate *gate, struct error *err)
         return -1;
     if (well)
         gate->recovering_until_us = 0;
-    const struct check_state *failing = failing_check(gate, gate->settings->failure_threshold);
-    return failing && mono_us() >= gate->recovering_until_us ? check_failed(gate, failing, err) : 0;
+    if (mono_us() < gate->recovering_until_us)
+        return 0;
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        enum verdict verdict = probe_watched(&probe->now, probe->was, gate->settings);
+        if (verdict == VERDICT_INCONCLUSIVE)
+            return prober_inconclusive(probe, err);
+        if (verdict == VERDICT_REGRESSED)
+            return prober_regressed(gate->prober, probe, err);
+    }
+    return 0;
 }
 
 /* ---- before it is touched ---- */
 
-const char *gate_baseline(struct step_ctx *ctx, const char *service, const char *service_id, bool *ret_passed)
+bool gate_was_well(struct step_ctx *ctx, const char *service, const char *service_id)
 {
-    *ret_passed = false;
     cleanup_json json_t *live = NULL, *tasks = NULL;
+    cleanup_arena struct arena arena = {0};
     struct error ignored = {0};
-    struct checker *checker = NULL;
+    struct prober *prober = NULL;
     struct tasks_judgement t = {0};
-    struct check_result result = {0};
-    const struct health_check *check = NULL;
-    for (size_t i = 0; ctx->manifest && i < ctx->manifest->release.n_checks && !check; i++)
-        if (strcmp(ctx->manifest->release.checks[i].service, service) == 0)
-            check = &ctx->manifest->release.checks[i];
-    if (!check || docker_service(ctx->docker, service_id, &live, &ignored) < 0 ||
-        docker_tasks(ctx->docker, service_id, true, &tasks, &ignored) < 0)
-        return NULL;
-    tasks_judge(ctx->arena, live, tasks, NULL, &t);
-    if (t.n_active == 0 || checker_open(&checker, &ignored) < 0)
-        return NULL;
-    ask(ctx, checker, check, strcmp(check->host, service) == 0 ? t.active[0].task : NULL, &result);
-    checker_close(checker);
-    *ret_passed = result.passed;
-    return arena_printf(ctx->arena, "%s before", result.text);
+    const char *why;
+    if (docker_service(ctx->docker, service_id, &live, &ignored) < 0 ||
+        docker_tasks(ctx->docker, service_id, true, &tasks, &ignored) < 0 ||
+        prober_open(ctx, service, &prober, &ignored) < 0)
+        return false;
+    bool well = true, known = true;
+    for (size_t i = 0; i < prober->n; i++) {
+        bool this_known;
+        well &= baseline_passed_last(ctx, &prober->items[i], &this_known);
+        known &= this_known;
+    }
+    tasks_judge(&arena, live, tasks, NULL, &t);
+    if (!known && t.n_active > 0 && prober_round(prober, &t, &why))
+        well = !prober_failing(prober);
+    well &= prober->n > 0;
+    prober_close(prober);
+    return well;
 }

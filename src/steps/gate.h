@@ -22,17 +22,17 @@ struct gate_options {
     const json_t *excused; /* IDs of tasks that existed before the update */
     const char *
         sent; /* spec_hash() of what our update left; other specs are somebody else's. NULL: it is put back */
-    bool with_checks;
-    bool resumed;         /* the update was sent by a worker that died: nobody watched for a while */
-    const char *baseline; /* "200 before", from gate_baseline(); NULL: none */
+    bool resumed;    /* the update was sent by a worker that died: nobody watched for a while */
+    bool going_back; /* checks only where they passed before */
+    bool was_well;   /* gate_was_well(), for a way back without baselines */
 };
 
 int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct gate **ret,
               struct error *err) MUST_CHECK;
 void gate_close(struct gate *gate);
 
-/* 0: passed. ERR_FAILED: regressed, the text says why in one line with numbers. ERR_CANCELLED: asked to stop.
-   ERR_CONFLICT: somebody else changed the service. */
+/* 0: passed. ERR_FAILED: regressed, the text says why in one line with numbers; inconclusive when it ends
+   with STEP_HALT_TEXT. ERR_CANCELLED: asked to stop. ERR_CONFLICT: somebody else changed the service. */
 int gate_wait(struct gate *gate, struct error *err) MUST_CHECK;
 /* 0: still well, or it cannot be said yet. */
 int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;
@@ -40,7 +40,13 @@ int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;
 const char *gate_unverified(const struct gate *gate);
 const char *gate_service(const struct gate *gate);
 
-/* Asks the checks of a service once, before it is touched. Text such as "200 before"; NULL: no check, or
- * nothing runs. */
-const char *gate_baseline(struct step_ctx *ctx, const char *service, const char *service_id,
-                          bool *ret_passed);
+/* Once it passed: what fails now and may, as it did before, with its numbers; NULL: nothing. In the gate. */
+const char *gate_degraded(struct gate *gate);
+
+/* "healthy", "degraded" or "unverified", with why, goes into the record of the service. */
+int gate_save_state(struct gate *gate, struct error *err) MUST_CHECK;
+/* The engine was away: what it ended is given time. */
+bool gate_recovers(const struct gate *gate);
+
+/* Before it is touched: do its checks pass? Asked once where there is no baseline. */
+bool gate_was_well(struct step_ctx *ctx, const char *service, const char *service_id);

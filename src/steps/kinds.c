@@ -7,9 +7,23 @@
  * expect come as x-release lists them; admin's sql steps, with a login of their own, may stand before ready.
  */
 const struct step_kind *const step_kinds[] = {
-    &step_kind_pull,   &step_kind_network, &step_kind_secret, &step_kind_config, &step_kind_before,
-    &step_kind_relay,  &step_kind_ready,   &step_kind_backup, &step_kind_sql,    &step_kind_run,
-    &step_kind_expect, &step_kind_roll,    &step_kind_soak,   &step_kind_prune,  NULL,
+    &step_kind_pull,
+    &step_kind_network,
+    &step_kind_secret,
+    &step_kind_config,
+    &step_kind_relay,
+    &step_kind_baseline,
+    &step_kind_before,
+    &step_kind_ready,
+    &step_kind_backup,
+    &step_kind_sql,
+    &step_kind_run,
+    &step_kind_expect,
+    &step_kind_compare,
+    &step_kind_roll,
+    &step_kind_soak,
+    &step_kind_prune,
+    NULL,
 };
 
 const struct step_kind *step_kind_find(const char *name)

@@ -7,6 +7,8 @@ extern const struct step_kind step_kind_pull;    /* image.c */
 extern const struct step_kind step_kind_network; /* objects.c */
 extern const struct step_kind step_kind_secret;
 extern const struct step_kind step_kind_config;
+extern const struct step_kind step_kind_baseline; /* baseline.c */
+extern const struct step_kind step_kind_compare;
 extern const struct step_kind step_kind_before; /* roll.c */
 extern const struct step_kind step_kind_roll;
 extern const struct step_kind step_kind_relay;  /* relay.c */

@@ -18,7 +18,7 @@
  * One service: its new spec is sent once, and the gate says whether it works. What putting it back needs
  * (the exact spec before, the tasks that existed) is in the journal before the engine hears of anything.
  *
- * progress: {"id": service, "excused": [task IDs before], "baseline": "200 before"|null, "was_well": bool,
+ * progress: {"id": service, "excused": [task IDs before], "was_well": bool,
  *            "status": UpdateStatus before|null, "sent": hash of the spec that our update left, once it is
  * known, "foreign": true when somebody changed it before that was known}
  */
@@ -42,15 +42,14 @@ static int note_intent(struct step_ctx *ctx, const struct step *step, const json
 {
     const char *id = json_path_string(params, "id", NULL), *key = json_path_string(params, "service", NULL);
     cleanup_json json_t *live = NULL, *tasks = NULL;
-    const char *baseline = NULL;
     bool was_well = false;
     if (id && (send_read_service(ctx, id, &live, err) < 0 || send_read_tasks(ctx, id, &tasks, err) < 0))
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", step->name);
     if (id)
-        baseline = gate_baseline(ctx, key, id, &was_well);
+        was_well = gate_was_well(ctx, key, id);
     cleanup_json json_t *progress =
-        json_pack("{s:s?, s:o, s:s?, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "baseline", baseline,
-                  "was_well", was_well, "status", json_object_get(live, "UpdateStatus"));
+        json_pack("{s:s?, s:o, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "was_well", was_well,
+                  "status", json_object_get(live, "UpdateStatus"));
     if (save_progress(ctx, step, progress, err) < 0 || save_state(ctx, step, "updating", NULL, err) < 0)
         return -1;
     *ret = TAKE(progress);
@@ -181,9 +180,7 @@ static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *p
         .service_id = json_path_string(progress, "id", NULL),
         .excused = json_object_get(progress, "excused"),
         .sent = json_path_string(progress, "sent", NULL),
-        .with_checks = true,
         .resumed = resumed,
-        .baseline = json_path_string(progress, "baseline", NULL),
     };
     return gate_open(ctx, &options, ret, err);
 }
@@ -212,9 +209,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
                                   json_object_get(progress, "excused"));
         return -1;
     }
-    const char *unverified = gate_unverified(gate);
     keep_gate(ctx, gate);
-    return save_state(ctx, step, unverified ? "unverified" : "healthy", unverified, err);
+    return gate_save_state(gate, err);
 }
 
 int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *params, struct error *err)
@@ -278,7 +274,8 @@ static int wait_until_back(struct step_ctx *ctx, const struct step *step, const 
         .name = json_path_string(params, "name", NULL),
         .service_id = json_path_string(progress, "id", NULL),
         .excused = excused,
-        .with_checks = json_is_true(json_object_get(progress, "was_well")),
+        .going_back = true,
+        .was_well = json_is_true(json_object_get(progress, "was_well")),
     };
     struct gate *gate;
     if (gate_open(ctx, &options, &gate, err) < 0)

@@ -78,6 +78,7 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
 static void close_run(struct run *run)
 {
     relay_close(run->ctx.relay);
+    json_decref(run->ctx.baselines);
     snapshot_release(&run->snapshot);
     work_close(&run->work);
     if (run->lock_fd >= 0)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/baseline.h"
 #include "steps/gate.h"
 #include "steps/hint.h"
 #include "steps/persist.h"
@@ -125,7 +126,7 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
     struct service_record *records;
     size_t n, changed = 0, removed = 0, kept = 0;
     struct error ignored = {0};
-    cleanup_str struct str unverified = {0}, text = {0};
+    cleanup_str struct str unverified = {0}, degraded = {0}, text = {0};
     bool soaked = false;
     for (size_t i = 0; i < n_steps; i++)
         soaked |= strcmp(steps[i].kind, STEP_SOAK) == 0 && steps[i].state == STEP_DONE;
@@ -140,6 +141,8 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
             changed++;
         if (strcmp(records[i].state, "unverified") == 0)
             str_printf(&unverified, "%s%s", unverified.len ? ", " : "", records[i].service);
+        if (strcmp(records[i].state, "degraded") == 0)
+            str_printf(&degraded, "%s%s", degraded.len ? "; " : "", records[i].note);
     }
     if (ctx->deployment->trigger == TRIGGER_ROLLBACK)
         str_printf(&text, "back to #%lld, the database stays as it is; ",
@@ -157,6 +160,11 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
         str_printf(&text, ", %llds stable", (long long)(ctx->manifest->release.gate.soak_us / US_PER_S));
     if (backup_failed(steps, n_steps))
         str_append(&text, "; no backup: it failed (not required)");
+    const char *broken = baseline_broken(ctx);
+    if (broken)
+        str_printf(&text, "; the migration broke the old code until it was rolled: %s", broken);
+    if (degraded.len)
+        str_printf(&text, "; degraded as before: %s", str_text(&degraded));
     if (unverified.len)
         str_printf(&text, "; unverified: %s", str_text(&unverified));
     return arena_strdup(ctx->arena, str_text(&text));

@@ -8,6 +8,7 @@
 #include "agent/plan.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "steps/baseline.h"
 #include "steps/hint.h"
 #include "steps/persist.h"
 #include "steps/sql_record.h"
@@ -129,10 +130,12 @@ static const char *moved_versions(struct step_ctx *ctx)
 
 static const char *database_of(struct step_ctx *ctx, const struct step *steps, size_t n)
 {
-    const char *moved = moved_versions(ctx);
-    if (moved)
-        return arena_printf(ctx->arena, ", %s", moved);
-    return any_done(steps, n, STEP_RUN) ? ", the database stays as migrated" : "";
+    const char *moved = moved_versions(ctx), *broken = baseline_broken(ctx);
+    const char *text = moved                          ? arena_printf(ctx->arena, ", %s", moved)
+                       : any_done(steps, n, STEP_RUN) ? ", the database stays as migrated"
+                                                      : "";
+    return broken ? arena_printf(ctx->arena, "%s; the migration broke the old code (%s)", text, broken)
+                  : text;
 }
 
 /* What was changed, and is not put back. */
@@ -218,6 +221,18 @@ static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const 
         arena_printf(ctx->arena, "%s; %s%s", why, untouched(steps, n), what_stays(ctx, steps, n)), err);
 }
 
+/* Nothing speaks against the new version, or going back would not help: a person decides. */
+static int halt_as_it_is(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
+                         struct error *err)
+{
+    mark_untouched(ctx);
+    for (size_t i = 0; i < n; i++)
+        if (goes_back(&steps[i]) && steps[i].state == STEP_FAILED && mark_failed(ctx, &steps[i], err) < 0)
+            return -1;
+    return pipeline_end(ctx, DEPLOYMENT_HALTED,
+                        arena_printf(ctx->arena, "%s%s", why, database_of(ctx, steps, n)), err);
+}
+
 /* A file that is in the database, and that the old code does not work with; NULL: none. */
 static const char *breaking_file(struct step_ctx *ctx, const struct step *steps, size_t n)
 {
@@ -260,6 +275,8 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
     const char *breaking = breaking_file(ctx, steps, n_steps);
     if (breaking)
         return halt_on_breaking(ctx, steps, n_steps, why, breaking, err);
+    if (str_ends(why, STEP_HALT_TEXT))
+        return halt_as_it_is(ctx, steps, n_steps, why, err);
     if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled) {
         mark_untouched(ctx);
         return halt(ctx, steps, n_steps, why, err);

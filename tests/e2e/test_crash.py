@@ -76,6 +76,23 @@ class Supervisor(Case):
     def test_killed_before_the_gate(self):
         self.killed("roll.sent")
 
+    def test_compares_with_the_baseline_of_before_the_crash(self):
+        """Who takes it up finds the new version failing: that is not taken for how it was before."""
+        first = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one")))
+        self.start()
+        self.expect(first, "succeeded")
+        self.agent.stop()
+        commit = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="two", HEALTH_STATUS=500)))
+        self.start(FAULTS="roll.sent:sleep=30")
+        self.wait(lambda: "fault point roll.sent" in self.agent.log.read_text(), 60, "the update to be sent")
+        worker = self.run_worker()
+        self.agent.kill()
+        os.kill(worker, signal.SIGKILL)
+        self.start_ready()
+        record = self.expect(commit, "rolled_back", 90)
+        self.assertIn("web /health: 5 of 5 before, 0 of 5 now (200 before, 500 now)", record["reason"])
+        self.serves("web", "one")
+
     @long
     def test_worker_dies_again_and_again(self):
         """Taken up three times without progress: stuck, and a person is called; the old version serves."""

@@ -207,10 +207,73 @@ class Gate(Case):
         self.configure()
         self.agent.stop()
         self.start_ready()
-        record = self.expect(self.commit(self.two(VERSION="three", HEALTH_STATUS=500)), "rolled_back", 90)
+        record = self.expect(self.commit(self.two(VERSION="three", REFUSE=1)), "rolled_back", 90)
         self.assertEqual(self.specs(), broken)
         self.assertIn(f"back to what ran before, which was not #{self.first['id']}", record["reason"])
         self.assertNotIn(f"#{self.first['id']} again", self.agentctl("show", str(record["id"])).stdout)
+
+    def breakable(self):
+        """A success whose check fails once it is told to."""
+        stack = self.two(VERSION="two", HEALTH_FILE="/data/status", volumes=["data:/data"])
+        stack["volumes"] = {"data": {}}
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        self.deploy(stack)
+        return stack
+
+    def breaks(self):
+        self.lab.docker("run", "--rm", "-v", f"{self.name}_data:/data", f"{self.registry}/web:1", "append", "/data/status", "500")
+
+    def test_what_failed_before_is_not_held_against_the_new_version(self):
+        stack = self.breakable()
+        self.breaks()
+        stack["services"]["web"]["environment"]["VERSION"] = "three"
+        record = self.deploy(stack)
+        self.assertIn("degraded as before: web /health: 0 of 5 before, 0 of", record["reason"])
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "degraded", "other": "unchanged"})
+        # mended, and held to it again
+        stack["services"]["web"]["environment"] = self.web(VERSION="four")["environment"]
+        record = self.deploy(stack)
+        self.assertNotIn("degraded", record["reason"])
+        stack["services"]["web"]["environment"] = self.web(VERSION="five", HEALTH_STATUS=500)["environment"]
+        record = self.expect(self.commit(stack), "rolled_back", 90)
+        self.assertIn("/health: 5 of 5 before, 0 of", record["reason"])
+
+    def test_baseline_failing_block(self):
+        stack = self.breakable()
+        self.breaks()
+        stack["services"]["web"]["environment"]["VERSION"] = "three"
+        stack["x-release"]["gate"] = {**self.gate, "baseline_failing": "block"}
+        before = self.specs()
+        record = self.expect(self.commit(stack), "failed")
+        self.assertIn("web /health: 0 of 5 before this deployment (500)", record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual(self.specs(), before)
+
+    def test_untouched_service_breaks_in_the_soak(self):
+        stack = self.breakable()
+        stack["x-release"]["gate"] = {**self.gate, "soak": "30s"}
+        stack["services"]["other"]["environment"]["VERSION"] = "three"
+        before, web = self.specs(), self.task_ids("web")
+        commit = self.commit(stack)
+
+        def soaks():
+            record = self.record(commit)
+            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
+
+        self.wait(soaks, 60, "the soak")
+        self.breaks()
+        record = self.expect(commit, "rolled_back", 60)
+        self.assertIn("web, which was not touched: web /health: 5 of 5 before", record["reason"])
+        self.assertEqual(self.specs(), before)
+        self.assertEqual(self.task_ids("web"), web)
+
+    def test_name_that_does_not_resolve_is_no_verdict(self):
+        stack = self.two(VERSION="two")
+        stack["x-release"]["health"] = {"web": [{"http": "http://nobody.invalid:8000/health", "timeout": "4s"}]}
+        record = self.expect(self.commit(stack), "halted", 90)
+        self.assertIn("could not be asked 5 times in a row", record["reason"])
+        self.assertIn("inconclusive", record["reason"])
+        self.serves("web", "two")
 
     def test_services_before_the_steps_stay(self):
         """What was rolled before the steps, and was healthy, is not put back with the others: the reason says so."""

@@ -190,6 +190,52 @@ class Database(Case):
         self.assertLess(kinds.index("ready"), kinds.index("run"))
         self.assertNotIn("pass-1234-word", self.agentctl("show", str(record["id"]), "--logs", "--json").stdout + self.agent.log.read_text())
 
+    def psql(self, name, sql):
+        return {"run": {"name": name, "service": "db", "command": ["psql", "${DATABASE_URL}", "-v", "ON_ERROR_STOP=1", "-c", sql]}}
+
+    def checked(self, version, *steps, command=("exit", "0"), **services):
+        stack = self.stack_with_database(*steps)
+        stack["x-release"]["health"] = {"web": [{"tcp": "web:8000", "timeout": "3s"}, {"sql": "SELECT count(*) >= 0 FROM t", "timeout": "3s"},
+                                                {"command": list(command), "timeout": "20s"}]}
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "40s", "baseline_samples": 2}
+        stack["services"]["web"] = self.web(VERSION=version)
+        stack["services"].update(services)
+        return stack
+
+    def test_checks_by_tcp_sql_and_command(self):
+        table = self.psql("schema", "CREATE TABLE IF NOT EXISTS t (i int)")
+        commit = self.commit(self.checked("one", table))
+        self.start()
+        record = self.expect(commit, "succeeded", 90)
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"db": "healthy", "web": "healthy"})
+        self.assertNotIn("unverified: web", record["reason"])
+        self.assertEqual(self.job_services(), [])
+        record = self.expect(self.commit(self.checked("two", table, command=("exit", "3"))), "rolled_back", 150)
+        self.assertIn("web command 'exit 3': 0 of", record["reason"])
+        self.assertIn("exit 3 now", record["reason"])
+        self.assertEqual(self.job_services(), [])
+
+    def test_migration_that_breaks_the_old_code_of_what_is_rolled(self):
+        """The new code is what the schema was made for: it is said, and goes on."""
+        commit = self.commit(self.checked("one", self.psql("schema", "CREATE TABLE IF NOT EXISTS t (i int)")))
+        self.start()
+        self.expect(commit, "succeeded", 90)
+        stack = self.checked("two", self.psql("schema", "ALTER TABLE t RENAME TO u"))
+        stack["x-release"]["health"]["web"] = [{"sql": "SELECT count(*) >= 0 FROM t", "timeout": "3s"}]
+        record = self.expect(self.commit(stack), "rolled_back", 150)
+        self.assertIn("web sql 'SELECT count(*) >= 0 FROM t': 2 of 2 before, 0 of 2 now", record["reason"])
+        self.assertIn("the migration broke the old code", record["reason"])
+
+    def test_migration_that_breaks_what_is_not_rolled(self):
+        """Rolling back would not help, and nothing that is rolled mends it."""
+        commit = self.commit(self.checked("one", self.psql("schema", "CREATE TABLE IF NOT EXISTS t (i int)"), other=self.web(VERSION="one")))
+        self.start()
+        self.expect(commit, "succeeded", 90)
+        record = self.expect(self.commit(self.checked("one", self.psql("schema", "ALTER TABLE t RENAME TO u"), other=self.web(VERSION="two"))), "halted", 90)
+        self.assertIn("web sql", record["reason"])
+        self.assertIn("schema is ahead, needs a forward fix", record["reason"])
+        self.serves("other", "one")
+
     def test_failed_migration_leaves_the_database_service(self):
         psql = {"run": {"name": "schema", "service": "db", "command": ["psql", "${DATABASE_URL}", "-c", "SELECT 1 / 0"]}}
         commit = self.commit(self.stack_with_database(psql))

@@ -251,6 +251,17 @@ static int op_expect(struct drive *d, const struct migrate_step *step, json_t **
     return migrate_expect(&d->arena, &step->target, &e, step->timeout_us, err);
 }
 
+static int op_truth(struct drive *d, const struct migrate_step *step, json_t **ret, struct error *err)
+{
+    bool truth;
+    char why[256];
+    if (pg_truth(&d->url, text(d->args, "socket", NULL), "deploy-agent/test", step->timeout_us,
+                 text(d->args, "query", ""), &truth, why, sizeof why, err) < 0)
+        return -1;
+    *ret = json_pack("{s:b, s:s}", "truth", truth, "why", why);
+    return 0;
+}
+
 static int op_login(struct drive *d, const struct migrate_step *step, json_t **ret, struct error *err)
 {
     struct pg_login login;
@@ -274,8 +285,9 @@ static const struct {
     const char *name;
     op_fn *fn;
 } ops[] = {
-    {"run", op_run},         {"plan", op_plan},     {"adopt", op_adopt}, {"resolve", op_resolve},
-    {"schemas", op_schemas}, {"expect", op_expect}, {"login", op_login}, {"records", op_records},
+    {"run", op_run},         {"plan", op_plan},       {"adopt", op_adopt},
+    {"resolve", op_resolve}, {"schemas", op_schemas}, {"expect", op_expect},
+    {"login", op_login},     {"truth", op_truth},     {"records", op_records},
 };
 
 static const char *kind_name(enum error_kind kind)

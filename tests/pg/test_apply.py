@@ -368,6 +368,20 @@ class Tables(Case):
             self.assertIn(part, answer.error)
         self.assertIn("25006", self.drive("expect", query="DELETE FROM t RETURNING true").error)
 
+    def test_truth(self):
+        """A check by SQL: one row with true, read only, and an end."""
+        self.sql("CREATE TABLE t (id int PRIMARY KEY)")
+        for query, truth, why in (("SELECT true", True, "true"), ("SELECT count(*) = 0 FROM t;", True, "true"), ("SELECT false", False, "not true"),
+                                  ("SELECT NULL::boolean", False, "not true"), ("SELECT 'secret'", False, "not true"), ("SELECT true WHERE false", False, "0 rows of 1 columns"),
+                                  ("SELECT true, true", False, "1 rows of 2 columns"), ("SELECT FROM gone", False, "42P01"),
+                                  ("WITH d AS (INSERT INTO t VALUES (1) RETURNING true) SELECT true FROM d", False, "25006"),
+                                  ("SELECT pg_sleep(30) IS NOT NULL", False, "")):
+            with self.subTest(query):
+                value = self.drive("truth", query=query, timeout_ms=1500).value
+                self.assertEqual(value["truth"], truth, value)
+                self.assertIn(why, value["why"])
+        self.assertEqual(self.sql("SELECT count(*) FROM t"), [["0"]])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -94,9 +94,35 @@ static void cut(void **state)
     assert_false(result.passed);
 }
 
+static bool opened(void *userdata)
+{
+    int *asked = userdata;
+    return *asked >= 0 && (*asked)++ > 1; /* the first time it is asked about an earlier attempt */
+}
+
+static void tcp(void **state)
+{
+    (void)state;
+    struct peer peer = {.answer = "", .connections = 1};
+    struct check_result result;
+    int never = -1, soon = 0;
+    peer_start(&peer);
+    check_tcp(peer.path, 2 * US_PER_S, opened, &soon, &result);
+    peer_stop(&peer);
+    assert_true(result.passed);
+    assert_string_equal(result.text, "connected");
+    peer = (struct peer){.answer = "", .connections = 1};
+    peer_start(&peer);
+    check_tcp(peer.path, US_PER_S / 10, opened, &never, &result);
+    peer_stop(&peer);
+    assert_false(result.passed || result.unasked);
+    check_tcp("/no/such/socket", US_PER_S / 10, opened, &never, &result);
+    assert_true(result.unasked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts), cmocka_unit_test(large_pages),
-                                       cmocka_unit_test(cut)};
+                                       cmocka_unit_test(cut), cmocka_unit_test(tcp)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -360,7 +360,7 @@ static const struct transition transitions[] = {
      .after = "services: {web: {image: web}, worker: {image: worker, healthcheck: {disable: true}}, api: "
               "{image: api}}\n" RELEASE("health: {api: [{http: 'http://api/'}]}"),
      .steps = "pull web:latest@sha256:1, pull worker:latest@sha256:1, pull api:latest@sha256:1, network "
-              "shop_default, relay shop, roll "
+              "shop_default, relay shop, baseline stack shop (skipped), roll "
               "web, roll worker, roll api",
      .services = "web=create, worker=create, api=create",
      .warnings = "service web has no healthcheck and no check: its update can only be seen to run, not to "
@@ -587,7 +587,7 @@ static const struct transition transitions[] = {
     {.name = "a new step",
      .before = ONE NO_SOAK,
      .after = ONE STEPS(""),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step less",
      .before = ONE STEPS(""),
@@ -611,7 +611,7 @@ static const struct transition transitions[] = {
      .after = TWO RELEASE("steps: [{run: {name: django, service: worker, command: [migrate, --noinput], "
                           "when: first_deploy}}], rollout: {before: [web]}"),
      .change = no_record,
-     .steps = "pull worker:latest@sha256:1, run django, roll worker",
+     .steps = "pull worker:latest@sha256:1, baseline stack shop, run django, compare stack shop, roll worker",
      .services = "web=none, worker=create"},
     {.name = "a step with a new image",
      .before = ONE STEPS(""),
@@ -641,17 +641,17 @@ static const struct transition transitions[] = {
     {.name = "a step with another timeout",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", timeout: 1m"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step with another command",
      .before = ONE STEPS(""),
      .after = ONE RELEASE("steps: [{run: {name: django, service: web, command: [migrate]}}]"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step under another name",
      .before = ONE STEPS(""),
      .after = ONE RELEASE("steps: [{run: {name: django2, service: web, command: [migrate, --noinput]}}]"),
-     .steps = "pull web:latest@sha256:1, run django2",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django2, compare stack shop",
      .services = "web=none"},
     {.name = "a step whose platforms were not asked for again",
      .before = ONE STEPS(""),
@@ -662,17 +662,18 @@ static const struct transition transitions[] = {
     {.name = "a step with a new check",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", check: [check]"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a step that may fail now",
      .before = ONE STEPS(""),
      .after = ONE STEPS(", allow_failure: true"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "a service that the step does not use changed: it runs all the same",
      .before = TWO STEPS(""),
      .after = "services: {" WEB ", worker: {image: worker, user: u, " HEALTHY "}}\n" STEPS(""),
-     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, run django, roll worker",
+     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, baseline stack shop, run django, "
+              "compare stack shop, roll worker",
      .services = "web=none, worker=update!(User)"},
     {.name = "first_deploy on the first",
      .after = ONE STEPS(", when: first_deploy"),
@@ -691,7 +692,7 @@ static const struct transition transitions[] = {
     {.name = "first_deploy becomes always",
      .before = ONE STEPS(", when: first_deploy"),
      .after = ONE STEPS(", when: always"),
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "changed, on the first",
      .after = ONE STEPS(", when: {changed: [seed]}"),
@@ -706,7 +707,7 @@ static const struct transition transitions[] = {
      .before = ONE STEPS(", when: {changed: [seed]}"),
      .after = ONE STEPS(", when: {changed: [seed]}"),
      .options.paths_changed = true,
-     .steps = "pull web:latest@sha256:1, run django",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, run django, compare stack shop",
      .services = "web=none"},
     {.name = "changed paths mean nothing to other steps",
      .before = ONE STEPS(""),
@@ -718,8 +719,80 @@ static const struct transition transitions[] = {
     {.name = "a check needs the relay",
      .before = ONE NO_SOAK,
      .after = WEB_AND("user: u") RELEASE("health: {web: [{http: 'http://web/'}]}"),
-     .steps = "pull web:latest@sha256:1, relay shop, roll web",
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop, roll web",
      .services = "web=update!(User)"},
+    {.name = "migrations: the checks are asked again",
+     .before = ONE RELEASE("health: {web: [{http: 'http://web/'}]}"),
+     .after =
+         ONE RELEASE("health: {web: [{http: 'http://web/'}]}, steps: [{run: {name: django, service: web, "
+                     "command: [x]}}]"),
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop, run django, compare stack shop",
+     .services = "web=none"},
+    {.name = "no baselines",
+     .before = ONE NO_SOAK,
+     .after = WEB_AND("user: u") "x-release: {gate: {baseline_samples: 0, soak: 0}, health: {web: [{http: "
+                                 "'http://web/'}]}}\n",
+     .steps = "pull web:latest@sha256:1, relay shop, baseline stack shop (skipped), roll web",
+     .services = "web=update!(User)"},
+    {.name = "Swarm's monitor ends before the healthcheck can fail",
+     .after =
+         "services: {web: {image: web, healthcheck: {test: [CMD, x], interval: 10s, retries: 3}, deploy: "
+         "{update_config: {failure_action: rollback, monitor: 29s}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, network shop_default, roll web",
+     .services = "web=create",
+     .warnings =
+         "service web: its healthcheck needs 0m30s to fail, and update_config.monitor is 0m29s: Swarm's own "
+         "rollback will not see it"},
+    {.name = "it does not: defaults",
+     .after = "services: {web: {image: web, healthcheck: {test: [CMD, x]}, deploy: {update_config: "
+              "{failure_action: rollback, monitor: 90s}}}, api: {image: api, healthcheck: {test: [CMD, x]}, "
+              "deploy: {update_config: {failure_action: rollback}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, pull api:latest@sha256:1, network shop_default, roll web, roll api",
+     .services = "web=create, api=create",
+     .warnings =
+         "service api: its healthcheck needs 1m30s to fail, and update_config.monitor is 0m05s: Swarm's own "
+         "rollback will not see it"},
+    {.name = "start-first and a port of the node",
+     .after =
+         "services: {web: {image: web, healthcheck: {test: [CMD, x]}, ports: [{target: 80, published: 8080, "
+         "mode: host}], deploy: {update_config: {order: start-first}}}}\n" NO_SOAK,
+     .steps = "pull web:latest@sha256:1, network shop_default, roll web",
+     .services = "web=create",
+     .warnings =
+         "service web: order: start-first with port 8080 in mode host: where the old task holds it the "
+         "new one cannot start"},
+#define PORTS(rest)                                                                                          \
+    "services: {web: {image: web, healthcheck: {test: [CMD, x]}, ports: ['80:80'], " rest "}}\n" NO_SOAK
+    {.name = "the only replica stops first",
+     .before = PORTS(""),
+     .after = PORTS("user: u"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)",
+     .warnings =
+         "service web: one replica that is stopped before the new one starts is not reachable meanwhile; "
+         "update_config.order: start-first avoids that"},
+    {.name = "one of two replicas stops first",
+     .before = PORTS("deploy: {replicas: 2}"),
+     .after = PORTS("user: u, deploy: {replicas: 2}"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
+    {.name = "the only replica starts first",
+     .before = PORTS("deploy: {update_config: {order: start-first}}"),
+     .after = PORTS("user: u, deploy: {update_config: {order: start-first}}"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
+    {.name = "what it has mounted is not for two",
+     .before = PORTS("volumes: ['/data']"),
+     .after = PORTS("user: u, volumes: ['/data']"),
+     .steps = "pull web:latest@sha256:1, roll web",
+     .services = "web=update!(User)"},
+    {.name = "a healthcheck of what stays, for the soak",
+     .before = "services: {web: {image: web}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",
+     .after = "services: {web: {image: web, user: u}, api: {image: api, healthcheck: {test: [CMD, x]}}}\n",
+     .steps = "pull web:latest@sha256:1, baseline stack shop, roll web, soak shop",
+     .warnings = "service web has no healthcheck and no check: its update can only be seen to run, not to "
+                 "work (unverified)",
+     .services = "web=update!(User), api=none"},
     {.name = "a new check alone is no reason",
      .before = ONE NO_SOAK,
      .after = ONE RELEASE("health: {web: [{http: 'http://web/'}]}"),
@@ -728,13 +801,12 @@ static const struct transition transitions[] = {
     {.name = "no relay on the host's network",
      .after = WEB_AND("networks: [n]") "networks: {n: {external: true, name: host}}\n" RELEASE(
          "health: {web: [{http: 'http://web/'}]}"),
-     .steps = "pull web:latest@sha256:1, roll web",
+     .steps = "pull web:latest@sha256:1, baseline stack shop (skipped), roll web",
      .services = "web=create"},
     {.name = "a database service",
      .after = TWO RELEASE("database: {service: worker, url_from: URL, ready_timeout: 3s}"),
-     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, network shop_default, before worker, "
-              "relay shop, ready worker, "
-              "roll web",
+     .steps = "pull worker:latest@sha256:1, pull web:latest@sha256:1, network shop_default, relay shop, "
+              "before worker, ready worker, roll web",
      .services = "worker=create, web=create"},
     {.name = "a database elsewhere",
      .after = ONE RELEASE("database: {url_from: URL}"),
@@ -1221,10 +1293,10 @@ static void rows_of_nothing(void **state)
     if (world_plan(&w, &m, &(struct world_options){.commit = COMMIT_2}, &plan, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(plan.empty);
-    assert_int_equal(plan.rows.n_steps, 2);
+    assert_int_equal(plan.rows.n_steps, 3);
     assert_int_equal(plan.rows.n_migrations, 0);
     for (size_t i = 0; i < plan.rows.n_steps; i++) {
-        assert_string_equal(plan.rows.steps[i].kind, STEP_RUN);
+        assert_string_equal(plan.rows.steps[i].kind, i < 2 ? STEP_RUN : STEP_BASELINE);
         assert_int_equal(plan.rows.steps[i].state, STEP_SKIPPED);
         assert_string_equal(plan.rows.steps[i].fingerprint,
                             json_path_string(w.fingerprints, plan.rows.steps[i].name, NULL));

@@ -114,7 +114,7 @@ static void first_deployment(void **state)
     say(&steps, &plan);
     expect_text(
         "first", str_text(&steps),
-        "pull db:latest, pull web:latest, network shop_back, before db, relay shop, "
+        "pull db:latest, pull web:latest, network shop_back, relay shop, before db, "
         "ready admin, sql init, ready db, sql schema, run seed, sql tenants, expect expect, roll web, "
         "soak shop");
     for (size_t i = 0; i < plan.rows.n_migrations; i++)

@@ -88,6 +88,13 @@ static void dump_checks(struct str *out, const struct release *r)
 {
     for (size_t i = 0; i < r->n_checks; i++) {
         const struct health_check *c = &r->checks[i];
+        if (c->kind != CHECK_HTTP) {
+            str_printf(out, "check %s: label=\"%s\" %s:%u sql=%s", c->service, c->label, c->host, c->port,
+                       c->sql ? c->sql : "-");
+            dump_list(out, "command", c->command);
+            str_printf(out, " timeout=%lldms\n", (long long)(c->timeout_us / 1000));
+            continue;
+        }
         str_printf(out, "check %s: %s:%u %s label='%s' status=%u body=%s host=%s", c->service, c->host,
                    c->port, c->path, c->label, c->status, c->body ? c->body : "-", c->host_header);
         dump_list(out, "headers", c->headers);
@@ -98,14 +105,18 @@ static void dump_checks(struct str *out, const struct release *r)
 /* Only what is not the default. */
 static void dump_gate(struct str *out, const struct gate_settings *g)
 {
-    static const struct gate_settings defaults = {
-        2 * US_PER_S, 10 * US_PER_S, 300 * US_PER_S, 1800 * US_PER_S, 60 * US_PER_S, 3, 3};
-    if (memcmp(g, &defaults, sizeof defaults) == 0)
-        return;
-    str_printf(out, "gate probe=%lldms min=%lldms healthy=%lldms total=%lldms soak=%lldms pass=%u fail=%u\n",
+    static const char defaults[] =
+        "gate probe=2000ms min=10000ms healthy=300000ms total=1800000ms soak=60000ms pass=3 fail=3\n";
+    cleanup_str struct str text = {0};
+    str_printf(&text,
+               "gate probe=%lldms min=%lldms healthy=%lldms total=%lldms soak=%lldms pass=%u fail=%u\n",
                (long long)g->probe_interval_us / 1000, (long long)g->min_healthy_us / 1000,
                (long long)g->healthy_deadline_us / 1000, (long long)g->total_deadline_us / 1000,
                (long long)g->soak_us / 1000, g->success_threshold, g->failure_threshold);
+    if (strcmp(str_text(&text), defaults) != 0)
+        str_append(out, str_text(&text));
+    if (g->baseline_samples != 5 || g->block_on_failing)
+        str_printf(out, "baseline samples=%u%s\n", g->baseline_samples, g->block_on_failing ? " block" : "");
 }
 
 static void dump(struct str *out, const struct manifest *m)
@@ -222,11 +233,23 @@ static void decoding(void **state)
          "timeout=5000ms\n"
          "check worker: tasks.worker_a.example:80 / label='tasks.worker_a.example /' status=200 body=- "
          "host=tasks.worker_a.example headers=[] timeout=5000ms\n"},
+        {"  database: {url_from: URL}\n  health: {web: [{tcp: 'web:8000'}, {sql: ' SELECT count(*) > 0 FROM "
+         "t ; '}, "
+         "{command: [a, 'b c'], timeout: 9s}], worker: [{tcp: 'db.example:5432', timeout: 1s}, {command: "
+         "[x]}]}\n",
+         "database - from URL\ncheck web: label=\"web:8000\" web:8000 sql=- timeout=5000ms\n"
+         "check web: label=\"web sql 'SELECT count(*) > 0 FROM t ; '\" :0 sql= SELECT count(*) > 0 FROM t ;  "
+         "timeout=5000ms\n"
+         "check web: label=\"web command 'a b c'\" :0 sql=- command=[a|b c] timeout=9000ms\n"
+         "check worker: label=\"db.example:5432\" db.example:5432 sql=- timeout=1000ms\n"
+         "check worker: label=\"worker command 'x'\" :0 sql=- command=[x] timeout=30000ms\n"},
         {"  gate: {}\n", ""},
         {"  gate: {probe_interval: 250ms, success_threshold: 1, failure_threshold: 2, min_healthy_time: 0s, "
          "healthy_deadline: 1s, "
          "total_deadline: 0, soak: 0}\n",
          "gate probe=250ms min=0ms healthy=1000ms total=0ms soak=0ms pass=1 fail=2\n"},
+        {"  gate: {baseline_samples: 5, baseline_failing: allow}\n", ""},
+        {"  gate: {baseline_samples: 0, baseline_failing: block}\n", "baseline samples=0 block\n"},
         {"  gate: {soak: 30d}\n",
          "gate probe=2000ms min=10000ms healthy=300000ms total=1800000ms soak=2592000000ms pass=3 fail=3\n"},
     };
@@ -457,16 +480,34 @@ static void refusals(void **state)
         {"  health: {wep: []}\n", "3:12: x-release.health: no service 'wep' in this stack"},
         {"  health: {web: {http: x}}\n", "3:17: x-release.health.web: must be a list of checks"},
         {"  health: {web: [x]}\n", "3:18: x-release.health.web.0: must be a mapping"},
-        {"  health: {web: [{}]}\n", "3:18: x-release.health.web.0: needs http: the URL to ask"},
-        {"  health: {web: [{status: 200}]}\n", "3:18: x-release.health.web.0: needs http: the URL to ask"},
-        {"  health: {web: [{tcp: 'web:8000'}]}\n",
-         "3:19: x-release.health.web.0.tcp: not supported by this version yet; remove it"},
-        {"  health: {web: [{sql: 'SELECT 1'}]}\n",
-         "3:19: x-release.health.web.0.sql: not supported by this version yet; remove it"},
-        {"  health: {web: [{command: [x]}]}\n",
-         "3:19: x-release.health.web.0.command: not supported by this version yet; remove it"},
+        {"  health: {web: [{}]}\n", "3:18: x-release.health.web.0: needs one of http, tcp, sql and command"},
+        {"  health: {web: [{status: 200}]}\n",
+         "3:18: x-release.health.web.0: needs one of http, tcp, sql and command"},
+        {"  health: {web: [{tcp: 'web:80', http: 'http://web'}]}\n",
+         "3:18: x-release.health.web.0: needs one of http, tcp, sql and command"},
+        {"  health: {web: [{tcp: 'web:80', status: 200}]}\n",
+         "3:42: x-release.health.web.0: status is for http only"},
+        {"  health: {web: [{sql: SELECT true, body: x}]}\n",
+         "3:43: x-release.health.web.0: body is for http only"},
+        {"  health: {web: [{tcp: web}]}\n",
+         "3:24: x-release.health.web.0: 'web' is no host:port (a service name "
+         "or host name, a port from 1 to 65535)"},
+        {"  health: {web: [{tcp: 'web:0'}]}\n", "3:24: x-release.health.web.0: 'web:0' is no host:port (a "
+                                                "service name or host name, a port from 1 to "
+                                                "65535)"},
+        {"  health: {web: [{sql: 'SELECT true'}]}\n",
+         "3:18: x-release.health.web.0: sql checks need database.url_from"},
+        {"  health: {web: [{sql: 'DELETE FROM t'}]}\n",
+         "3:24: x-release.health.web.0: must be one SELECT, without ; in it, that yields one row with true"},
+        {"  health: {web: [{sql: 'SELECT 1; COMMIT; DELETE FROM t'}]}\n",
+         "3:24: x-release.health.web.0: must be one SELECT, without ; in it, that yields one row with true"},
+        {"  health: {web: [{command: []}]}\n", "3:28: x-release.health.web.0: command must not be empty"},
+        {"  health: {web: [{command: x}]}\n",
+         "3:28: x-release.health.web.0.command: must be a list of strings"},
+        {"  health: {web: [{command: [x], timeout: 0s}]}\n",
+         "3:42: x-release.health.web.0: timeout must be more than 0"},
         {"  health: {web: [{url: x}]}\n", "3:19: x-release.health.web.0: unknown key 'url' (known: http, "
-                                          "status, body, host, header, timeout)"},
+                                          "tcp, sql, command, status, body, host, header, timeout)"},
         {HTTP("https://web/"),
          "5:16: x-release.health.web.0: must be an http:// URL: inside the overlay the task itself is asked"},
         {HTTP("web:8000/health"),
@@ -526,7 +567,8 @@ static void refusals(void **state)
         {"  gate: x\n", "3:9: x-release.gate: must be a mapping"},
         {"  gate: {probe: 1s}\n",
          "3:10: x-release.gate: unknown key 'probe' (known: probe_interval, success_threshold, "
-         "failure_threshold, min_healthy_time, healthy_deadline, total_deadline, soak)"},
+         "failure_threshold, min_healthy_time, healthy_deadline, total_deadline, soak, baseline_samples, "
+         "baseline_failing)"},
         {"  gate: {probe_interval: 0}\n", "3:26: x-release.gate: probe_interval must be more than 0"},
         {"  gate: {probe_interval: 2}\n",
          "3:26: x-release.gate.probe_interval: must be a duration such as 30s, 5m or 1h30m"},
@@ -544,10 +586,9 @@ static void refusals(void **state)
          "3:9: x-release.gate: healthy_deadline must be longer than min_healthy_time"},
         {"  gate: {soak: 10000000000000000000s}\n",
          "3:16: x-release.gate.soak: '10000000000000000000s' is too long a duration"},
-        {"  gate: {baseline_samples: 5}\n",
-         "3:10: x-release.gate.baseline_samples: not supported by this version yet; remove it"},
-        {"  gate: {baseline_failing: allow}\n",
-         "3:10: x-release.gate.baseline_failing: not supported by this version yet; remove it"},
+        {"  gate: {baseline_samples: 61}\n", "3:28: x-release.gate: baseline_samples must be at most 60"},
+        {"  gate: {baseline_failing: maybe}\n",
+         "3:28: x-release.gate.baseline_failing: must be allow or block"},
     };
     unsigned failures = 0;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -16,9 +16,10 @@
 #include "steps/hint.h"
 
 /* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
-static const char *const names[] = {STEP_PULL,   STEP_NETWORK, STEP_SECRET, STEP_CONFIG, STEP_BEFORE,
-                                    STEP_RELAY,  STEP_READY,   STEP_BACKUP, STEP_SQL,    STEP_RUN,
-                                    STEP_EXPECT, STEP_ROLL,    STEP_SOAK,   STEP_PRUNE};
+static const char *const names[] = {STEP_PULL,    STEP_NETWORK,  STEP_SECRET, STEP_CONFIG,
+                                    STEP_RELAY,   STEP_BASELINE, STEP_BEFORE, STEP_READY,
+                                    STEP_BACKUP,  STEP_SQL,      STEP_RUN,    STEP_EXPECT,
+                                    STEP_COMPARE, STEP_ROLL,     STEP_SOAK,   STEP_PRUNE};
 
 static void table(void **state)
 {
@@ -102,6 +103,9 @@ static void planned_order(void **state)
     json_array_append_new(
         w.observed.services,
         fixture_json("{'ID': 'x', 'Spec': {'Name': 'shop_old', 'Labels': {'" LABEL_DEPLOYMENT "': 'h/1'}}}"));
+    json_array_append_new(
+        w.observed.services,
+        fixture_json("{'ID': 'y', 'Spec': {'Name': 'shop_web', 'Mode': {'Replicated': {}}, 'Labels': {}}}"));
     if (world_plan(&w, &m, &(struct world_options){0}, &plan, &err) < 0)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < plan.rows.n_steps; i++) {

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/pg.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "pg/conn.h"
+
+/* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
+ * there may be somebody else's. */
+static int begin(struct pg_conn *conn, struct arena *arena, int64_t timeout_us, struct error *err)
+{
+    return PG_ASK(
+        conn, "a check", NULL, err,
+        arena_printf(arena,
+                     "BEGIN READ ONLY; SET LOCAL statement_timeout = %lld; SET LOCAL lock_timeout = %lld",
+                     (long long)(timeout_us / 1000 + 1), (long long)(timeout_us / 1000 + 1)));
+}
+
+int pg_truth(const struct pg_url *url, const char *socket_folder, const char *application_name,
+             int64_t timeout_us, const char *sql, bool *ret, char *ret_text, size_t text_size,
+             struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    const struct pg_conn_options options = {
+        .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
+    struct pg_result result = {0};
+    struct pg_failure failure;
+    if (pg_conn_open(&conn, &arena, &options, err) < 0 || begin(&conn, &arena, timeout_us, err) < 0)
+        return -1;
+    if (pg_run(&conn, &(struct pg_call){.sql = sql}, &result, &failure) < 0) {
+        *ret = false;
+        snprintf(ret_text, text_size, "%s%s%s", failure.text, failure.sqlstate[0] ? ", SQLSTATE " : "",
+                 failure.sqlstate);
+        return 0;
+    }
+    cleanup_result PGresult *r = result.res;
+    *ret = PQntuples(r) == 1 && PQnfields(r) == 1 && strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+    /* values may be anybody's data: they are not shown */
+    if (*ret)
+        snprintf(ret_text, text_size, "true");
+    else if (PQntuples(r) != 1 || PQnfields(r) != 1)
+        snprintf(ret_text, text_size, "%d rows of %d columns", PQntuples(r), PQnfields(r));
+    else
+        snprintf(ret_text, text_size, "not true");
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The checks of one service: asked in rounds, counted, compared with what they were before. Who judges is the
+ * gate of a service that was rolled, or the watch over one that was not.
+ *
+ *     prober_open()    the checks of x-release for that service, with their baselines
+ *     prober_round()   asks each once, all running tasks of it
+ *     prober_close()
+ */
+
+#include "agent/baseline.h"
+#include "agent/check.h"
+#include "agent/step.h"
+#include "agent/tasks.h"
+
+struct probe {
+    const struct health_check *check; /* NULL: the container healthcheck, counted by the watch */
+    const char *label, *key;          /* for people; in the record of baselines */
+    enum probe_was was;
+    struct probe_count before; /* asked 0: no baseline */
+    const char *last_before;
+    struct probe_series now;
+    char last[256];
+};
+
+struct prober {
+    struct step_ctx *ctx;
+    struct arena arena;
+    const char *service; /* key */
+    struct checker *checker;
+    struct probe *items;
+    size_t n;
+};
+
+int prober_open(struct step_ctx *ctx, const char *service, struct prober **ret, struct error *err) MUST_CHECK;
+void prober_close(struct prober *prober);
+/* The healthcheck of the service as one more probe; its answers are the caller's to note. */
+struct probe *prober_add_healthcheck(struct prober *prober);
+
+/* False: the engine is away, *ret_why says how; nothing was counted from there on. */
+bool prober_round(struct prober *prober, const struct tasks_judgement *tasks, const char **ret_why);
+/* Passes in a row begin anew; what could not be asked is forgotten. */
+void prober_interrupt(struct prober *prober);
+
+/* The first that failed last; NULL: none. */
+const struct probe *prober_failing(const struct prober *prober);
+/* "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)"; in the prober's arena. */
+const char *prober_words(struct prober *prober, const struct probe *probe);
+/* ERR_FAILED: it is worse than before. */
+int prober_regressed(struct prober *prober, const struct probe *probe, struct error *err);
+/* ERR_FAILED that stops the rollout as it stands: nothing is known against the new version. */
+int prober_inconclusive(const struct probe *probe, struct error *err);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/baseline.h"
+#include "agent/release.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+
+static const struct gate_settings settings = {.success_threshold = 3, .failure_threshold = 3};
+
+/* '+' passed, '-' failed, '?' could not be asked */
+static struct probe_series series(const char *answers)
+{
+    struct probe_series s = {0};
+    for (; *answers; answers++)
+        probe_note(&s, *answers == '+' ? PROBE_PASS : *answers == '-' ? PROBE_FAIL : PROBE_NOT_ASKED);
+    return s;
+}
+
+static void baselines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answers;
+        enum probe_was was;
+    } cases[] = {
+        {"", PROBE_UNKNOWN},      {"????", PROBE_UNKNOWN},
+        {"+", PROBE_PASSED},      {"-", PROBE_FAILED},
+        {"+++++", PROBE_PASSED},  {"++++-", PROBE_PASSED},
+        {"-++++", PROBE_PASSED},  {"+++--", PROBE_FLAKY},
+        {"++---", PROBE_FLAKY},   {"+----", PROBE_FAILED},
+        {"-----", PROBE_FAILED},  {"?+++++", PROBE_PASSED},
+        {"++?++-", PROBE_PASSED}, {"+-", PROBE_FLAKY},
+        {"++-", PROBE_FLAKY},     {"+++-", PROBE_FLAKY},
+        {"---+", PROBE_FLAKY},    {"--------++++++++++++++++++++++++++++++++++++++++", PROBE_PASSED},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct probe_series s = series(cases[i].answers);
+        if (probe_was(probe_window(&s, 64)) != cases[i].was)
+            fail_msg("%s: %d", cases[i].answers, probe_was(probe_window(&s, 64)));
+    }
+}
+
+static void better(void **state)
+{
+    (void)state;
+    static const enum probe_was cases[][3] = {
+        {PROBE_UNKNOWN, PROBE_UNKNOWN, PROBE_UNKNOWN}, {PROBE_PASSED, PROBE_UNKNOWN, PROBE_PASSED},
+        {PROBE_UNKNOWN, PROBE_FAILED, PROBE_FAILED},   {PROBE_PASSED, PROBE_FAILED, PROBE_PASSED},
+        {PROBE_FAILED, PROBE_PASSED, PROBE_PASSED},    {PROBE_FLAKY, PROBE_FAILED, PROBE_FLAKY},
+        {PROBE_FAILED, PROBE_FAILED, PROBE_FAILED},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(probe_better(cases[i][0], cases[i][1]), cases[i][2]);
+}
+
+/* While the service is being rolled; late: when healthy_deadline is over. */
+static void converging(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answers;
+        enum probe_was was;
+        enum verdict verdict, late;
+    } cases[] = {
+        {"", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"++", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"+++", PROBE_PASSED, VERDICT_OK, VERDICT_OK},
+        {"---------", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"---+++", PROBE_PASSED, VERDICT_OK, VERDICT_OK},
+        {"++-++", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        /* a new service, a new check: it has to pass */
+        {"+++", PROBE_UNKNOWN, VERDICT_OK, VERDICT_OK},
+        {"-----", PROBE_UNKNOWN, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        /* what failed before may fail, but is given the time to pass */
+        {"--", PROBE_FAILED, VERDICT_NOT_YET, VERDICT_OK},
+        {"---", PROBE_FAILED, VERDICT_OK, VERDICT_OK},
+        {"+-", PROBE_FAILED, VERDICT_NOT_YET, VERDICT_OK},
+        {"", PROBE_FAILED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        /* what was flaky may be flaky */
+        {"+-+-", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_OK},
+        {"+----", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_OK},
+        {"+-----", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"+++", PROBE_FLAKY, VERDICT_OK, VERDICT_OK},
+        /* not asked: no verdict about the service */
+        {"????", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"?????", PROBE_PASSED, VERDICT_INCONCLUSIVE, VERDICT_INCONCLUSIVE},
+        {"---?????", PROBE_PASSED, VERDICT_INCONCLUSIVE, VERDICT_INCONCLUSIVE},
+        {"?????+++", PROBE_PASSED, VERDICT_OK, VERDICT_OK},
+        {"++?+", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_REGRESSED},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct probe_series s = series(cases[i].answers);
+        enum verdict now = probe_converged(&s, cases[i].was, &settings, false),
+                     late = probe_converged(&s, cases[i].was, &settings, true);
+        if (now != cases[i].verdict || late != cases[i].late)
+            fail_msg("%zu '%s': %d, late %d", i, cases[i].answers, now, late);
+    }
+}
+
+static void watching(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answers;
+        enum probe_was was;
+        enum verdict verdict;
+        bool degraded;
+    } cases[] = {
+        {"", PROBE_PASSED, VERDICT_OK, false},
+        {"+--", PROBE_PASSED, VERDICT_OK, false},
+        {"+---", PROBE_PASSED, VERDICT_REGRESSED, false},
+        {"--+--", PROBE_PASSED, VERDICT_OK, false},
+        {"--?-", PROBE_PASSED, VERDICT_REGRESSED, false},
+        {"---", PROBE_UNKNOWN, VERDICT_REGRESSED, false},
+        {"----", PROBE_FLAKY, VERDICT_OK, true},
+        {"-----", PROBE_FLAKY, VERDICT_REGRESSED, true},
+        {"----------", PROBE_FAILED, VERDICT_OK, true},
+        {"----------+", PROBE_FAILED, VERDICT_OK, false},
+        {"+?????", PROBE_PASSED, VERDICT_INCONCLUSIVE, false},
+        {"+????+", PROBE_PASSED, VERDICT_OK, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct probe_series s = series(cases[i].answers);
+        if (probe_watched(&s, cases[i].was, &settings) != cases[i].verdict ||
+            probe_degraded(&s, cases[i].was) != cases[i].degraded)
+            fail_msg("%zu '%s'", i, cases[i].answers);
+    }
+    /* a threshold above that for flaky ones counts for them, too */
+    struct probe_series six = series("------");
+    assert_int_equal(probe_watched(&six, PROBE_FLAKY, &(struct gate_settings){.failure_threshold = 7}),
+                     VERDICT_OK);
+}
+
+static void words(void **state)
+{
+    (void)state;
+    static const struct {
+        struct probe_count before;
+        const char *last_before, *answers, *last, *want;
+    } cases[] = {
+        {{5, 5}, "200", "---", "500", "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)"},
+        {{1, 1}, "200", "------", "500", "web /health: 1 of 1 before, 0 of 5 now (200 before, 500 now)"},
+        {{0, 5}, "500", "++++---", "503", "web /health: 0 of 5 before, 2 of 5 now (500 before, 503 now)"},
+        {{0, 0}, NULL, "--", "500", "web /health: 0 of 2 now (500 now)"},
+        {{10, 10},
+         "200",
+         "++++++++---?",
+         "500",
+         "web /health: 10 of 10 before, 7 of 10 now (200 before, 500 now)"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct probe_series s = series(cases[i].answers);
+        assert_string_equal(
+            probe_words(&arena, "web /health", cases[i].before, cases[i].last_before, &s, cases[i].last),
+            cases[i].want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(baselines), cmocka_unit_test(better), cmocka_unit_test(converging),
+        cmocka_unit_test(watching),  cmocka_unit_test(words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -114,9 +114,9 @@ struct sql_summary {
 /*
  * Reads a file to its end and says what it is. Refuses also: NUL bytes, text that is not UTF-8, BOMs of
  * UTF-16 and UTF-32, a statement that refuses a transaction block beside one, BEGIN without COMMIT, PREPARE
- * TRANSACTION, unknown directives. version: the file's own, for the check of what it inserts into
- * schema_migrations; NULL: none. Directives stand in comments before the first statement, blanks or commas
- * between: -- deploy: no-transaction, breaking, out-of-order
+ * TRANSACTION, unknown directives and what is nearly one. version: the file's own, for the check of what it
+ * inserts into schema_migrations; NULL: none. Directives stand in comments before the first statement, blanks
+ * or commas between: -- deploy: no-transaction, breaking, out-of-order
  */
 int sql_summarise(struct arena *arena, const char *file, const char *text, size_t len, const char *version,
                   struct sql_summary *ret, struct error *err) MUST_CHECK;

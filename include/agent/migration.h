@@ -86,6 +86,9 @@ struct migration_log { /* the newest row of a version in deploy_agent.migration_
     const char *error; /* NULL: none */
 };
 
+/* May the attempt, which did not end well, have left something in the database? */
+bool migration_left_something(const struct migration_log *log);
+
 /* The user's table, as it was found. */
 enum migration_shape {
     MIGRATION_NO_TABLE,

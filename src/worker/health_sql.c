@@ -53,14 +53,14 @@ static void add_without_file(const struct looking *l)
     }
 }
 
-/* A file of another commit that failed and was rolled back has left nothing. */
+/* A file of another commit that failed and has left nothing is not this commit's affair. */
 static void add_attempts(const struct looking *l)
 {
     for (size_t i = 0; i < l->history.n_logs; i++) {
         const struct migration_log *log = &l->history.logs[i];
         if (log->state == MIGRATION_RUNNING)
             add(l, l->look->lists.running, log->version);
-        else if (log->state == MIGRATION_FAILED && (file_of(l, log->number) || !str_eq(log->mode, "tx")))
+        else if (log->state == MIGRATION_FAILED && (file_of(l, log->number) || migration_left_something(log)))
             add(l, l->look->lists.failed, log->version);
     }
 }

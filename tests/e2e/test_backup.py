@@ -174,9 +174,11 @@ class Good(Backup):
 
         old = [f"{self.name}.app_{stamp(d)}_{d:08x}.dump" for d in (30, 20, 10, 9)]
         young = [f"{self.name}.app_{stamp(d)}_{d:08x}.dump" for d in (6, 5, 4)]
-        foreign = ["notes", f"{self.name}.app.dump", f"{self.name}.app_before_upgrade.dump", f"{self.name}.other_{stamp(40)}_00000001.dump", f"{self.name}.app_{stamp(40)}_nothex!!.dump",
-                   f"{self.name}.app_{stamp(40)}_00000001.dump.gz", f"app_{stamp(40)}_00000001.dump", f"test.app_{stamp(1)}_00000001.dump.partial",
-                   f"{self.name}.app_x_{stamp(40)}_00000001.dump"]
+        foreign = ["notes", *[f"{self.name}.{name}" for name in (
+            "app.dump", "app_before_upgrade.dump", f"other_{stamp(40)}_00000001.dump", f"app_{stamp(40)}_nothex!!.dump",
+            f"app_{stamp(40)}_00000001.dump.gz", f"app_x_{stamp(40)}_00000001.dump")]]
+        # of other stacks that share the volume, one of them just being made
+        foreign += [f"app_{stamp(40)}_00000001.dump", f"test.app_{stamp(40)}_00000001.dump", f"test.app_{stamp(1)}_00000001.dump.partial"]
         self.in_volume("touch", *old, *[f"{f}.sha256" for f in old], *young, *foreign, f"{self.name}.app_{stamp(1)}_00000001.dump.partial")
         record = self.second(keep=5)
         new = [f for f in self.dumps() if f.endswith(f"_{record['commit'][:8]}.dump")]

@@ -572,11 +572,31 @@ static void lints(void **state)
     }
 }
 
+static void left_behind(void **state)
+{
+    (void)state;
+    static const struct {
+        struct migration_log log;
+        bool want;
+    } cases[] = {
+        {{.state = MIGRATION_RUNNING, .mode = "tx"}, true},
+        {{.state = MIGRATION_FAILED, .mode = "tx"}, false},
+        {{.state = MIGRATION_FAILED, .mode = "multi_tx", .total = 4}, false},
+        {{.state = MIGRATION_FAILED, .mode = "multi_tx", .done = 2, .total = 4}, true},
+        {{.state = MIGRATION_FAILED, .mode = "no_tx", .total = 1}, true}, /* an invalid index */
+        {{.state = MIGRATION_FAILED, .mode = "no_tx", .done = 1, .total = 2}, true},
+        {{.state = MIGRATION_APPLIED, .mode = "no_tx", .done = 1, .total = 1}, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (migration_left_something(&cases[i].log) != cases[i].want)
+            fail_msg("case %zu", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders),     cmocka_unit_test(folder_limits), cmocka_unit_test(differences),
-        cmocka_unit_test(unversioned), cmocka_unit_test(lints),
+        cmocka_unit_test(unversioned), cmocka_unit_test(lints),         cmocka_unit_test(left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include "agent/pg.h"
 
 /* Where the server is: asked before each connection, since a task may have moved. *ret_folder: of a socket
-   named .s.PGSQL.PORT, NULL: TCP to the URL's host. */
+   named .s.PGSQL.PORT, NULL: TCP to the URL's host. Never ERR_NOT_FOUND, which is the schema's. */
 typedef int migrate_find(void *userdata, struct arena *arena, const char **ret_folder, struct error *err);
 
 struct migrate_target {

@@ -86,9 +86,9 @@ static int look_at(struct health_look *look, const struct migrate_step *step, co
         add_found(&l);
         return 0;
     }
-    if (err->kind == ERR_NOT_FOUND) /* the schema has gone */
+    if (err->kind == ERR_NOT_FOUND && step->schema) /* it has gone */
         return 0;
-    if (err->kind != ERR_INVALID)
+    if (err->kind != ERR_INVALID && err->kind != ERR_NOT_FOUND)
         return -1;
     /* what a deployment would refuse */
     json_array_append_new(look->lists.failed, json_sprintf("%s%s", prefix, step->name));

@@ -124,6 +124,7 @@ struct migration_rules {
     enum on_edited on_edited;
     const char *const *accept_duplicates; /* versions, NULL-terminated; NULL: none */
     const char *const *lint_errors;       /* rules that refuse; NULL: none */
+    bool roles_may_come; /* an earlier step has yet to run: that there is no such role is only a warning */
 };
 
 struct migration_diff {

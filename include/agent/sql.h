@@ -107,6 +107,7 @@ struct sql_summary {
     /* sha256 of its tokens: blanks, comments, line ends and BOM do not count; formula: src/sql/hash.h */
     char hash[SQL_HASH_SIZE];
     const char **tables; /* made by it; folded as the server does, "t" or "s.t" as written; NULL-terminated */
+    const char **roles;  /* the same; NULL: none */
     struct sql_lint *lints;
     size_t n_lints;
 };

@@ -29,6 +29,8 @@ static char *summary_of(struct arena *arena, const char *text, size_t len)
                s.out_of_order ? " out-of-order" : "", s.n_statements);
     for (const char **table = s.tables; *table; table++)
         str_printf(&all, "%s %s", table == s.tables ? ":" : "", *table);
+    for (const char **role = s.roles; role && *role; role++)
+        str_printf(&all, " role=%s", *role);
     return arena_strdup(arena, str_text(&all));
 }
 
@@ -166,6 +168,8 @@ static void test_tables(void **state)
     static const struct text_case cases[] = {
         {"CREATE TABLE a (b int); CREATE UNLOGGED TABLE IF NOT EXISTS S.\"T \"\"x\"(b int);",
          "tx 2: a s.T \"x", 0},
+        {"CREATE ROLE App; CREATE USER \"B c\" LOGIN; CREATE GROUP g; CREATE USER MAPPING FOR u SERVER s",
+         "tx 4 role=app role=B c role=g", 0},
         {"CREATE TEMP TABLE Abc AS SELECT 1; CREATE FOREIGN TABLE x.y (a int) SERVER s", "tx 2: abc x.y", 0},
         {"CREATE MATERIALIZED VIEW m AS SELECT 1; CREATE VIEW v AS SELECT 1; CREATE TABLESPACE", "no_tx 3: m",
          0},

@@ -86,6 +86,9 @@ struct migration_log { /* the newest row of a version in deploy_agent.migration_
     const char *error; /* NULL: none */
 };
 
+/* May the attempt, which did not end well, have left something in the database? */
+bool migration_left_something(const struct migration_log *log);
+
 /* The user's table, as it was found. */
 enum migration_shape {
     MIGRATION_NO_TABLE,
@@ -121,6 +124,7 @@ struct migration_rules {
     enum on_edited on_edited;
     const char *const *accept_duplicates; /* versions, NULL-terminated; NULL: none */
     const char *const *lint_errors;       /* rules that refuse; NULL: none */
+    bool roles_may_come; /* an earlier step has yet to run: that there is no such role is only a warning */
 };
 
 struct migration_diff {

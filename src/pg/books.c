@@ -122,13 +122,14 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
             "r AS (SELECT name, schema, pg_catalog.to_regclass(CASE WHEN schema IS NULL THEN "
             "quote_ident(name) ELSE format('%I.%I', schema, name) END) AS oid FROM q) "
             "SELECT r.name, coalesce(n.nspname, r.schema, current_schema()), c.oid, c.relkind, "
-            "format('%I.%I', coalesce(n.nspname, r.schema, current_schema()), r.name) FROM r "
+            "quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || quote_ident(r.name) FROM "
+            "r "
             "LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid LEFT JOIN pg_catalog.pg_namespace n ON n.oid "
             "= c.relnamespace",
             s->step->table, s->step->schema, suffix) < 0)
         return -1;
     if (PQgetisnull(r, 0, 1))
-        return error_set(err, ERR_INVALID, 0,
+        return error_set(err, ERR_NOT_FOUND, 0,
                          "no schema of the role's search_path exists: where should the table %s be?",
                          s->step->table);
     if (!PQgetisnull(r, 0, 3) && !strchr("rp", PQgetvalue(r, 0, 3)[0]))

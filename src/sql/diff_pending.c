@@ -99,15 +99,33 @@ static bool table_is_old(const struct diff *d, size_t i, const char *table)
     return !d->history->tables || names_table(d->history->tables, table);
 }
 
+static bool role_is_there(const struct diff *d, size_t i, const char *role)
+{
+    for (size_t j = 0; j < i; j++)
+        if (d->ret.pending[j]->read && d->ret.pending[j]->summary.roles &&
+            is_listed(d->ret.pending[j]->summary.roles, role))
+            return true;
+    return d->history->roles && is_listed(d->history->roles, role);
+}
+
+/* Whether there is a role that a step before this one may make, nobody knows yet; so where nobody was asked.
+ */
+static bool refuses(const struct diff *d, const struct sql_lint *lint)
+{
+    if (lint->role && (d->rules->roles_may_come || !d->history->roles))
+        return false;
+    return d->rules->lint_errors && is_listed(d->rules->lint_errors, lint->rule);
+}
+
 static void check_lints(struct diff *d, size_t i)
 {
     const struct migration *m = d->ret.pending[i];
     for (size_t k = 0; k < m->summary.n_lints; k++) {
         const struct sql_lint *lint = &m->summary.lints[k];
         if ((lint->table && !table_is_old(d, i, lint->table)) ||
-            (lint->role && d->history->roles && is_listed(d->history->roles, lint->role)))
+            (lint->role && role_is_there(d, i, lint->role)))
             continue;
-        if (d->rules->lint_errors && is_listed(d->rules->lint_errors, lint->rule))
+        if (refuses(d, lint))
             complain(&d->complaints, "%s:%u: %s: %s", m->file, lint->line, lint->rule, lint->text);
         else
             diff_warn(d, "%s:%u: %s: %s", m->file, lint->line, lint->rule, lint->text);

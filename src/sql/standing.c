@@ -158,6 +158,14 @@ static bool is_begun(const struct migration_log *log)
     return str_eq(log->mode, "multi_tx") && log->done > 0;
 }
 
+bool migration_left_something(const struct migration_log *log)
+{
+    if (log->state != MIGRATION_FAILED || str_eq(log->mode, "tx"))
+        return log->state == MIGRATION_RUNNING;
+    /* a statement of its own transaction may leave an invalid index also when it fails */
+    return !str_eq(log->mode, "multi_tx") || log->done > 0;
+}
+
 enum standing migration_standing(const struct migration_set *set, size_t i, const struct history_index *index)
 {
     const struct migration *m = &set->items[i];

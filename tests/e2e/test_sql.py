@@ -143,6 +143,24 @@ END $$;
         record = self.put("two", *steps)
         self.assertEqual([(m["step"], m["state"]) for m in record["migrations"]], [("init", "applied"), ("init", "applied")])
 
+    def test_admin_step_makes_schema_and_role_for_later_steps(self):
+        """The database can be asked when the plan is made, and does not have yet what the first step makes."""
+        self.configure(stack={"env_file": self.env_file(**{**ENV, "ADMIN_URL": ENV["DATABASE_URL"]})})
+        self.first()
+        self.query("ALTER ROLE app SET search_path = later")
+        steps = [self.sql("init", "init", versioned=False, **{"as": "admin"}), self.sql("later", "later", lint={"owner-to": "error"})]
+        self.put("two", *steps, files={
+            "init/a.sql": "CREATE SCHEMA IF NOT EXISTS later;\nDO $$ BEGIN IF to_regrole('own') IS NULL THEN CREATE ROLE own; END IF; END $$;\n",
+            "later/001_t.sql": "CREATE TABLE t (id int);\nALTER TABLE t OWNER TO own;\n"})
+        self.assertEqual(self.query("SELECT relowner::regrole FROM pg_class WHERE oid = 'later.t'::regclass"), "own")
+        # now it is asked, and a role is missing
+        self.put("three", *steps, files={
+            "init/b.sql": "DO $$ BEGIN IF to_regrole('second') IS NULL THEN CREATE ROLE second; END IF; END $$;\n",
+            "later/002_t.sql": "ALTER TABLE t OWNER TO second;\n"})
+        self.assertEqual(self.query("SELECT relowner::regrole FROM pg_class WHERE oid = 'later.t'::regclass"), "second")
+        record = self.put("four", *steps, state="failed", files={"later/003_t.sql": "ALTER TABLE t OWNER TO nobodys;\n"})
+        self.assertIn("003_t.sql:1: owner-to", record["reason"])
+
     def test_each_schema(self):
         files = {"db/001_tenants.sql": "CREATE TABLE tenants (name text);\nINSERT INTO tenants VALUES ('zoo'), ('acme'), ('gone');\n"
                                        "CREATE SCHEMA acme;\nCREATE SCHEMA zoo;\n",

@@ -318,6 +318,18 @@ class Tables(Case):
         self.files(_001_c="SELECT 1")
         self.assertEqual(self.run_ok(table="public.schema_migrations", step="other").applied, ["001_c.sql"])
 
+    def test_63b_no_schema_to_work_in(self):
+        """A step before this one may make it, so that this is no refusal of the plan."""
+        self.sql(f"ALTER DATABASE {self.db} SET search_path = app")
+        self.files(_001_a="CREATE TABLE a (id int)")
+        for op in ("plan", "run"):
+            answer = self.drive(op)
+            self.assertEqual(answer.kind, "not_found", answer)
+            self.assertIn("no schema of the role's search_path exists", answer.error)
+        self.sql("CREATE SCHEMA app")
+        self.assertEqual(self.run_ok().applied, ["001_a.sql"])
+        self.assertTrue(self.exists("app.a"))
+
     def test_adopt(self):
         self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL); INSERT INTO schema_migrations VALUES ('001', 'a'), ('002', 'other words'), ('007', 'no file')")
         self.files(_001_a="CREATE TABLE a (id int)", _002_b="\\! not ours to run", _008_c="SELECT 1")

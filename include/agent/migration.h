@@ -86,6 +86,10 @@ struct migration_log { /* the newest row of a version in deploy_agent.migration_
     const char *error; /* NULL: none */
 };
 
+/* Has an earlier run committed a part of the file, or may it have? Then its row in the table of versions,
+   which the file itself may have written, does not make it applied. */
+bool migration_is_begun(const struct migration_log *log);
+
 /* The user's table, as it was found. */
 enum migration_shape {
     MIGRATION_NO_TABLE,

@@ -15,6 +15,9 @@
 static bool applied(const struct books *b, const struct migration *m)
 {
     const struct migration_history *h = &b->history;
+    const struct migration_log *log = books_log(b, m->number);
+    if (log && migration_is_begun(log))
+        return false;
     if (h->shape == MIGRATION_ONE_ROW && m->number <= h->up_to)
         return true;
     return books_has_version(b, m->number);

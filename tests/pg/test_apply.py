@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How files are applied, and how they fail: cases 27 to 44, 54 to 65 and 70 of the database's catalogue."""
 
+import signal
 import unittest
 
 from case import Case, close_server
@@ -159,6 +160,27 @@ class Steps(Case):
         self.run_ok()
         self.assertEqual(self.tables(), ["a", "b", "schema_migrations"])
         self.assertEqual(self.log("state, stmts_done", "state = 'applied'"), [("applied", "6")])
+
+    def test_34c_half_done_and_in_the_table_is_not_applied(self):
+        self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL); CREATE TABLE t (id int)")
+        head = "BEGIN;\nCREATE TABLE a (id int);\nINSERT INTO schema_migrations VALUES ('053', 'a');\nCOMMIT;\n"
+        self.files(_053_a=head + "SELECT wrong;\n")
+        self.run_fails()
+        self.assertEqual(self.versions(), ["053"])
+        self.assertEqual(self.drive("adopt").value, 0)
+        self.assertEqual(self.plan_ok()["pending"], ["053_a.sql"])
+        dump = self.session("pg_dump")
+        dump.do("BEGIN; LOCK TABLE t IN ACCESS SHARE MODE")
+        run = self.start("run", quiet_wait_ms=30000)
+        run.wait_for("a quiet moment")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.end().kind, "cancelled")
+        dump.do("COMMIT")
+        self.assertEqual(self.plan_ok()["pending"], ["053_a.sql"])
+        self.files(_053_a=head + "CREATE TABLE b (id int);\n")
+        self.assertEqual(self.run_ok().applied, ["053_a.sql"])
+        self.assertTrue(self.exists("b"))
+        self.assertEqual(self.log("state, stmts_done", "state <> 'failed'"), [("applied", "5")])
 
     def test_34b_settings_come_back(self):
         self.sql("CREATE SCHEMA other")

@@ -135,6 +135,14 @@ class Locks(Case):
         self.assertIsNone(answer.error, answer)
         self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["2"], ["3"]])
 
+    def test_50e_cut_behind_its_own_row(self):
+        self.sql("CREATE TABLE seen (n int); CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)")
+        self.files(_002_b="BEGIN; INSERT INTO schema_migrations VALUES ('002', 'b'); INSERT INTO seen VALUES (1); COMMIT; INSERT INTO seen VALUES (2); INSERT INTO seen VALUES (3);")
+        answer = self.cut_run(b"stmts_done = 5")
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual(answer.applied, ["002_b.sql"])
+        self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["1"], ["2"], ["3"]])
+
     def test_50c_server_gone_at_commit(self):
         server = Server()
         self.addCleanup(server.close)

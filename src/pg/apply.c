@@ -242,20 +242,25 @@ int apply_encoding(struct apply *a, struct error *err)
     return apply_own(a, "setting client_encoding", "SET LOCAL client_encoding = 'UTF8'", false, NULL, err);
 }
 
+int apply_check(struct apply *a, bool *ret_own, struct error *err)
+{
+    *ret_own = false;
+    if (!a->s->step->versioned)
+        return 0;
+    if (look_for_table(a, err) < 0)
+        return -1;
+    return a->s->books.exists && a->names_table ? check_versions(a, ret_own, err) : 0;
+}
+
 static int finish(struct apply *a, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct session *s = a->s;
-    bool own = false, versioned = s->step->versioned;
-    if (apply_encoding(a, err) < 0)
-        return -1;
-    if (versioned && look_for_table(a, err) < 0)
-        return -1;
-    bool checked = versioned && s->books.exists && a->names_table; /* and so has our settings already */
-    if (checked && check_versions(a, &own, err) < 0)
+    bool own, versioned = s->step->versioned;
+    if (apply_encoding(a, err) < 0 || apply_check(a, &own, err) < 0)
         return -1;
     const char *sql = arena_printf(
-        &arena, "%s%s%s%sCOMMIT", checked ? "" : SESSION_OURS, versioned ? record_table_sql(s, &arena) : "",
+        &arena, SESSION_OURS "%s%s%sCOMMIT", versioned ? record_table_sql(s, &arena) : "",
         versioned && !own ? record_version_sql(s, &arena, a->migration) : "", log_sql(a, &arena));
     return apply_own(a, "recording it and COMMIT", sql, true, NULL, err);
 }

@@ -86,6 +86,31 @@ class Tx(Case):
         self.run_ok()
         self.assertEqual(self.versions(), ["017", "018"])
 
+    def test_32c_wrong_self_version_in_an_earlier_transaction(self):
+        self.plain_table()
+        insert = "INSERT INTO schema_migrations (version, name) VALUES ('019', 'x');\n"
+        for mode, place, text in (("multi_tx", 4, f"BEGIN;\nCREATE TABLE a (id int);\n{insert}COMMIT;\nBEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n"),
+                                  ("no_tx", 2, f"-- deploy: no-transaction\n{insert}CREATE TABLE a (id int);\n")):
+            with self.subTest(mode=mode):
+                self.files(_018_a=text)
+                answer = self.run_fails()
+                self.assertTrue(answer.error.startswith(f"018_a.sql:{place}:1: "), answer.error)
+                self.assertIn("version 019", answer.error)
+                self.assertEqual(self.versions(), ["017"])
+                self.assertFalse(self.exists("a"))
+                self.files(_018_a=text.replace("'019'", "'018'"))
+                self.run_ok()
+                self.assertEqual(self.versions(), ["017", "018"])
+                self.sql("DROP TABLE IF EXISTS a, b; DELETE FROM schema_migrations WHERE version = '018'; TRUNCATE deploy_agent.migration_log")
+
+    def test_32d_wrong_self_version_in_a_table_of_its_own(self):
+        self.files(_000_a="BEGIN;\nCREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);\nINSERT INTO schema_migrations VALUES ('001', 'x');\nCOMMIT;\nSELECT 1;\n")
+        self.assertIn("version 001", self.run_fails().error)
+        self.assertFalse(self.exists("schema_migrations"))
+        self.files(_000_a="BEGIN;\nCREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);\nINSERT INTO schema_migrations VALUES ('000', 'x');\nCOMMIT;\nSELECT 1;\n")
+        self.run_ok()
+        self.assertEqual(self.versions(), ["000"])
+
     def test_33_self_insert_then_failing_ddl(self):
         self.plain_table()
         self.files(_018_a="INSERT INTO schema_migrations (version, name) VALUES ('018', 'x');\nALTER TABLE nowhere ADD c int;\n")

@@ -193,8 +193,6 @@ static int check_versions(struct apply *a, bool *ret_own, struct error *err)
 static int look_for_table(struct apply *a, struct error *err)
 {
     struct books *b = &a->s->books;
-    if (b->exists || b->found_sql)
-        return 0;
     struct migration_history kept = b->history;
     if (apply_own(
             a, "looking for the table of versions",
@@ -244,12 +242,14 @@ int apply_encoding(struct apply *a, struct error *err)
 
 int apply_check(struct apply *a, bool *ret_own, struct error *err)
 {
+    struct books *b = &a->s->books;
+    bool look = !b->exists && !b->found_sql;
     *ret_own = false;
-    if (!a->s->step->versioned)
+    if (!a->s->step->versioned || (!look && !a->names_table))
         return 0;
-    if (look_for_table(a, err) < 0)
+    if (apply_own(a, "COMMIT", APPLY_DEFERRED, false, NULL, err) < 0 || (look && look_for_table(a, err) < 0))
         return -1;
-    return a->s->books.exists && a->names_table ? check_versions(a, ret_own, err) : 0;
+    return b->exists && a->names_table ? check_versions(a, ret_own, err) : 0;
 }
 
 static int finish(struct apply *a, struct error *err)
@@ -260,7 +260,7 @@ static int finish(struct apply *a, struct error *err)
     if (apply_encoding(a, err) < 0 || apply_check(a, &own, err) < 0)
         return -1;
     const char *sql = arena_printf(
-        &arena, SESSION_OURS "%s%s%sCOMMIT", versioned ? record_table_sql(s, &arena) : "",
+        &arena, APPLY_DEFERRED SESSION_OURS "%s%s%sCOMMIT", versioned ? record_table_sql(s, &arena) : "",
         versioned && !own ? record_version_sql(s, &arena, a->migration) : "", log_sql(a, &arena));
     return apply_own(a, "recording it and COMMIT", sql, true, NULL, err);
 }

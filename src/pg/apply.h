@@ -47,6 +47,9 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
 /* Fails at a statement, in words of ours. */
 int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Triggers and constraints that wait for the COMMIT see what the file has set: they come before our settings.
+ */
+#define APPLY_DEFERRED "SET CONSTRAINTS ALL IMMEDIATE; "
 /* Before a COMMIT: did the file make the table of versions, did it write its own (*ret_own) or, refused,
  * another one into it? books is changed, which has to be taken back when the COMMIT does not happen. */
 int apply_check(struct apply *a, bool *ret_own, struct error *err) MUST_CHECK;

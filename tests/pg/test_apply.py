@@ -42,6 +42,17 @@ class Tx(Case):
         self.assertFalse(self.exists("x"))
         self.assertEqual(self.log("version, state"), [("001", "applied"), ("002", "failed")])
 
+    def test_29c_deferred_triggers_fire_under_the_files_settings(self):
+        role = f"weak_{self.db}"
+        self.sql(f"CREATE ROLE {role}; CREATE SCHEMA other; GRANT ALL ON SCHEMA other, public TO {role}; CREATE TABLE t (id int); CREATE TABLE other.seen (who text); GRANT ALL ON t, other.seen TO {role}; CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (current_user); RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER note AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        head = f"SET search_path = other, public;\nSET ROLE {role};\n"
+        self.files(_001_first=head + "INSERT INTO t VALUES (1);", _002_tx=head + "INSERT INTO t VALUES (2);", _003_named=head + "-- schema_migrations\nINSERT INTO t VALUES (3);",
+                   _004_multi=head + "BEGIN; INSERT INTO t VALUES (4); COMMIT; BEGIN; INSERT INTO t VALUES (5); COMMIT AND CHAIN; INSERT INTO t VALUES (6); COMMIT; INSERT INTO t VALUES (7);")
+        self.run_ok()
+        self.assertEqual(self.sql("SELECT replace(who, current_database(), ''), count(*) FROM other.seen GROUP BY 1"), [["weak_", "7"]])
+
     def test_29b_first_file_makes_the_table_and_fails_at_commit(self):
         table = "CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);"
         self.files(_000_a=table + "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED); INSERT INTO c VALUES (7);")

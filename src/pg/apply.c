@@ -127,6 +127,7 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
         fault_point("sql.before_commit");
     if (pg_run(&a->s->conn, &call, &result, &a->failure) < 0) {
         cleanup_str struct str more = {0};
+        a->unknown = commits && a->failure.cause == PG_LOST;
         add_advice(a, &more);
         pg_failure_error(&a->failure, err);
         cleanup_arena struct arena arena = {0};

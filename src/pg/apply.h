@@ -30,6 +30,7 @@ struct apply {
     char seen[SQL_HASH_SIZE];   /* of those and the ones up to the present statement */
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
     int64_t log_id;             /* the row `running`; 0: none */
+    bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 
     struct pg_failure failure;
     struct sql_statement at; /* where it failed; number 0: in no statement */

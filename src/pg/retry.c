@@ -57,7 +57,10 @@ static int wait_for_retry(struct apply *a, unsigned retry, struct error *err)
 /* The lock first: only then the old connection cannot commit any more. */
 static int reconnect(struct apply *a, struct error *err)
 {
-    return session_again(a->s, err) < 0 ? -1 : resume_reconcile(a, err);
+    if (session_again(a->s, err) < 0 || resume_reconcile(a, err) < 0)
+        return -1;
+    a->unknown = false;
+    return 0;
 }
 
 /* The words of the first error matter more than that the second attempt could not be made. */

@@ -91,6 +91,7 @@ static int report(struct apply *a, enum migrate_event event, int64_t took_us, co
                                       .rows = a->rows,
                                       .done = a->recorded ? a->migration->summary.n_statements : a->done,
                                       .attempts = a->attempts,
+                                      .unknown = a->unknown,
                                       .error = failed ? failed->text : NULL};
     return step->progress ? step->progress(step->userdata, &file, err) : 0;
 }

@@ -129,7 +129,7 @@ static int note_breaking(struct sql_record *record, const struct migrate_file *f
         return 0;
     if (file->event == MIGRATE_BEGINS)
         return set_breaking(record, m->file, err);
-    if (file->event == MIGRATE_FAILED && file->done == 0 && m->summary.mode != SQL_NO_TX)
+    if (file->event == MIGRATE_FAILED && file->done == 0 && !file->unknown && m->summary.mode != SQL_NO_TX)
         return set_breaking(record, NULL, err);
     record->was_breaking = true;
     return 0;

@@ -161,10 +161,10 @@ static int progress(void *userdata, const struct migrate_file *file, struct erro
         return 0;
     fprintf(stderr, "%s: %s\n", names[file->event], file->migration->file);
     json_array_append_new(d->events,
-                          json_pack("{s:s, s:s, s:I, s:i, s:i, s:s?, s:I}", "event", names[file->event],
+                          json_pack("{s:s, s:s, s:I, s:i, s:i, s:s?, s:b, s:I}", "event", names[file->event],
                                     "file", file->migration->file, "rows", (json_int_t)file->rows, "done",
                                     (int)file->done, "attempts", (int)file->attempts, "error", file->error,
-                                    "us", (json_int_t)file->took_us));
+                                    "unknown", (int)file->unknown, "us", (json_int_t)file->took_us));
     return 0;
 }
 

@@ -92,6 +92,7 @@ class Locks(Case):
         self.files(_001_a="SELECT pg_terminate_backend(pg_backend_pid());")
         answer = self.run_fails("unavailable")
         self.assertIn("001_a.sql:1:1", answer.error)
+        self.assertFalse(answer.events[-1]["unknown"])
         self.assertEqual(self.versions(), [])
 
     def test_49c_server_crash(self):
@@ -154,6 +155,7 @@ class Locks(Case):
         answer = run.end()
         self.assertEqual(answer.kind, "unavailable", answer)
         self.assertIn("the next run reads it from the log", answer.error)
+        self.assertTrue(answer.events[-1]["unknown"])
         server.start()
         self.assertIsNone(self.drive("run", url=server.url("postgres")).error)
         self.assertEqual(server.value("postgres", "SELECT count(*) FROM schema_migrations"), "1")

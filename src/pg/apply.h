@@ -29,6 +29,7 @@ struct apply {
     char prefix[SQL_HASH_SIZE]; /* of those */
     char seen[SQL_HASH_SIZE];   /* of those and the ones up to the present statement */
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
+    unsigned alone;             /* a statement that ran, without a transaction, and did not come to its end */
     int64_t log_id;             /* the row `running`; 0: none */
     bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 

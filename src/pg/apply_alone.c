@@ -204,6 +204,7 @@ static int go_alone(struct apply *a, struct arena *arena, const struct sql_state
         return 0;
     if (intend(a, st, err) < 0)
         return -1;
+    a->alone = st->number;
     return is_index || is_reindex ? concurrently(a, arena, st, err) : apply_statement(a, st, err);
 }
 
@@ -215,5 +216,8 @@ int apply_alone(struct apply *a, const struct sql_statement *st, struct error *e
     fault_point("sql.alone");
     if (apply_state(a) != PQTRANS_IDLE)
         return apply_refuse(a, st, err, "the statement left a transaction open");
-    return apply_progress(a, st, "COMMIT", err);
+    if (apply_progress(a, st, "COMMIT", err) < 0)
+        return -1;
+    a->alone = 0;
+    return 0;
 }

@@ -29,12 +29,16 @@ static void add_outcome(const struct apply *a, struct error *err)
     str_append(&text, err->text);
     if (a->in_doubt || a->failure.cause == PG_LOST)
         return;
-    if (a->done && a->log_id)
+    if (a->done)
         str_printf(&text,
                    "; statements 1 to %u of %u are committed and stay, the rest was not run: mend the file "
                    "behind them, the next run goes on there",
                    a->done, a->migration->summary.n_statements);
-    else
+    if (a->alone)
+        str_printf(&text,
+                   "; statement %u ran outside of a transaction, and what it did before it failed stays",
+                   a->alone);
+    else if (!a->done)
         str_append(&text, "; the file was rolled back, nothing of it is in the database");
     error_set(err, err->kind, err->code, "%s", str_text(&text));
 }

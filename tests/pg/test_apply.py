@@ -139,6 +139,18 @@ class Tx(Case):
         self.assertEqual(self.value("SELECT string_agg(id::text, ',' ORDER BY id) FROM a"), "1,2,3")
         self.assertEqual(self.log("mode, state, stmts_done", "version = '002'"), [("tx", "failed", "0"), ("no_tx", "applied", "2")])
 
+    def test_36b_what_ran_alone_stays_and_is_said_to(self):
+        self.sql("CREATE TABLE a (id int); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; RAISE 'no'; END $$; CREATE TABLE t (k int); INSERT INTO t VALUES (1), (1)")
+        stays = "statement {} ran outside of a transaction, and what it did before it failed stays"
+        for text, said in (("CALL p();\n", stays.format(1)), ("CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k);\n", stays.format(1)),
+                           ("INSERT INTO a VALUES (2);\nCALL p();", stays.format(2)), ("SELECT wrong;\n", "the file was rolled back")):
+            with self.subTest(text=text):
+                self.files(_001_a="-- deploy: no-transaction\n" + text)
+                answer = self.run_fails()
+                self.assertIn(said, answer.error)
+                self.assertEqual("rolled back" in answer.error, "rolled back" in said, answer.error)
+                self.sql("TRUNCATE deploy_agent.migration_log")
+
     def test_37_set_role(self):
         role = f"weak_{self.db}"
         self.sql(f"CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}")

@@ -43,7 +43,10 @@ static void add_outcome(const struct apply *a, struct error *err)
     error_set(err, err->kind, err->code, "%s", str_text(&text));
 }
 
-/* An attempt in doubt keeps its row: the next run has to find it. */
+/*
+ * An attempt in doubt keeps its row: the next run has to find it, as it was when the link broke. That may
+ * have been at the COMMIT which made it `applied`.
+ */
 static const char *failure_sql(const struct apply *a, struct arena *arena, const struct error *err)
 {
     const struct session *s = a->s;
@@ -58,16 +61,18 @@ static const char *failure_sql(const struct apply *a, struct arena *arena, const
                                 .sqlstate = a->failure.sqlstate,
                                 .error_line = a->error_line,
                                 .statement = a->at.number};
+    bool lost = a->failure.cause == PG_LOST;
     if (!a->log_id)
         return record_log_sql(s, arena, &e);
     return arena_printf(
         arena,
         "UPDATE %s SET state = '%s', finished_at = clock_timestamp(), sqlstate = %s, error = %s, "
-        "error_line = %u, stmt_index = %u WHERE id = %lld",
-        s->books.log_sql, a->in_doubt ? "running" : "failed",
+        "error_line = %u, stmt_index = %s WHERE id = %lld AND state = 'running'",
+        s->books.log_sql, a->in_doubt || lost ? "running" : "failed",
         pg_literal(arena, &s->conn, *a->failure.sqlstate ? a->failure.sqlstate : NULL),
         pg_literal(arena, &s->conn, pg_mask(arena, err->text, 4096)), a->error_line,
-        a->in_doubt ? a->done + 1 : a->at.number, (long long)a->log_id);
+        lost ? "stmt_index" : arena_printf(arena, "%u", a->in_doubt ? a->done + 1 : a->at.number),
+        (long long)a->log_id);
 }
 
 static void record_failure(struct apply *a, const struct error *err)
@@ -75,7 +80,8 @@ static void record_failure(struct apply *a, const struct error *err)
     cleanup_arena struct arena arena = {0};
     struct error why = {0};
     struct pg_failure failure;
-    if (!a->s->conn.pg || session_rollback(a->s, &why) < 0)
+    /* lost, and no row yet: its COMMIT, or another agent, may have applied it since */
+    if (!a->s->conn.pg || (a->failure.cause == PG_LOST && !a->log_id) || session_rollback(a->s, &why) < 0)
         return;
     const struct pg_call call = {.sql = failure_sql(a, &arena, err), .finishing = true};
     if (session_reset(a->s, &why) == 0 && pg_run(&a->s->conn, &call, NULL, &failure) < 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Others at the same time, and connections that break: cases 44 to 53 and 64 of the database's catalogue."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -143,6 +144,37 @@ class Locks(Case):
         self.assertIsNone(answer.error, answer)
         self.assertEqual(answer.applied, ["002_b.sql"])
         self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["1"], ["2"], ["3"]])
+
+    @contextlib.contextmanager
+    def stopped_behind_the_second_login(self, **options):
+        """A run whose link is lost; it is stopped when it has the lock again, and has not looked what became of the file."""
+        run = self.start("run", "sql.locked:stop:nth=2", **options)
+        yield
+        wait(lambda: run.saw("sql.locked"), 15, "the fault point")
+        run.signal(signal.SIGTERM)
+        run.signal(signal.SIGCONT)
+        self.assertEqual(run.end().kind, "cancelled")
+
+    def test_48e_in_doubt_and_stopped(self):
+        self.sql("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; PERFORM pg_sleep(30); END $$")
+        self.files(_001_a="-- deploy: no-transaction\nCALL p();\n")
+        with self.stopped_behind_the_second_login():
+            wait(lambda: self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL p()%' AND wait_event = 'PgSleep'"), 10, "it sleeps")
+        self.assertEqual(self.log("state, stmt_index"), [("running", "1")])
+        self.assertIn("cannot be told", self.run_fails().error)
+
+    def test_50f_cut_at_commit_and_stopped(self):
+        for text in ("CREATE TABLE a (id int);", "BEGIN; CREATE TABLE b (id int); COMMIT; CREATE TABLE c (id int);"):
+            with self.subTest(text=text):
+                self.files(_001_a=text)
+                cut = Cut(self.server.port, lambda data: b"INSERT INTO public.schema_migrations" in data)
+                self.addCleanup(cut.close)
+                with self.stopped_behind_the_second_login(port=cut.address):
+                    pass
+                self.assertEqual(self.log("state"), [("applied",)])
+                self.add(_002_c="SELECT 1")
+                self.assertEqual(self.run_ok().applied, ["002_c.sql"])
+                self.sql("TRUNCATE schema_migrations, deploy_agent.migration_log")
 
     def test_50c_server_gone_at_commit(self):
         server = Server()

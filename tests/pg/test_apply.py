@@ -302,6 +302,37 @@ class Steps(Case):
         self.assertEqual([e["attempts"] for e in answer.events if e["event"] == "applied"], [1, 1])
 
 
+    def test_44c_every_concurrently_outwaits_lock_timeout(self):
+        self.sql("CREATE TABLE t (k int); CREATE INDEX t_k ON t (k); CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE i (k int); INSERT INTO i VALUES (1), (1)")
+        self.server.psql(self.db, "-c", "CREATE UNIQUE INDEX CONCURRENTLY i_k ON i (k)", check=False)
+        for n, (table, statement) in enumerate((("t", "DROP INDEX CONCURRENTLY t_k"), ("p", "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY"), ("i", "CREATE INDEX CONCURRENTLY i_k ON i (k)"))):
+            with self.subTest(statement=statement):
+                reader = self.session("reader")
+                reader.do(f"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {table}")
+                self.add(**{f"_00{n}_a": statement + ";\nCREATE TABLE seen AS SELECT current_setting('lock_timeout');\nDROP TABLE seen;"})
+                run = self.start("run", lock_timeout_ms=300)
+                run.wait_for("waits for a lock")
+                reader.do("COMMIT")
+                answer = run.end()
+                self.assertIsNone(answer.error, answer)
+                self.assertEqual([e["attempts"] for e in answer.events if e["event"] == "applied"], [1])
+                reader.close()
+
+    def test_44d_a_partition_left_pending(self):
+        self.sql("CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)")
+        reader = self.session("reader")
+        reader.do("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM p")
+        self.files(_001_a="ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;")
+        run = self.start("run")
+        run.wait_for("waits for a lock")
+        self.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE p DETACH%' AND pid <> pg_backend_pid()")
+        self.assertIn("ALTER TABLE public.p DETACH PARTITION public.p1 FINALIZE", run.end().error)
+        reader.do("COMMIT")
+        self.files(_001_a="ALTER TABLE public.p DETACH PARTITION public.p1 FINALIZE;")
+        self.run_ok()
+        self.assertEqual(self.value("SELECT count(*) FROM pg_inherits"), "0")
+
+
 class Tables(Case):
     def test_54_statement_timeout(self):
         self.files(_001_a="CREATE TABLE a (id int);\nSELECT pg_sleep(30);")

@@ -106,6 +106,7 @@ struct migration_history {
                           then holds the rows of the table of our own that is used in its place */
     unsigned version_length; /* characters that its column takes; 0: any */
     bool version_is_number;
+    int64_t version_max;  /* of a column of numbers; 0: any */
     const char *required; /* a NOT NULL column without default that we do not know; NULL: none */
     struct migration_version *versions;
     size_t n_versions;

@@ -376,6 +376,8 @@ class Tables(Case):
         self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)")
         self.files(**{"_20240102030405_a": "CREATE TABLE a (id int)"})
         self.assertIn("10 characters", self.plan_refused())
+        self.sql("ALTER TABLE schema_migrations ALTER version TYPE integer USING version::integer")
+        self.assertIn("numbers up to 2147483647", self.plan_refused())
         self.sql("ALTER TABLE schema_migrations ALTER version TYPE text, ADD team text NOT NULL")
         self.assertIn("team", self.plan_refused())
         self.sql("ALTER TABLE schema_migrations ALTER team SET DEFAULT 'x'")

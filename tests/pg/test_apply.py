@@ -344,6 +344,10 @@ class Tables(Case):
         self.assertEqual(self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"), "0")
         self.assertFalse(self.exists("a"))
 
+    def test_notices_take_no_memory(self):
+        self.files(_001_a="DO $$ BEGIN FOR i IN 1..200000 LOOP RAISE NOTICE '%', repeat('x', 300); END LOOP; END $$;")
+        self.assertLess(self.run_ok().rss_kib, 40 << 10)
+
     def test_56_not_the_owner(self):
         role = f"app_{self.db}"
         self.sql(f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}; CREATE TABLE owned (id int)")

@@ -53,24 +53,11 @@ static bool is_meant(const struct books *b, const struct migration_set *set, siz
     return i == first;
 }
 
-/* The hash tells a cosmetic edit later; files that we would refuse today can be of a version that was
- * applied. */
-static void summarise(struct session *s, struct migration *m)
-{
-    cleanup_arena struct arena arena = {0};
-    struct error ignored = {0};
-    const char *text;
-    size_t len;
-    if (!m->read && plan_read_file(s->step, &arena, m, &text, &len, &ignored) == 0 &&
-        sql_summarise(s->arena, m->file, text, len, m->version, &m->summary, &ignored) == 0)
-        m->read = true;
-}
-
 static void adopt_one(struct session *s, struct arena *arena, struct migration *m, struct str *sql)
 {
     const struct log_entry e = {
         .migration = m, .mode = "adopted", .state = "applied", .started_us = wall_us(), .finished = true};
-    summarise(s, m);
+    plan_summarise(s, m);
     if (s->books.found_sql)
         str_append(sql, record_version_sql(s, arena, m));
     str_append(sql, record_log_sql(s, arena, &e));

@@ -17,6 +17,17 @@ int plan_read_file(const struct migrate_step *step, struct arena *arena, const s
     return 0;
 }
 
+void plan_summarise(struct session *s, struct migration *m)
+{
+    cleanup_arena struct arena arena = {0};
+    struct error ignored = {0};
+    const char *text;
+    size_t len;
+    if (!m->read && plan_read_file(s->step, &arena, m, &text, &len, &ignored) == 0 &&
+        sql_summarise(s->arena, m->file, text, len, m->version, &m->summary, &ignored) == 0)
+        m->read = true;
+}
+
 /* What is committed of a file cannot be changed by editing it. */
 static int check_partial(struct session *s, const struct migration_diff *diff, struct error *err)
 {

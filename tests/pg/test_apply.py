@@ -283,6 +283,12 @@ class Steps(Case):
         self.assertEqual(self.valid("t_k"), "t")
         self.assertIn("t_k", " ".join(answer.value["warnings"]))
 
+    def test_42c_invalid_indexes_are_the_same_everywhere(self):
+        self.sql("CREATE TABLE t (k int); INSERT INTO t VALUES (1), (1); CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE INDEX p_k ON ONLY p (k)")
+        self.server.psql(self.db, "-c", "CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k)", check=False)
+        self.assertEqual(self.plan_ok()["history"]["invalid_indexes"], ["t_k"])
+        self.assertEqual(self.drive("health", tables=["t", "u"]).value, {"invalid_indexes": ["t_k"], "missing_tables": ["u"]})
+
     def test_42b_an_existing_valid_index_is_the_servers_error(self):
         self.sql("CREATE TABLE t (k int); CREATE INDEX t_k ON t (k)")
         self.files(_001_i="CREATE INDEX CONCURRENTLY t_k ON t (k);")

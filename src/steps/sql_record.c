@@ -165,7 +165,8 @@ int sql_record_file(struct sql_record *record, const struct migrate_file *file, 
         add_row(record, file->migration, "failed", file->took_us, -1);
         break;
     }
-    if (mono_us() - record->written_us <= gather_us)
+    /* a failure is written by sql_record_end(), which knows whether it is one */
+    if (file->event == MIGRATE_FAILED || mono_us() - record->written_us <= gather_us)
         return 0;
     return PERSIST(write_rows(record, err), err);
 }

@@ -231,7 +231,7 @@ int migrate_run(struct arena *arena, const struct migrate_step *step, struct mig
     *ret = (struct migrate_result){.before = "", .after = ""};
     int r = session_open(s, login_patience_us, err) < 0 || books_open(s, err) < 0 || history_read(s, err) < 0
                 ? -1
-                : plan_read(s, &run.set, &run.diff, err);
+                : plan_look(s, &run.set, &run.diff, err);
     if (r == 0) {
         ret->before = ret->after = run.diff.before;
         if (!nothing_to_do(&run))

@@ -42,6 +42,21 @@ class Locks(Case):
         self.assertEqual((a.error, a.value["applied"], b.error, b.value["applied"]), (None, 2, None, 0))
         self.assertEqual(self.log(), [("001", "applied"), ("002", "applied")])
 
+    def test_45c_another_agent_commits_while_we_look(self):
+        self.files(_001_a="CREATE TABLE a (id int)")
+        self.run_ok()
+        self.add(_002_b="CREATE TABLE b (id int)")
+        for op in ("plan", "run"):
+            with self.subTest(op=op):
+                other = self.session("deploy-agent/two")
+                other.do("BEGIN; LOCK TABLE deploy_agent.migration_log")
+                run = self.start(op)
+                wait(lambda: self.value("SELECT count(*) FROM pg_locks WHERE relation = 'deploy_agent.migration_log'::regclass AND NOT granted") == "1", 10, "it has read the versions")
+                other.do("INSERT INTO schema_migrations VALUES ('002', 'b'); INSERT INTO deploy_agent.migration_log (stage, table_name, version, file, mode, state, started_at) VALUES ('schema', 'public.schema_migrations', '002', '002_b.sql', 'tx', 'applied', now()); COMMIT")
+                answer = run.end()
+                self.assertIsNone(answer.error, answer)
+                self.sql("DELETE FROM schema_migrations WHERE version = '002'; DELETE FROM deploy_agent.migration_log WHERE version = '002'")
+
     def test_45b_lock_busy(self):
         self.files(_001_a="CREATE TABLE a (id int)")
         holder = self.session("migrate-by-hand")

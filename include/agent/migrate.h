@@ -36,6 +36,7 @@ struct migrate_file {
     unsigned done;     /* statements */
     unsigned attempts; /* 1, more after lock timeouts and deadlocks */
     const char *error;
+    bool unknown; /* MIGRATE_FAILED: the link broke at a COMMIT, which may have happened */
 };
 
 struct migrate_step {

@@ -52,8 +52,9 @@ struct sql_statement {
     const char
         *index; /* CREATE INDEX CONCURRENTLY: its name as written, inside of the bytes; NULL: none given */
     size_t index_len;
-    const char *table; /* the same: the index's, the REINDEXed object's */
+    const char *table; /* the same: the index's, the REINDEXed object, the partition to be detached */
     size_t table_len;
+    bool concurrently; /* waits for the transactions of others, and nobody waits for it meanwhile */
 };
 
 enum {

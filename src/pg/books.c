@@ -50,14 +50,15 @@ static void read_version_type(PGresult *r, int row, struct migration_history *h)
 {
     static const struct {
         const char *type;
-        unsigned digits;
-    } numbers[] = {{"smallint", 4}, {"integer", 9}, {"bigint", 18}, {"numeric", 0}};
+        int64_t max;
+    } numbers[] = {{"smallint", INT16_MAX}, {"integer", INT32_MAX}, {"bigint", INT64_MAX}, {"numeric", 0}};
     long modifier = strtol(PQgetvalue(r, row, 2), NULL, 10);
     h->version_length = modifier > 4 ? (unsigned)modifier - 4 : 0;
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         if (strcmp(PQgetvalue(r, row, 1), numbers[i].type) == 0) {
             h->version_is_number = true;
-            h->version_length = numbers[i].digits;
+            h->version_max = numbers[i].max;
+            h->version_length = 0;
         }
 }
 
@@ -149,6 +150,7 @@ int books_look(struct session *s, struct error *err)
     b->stamp = b->found_sql = b->history.required = NULL;
     b->history.shape = MIGRATION_NO_TABLE;
     b->history.version_length = 0;
+    b->history.version_max = 0;
     b->history.version_is_number = false;
     if (find_table(s, "", &oid, err) < 0 || (oid && read_shape(s, oid, err) < 0))
         return -1;

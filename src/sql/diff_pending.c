@@ -51,8 +51,13 @@ static void check_duplicate(struct diff *d, size_t i)
 static void check_version_fits(struct diff *d, const struct migration *m)
 {
     const struct migration_history *h = d->history;
-    if (h->shape != MIGRATION_NO_TABLE && !h->version_is_number && h->version_length > 0 &&
-        strlen(m->version) > h->version_length)
+    if (h->shape == MIGRATION_NO_TABLE)
+        return;
+    if (h->version_is_number && h->version_max > 0 && m->number > h->version_max)
+        complain(&d->complaints,
+                 "%s: its version does not fit into the column version of %s, which takes numbers up to %lld",
+                 m->file, h->table, (long long)h->version_max);
+    if (!h->version_is_number && h->version_length > 0 && strlen(m->version) > h->version_length)
         complain(&d->complaints,
                  "%s: its version does not fit into the column version of %s, which takes %u characters",
                  m->file, h->table, h->version_length);

@@ -227,6 +227,19 @@ class Bad(Sql):
         record = self.put("three", files={"db/003_broken.sql": "CREATE TABLE half (i int);\n"})
         self.assertEqual(self.states(record), [("003", "applied"), ("004", "applied")])
 
+    def test_cancel_stops_a_statement(self):
+        self.first()
+        before = self.specs()
+        commit = self.commit(self.version("two"), "version two", **{"db/002_long.sql": "CREATE TABLE half (i int);\nSELECT pg_sleep(120);\n"})
+        self.wait(lambda: self.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(120)%' AND state = 'active'") == "1",
+                  60, "the statement")
+        self.agentctl("cancel", self.name, code=0)
+        record = self.expect(commit, "cancelled", 60)
+        self.assertIn("002_long.sql:2:1: ", record["reason"])
+        self.assertEqual(self.states(record), [("002", "not run")])
+        self.assertEqual(self.query("SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), "0")
+        self.assertEqual(self.specs(), before)
+
     def refused(self, words, **files):
         self.agent.stop()
         commit = self.commit(self.version("two"), **files)

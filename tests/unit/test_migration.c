@@ -283,7 +283,7 @@ static void differences(void **state)
         {.what = "6 bigint",
          .files = "016_a.sql 017_b.sql",
          .rows = "16",
-         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_length = 2},
+         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_max = INT64_MAX},
          .want = "pending 017_b.sql\nadopted 016\n16 → 017\n"},
         {.what = "7 out of order",
          .files = "001_a.sql 003_b.sql 005_c.sql",
@@ -399,6 +399,12 @@ static void differences(void **state)
          .table = {.shape = MIGRATION_ROWS, .version_length = 10},
          .want = "20260823140200_a.sql: its version does not fit into the column version of "
                  "public.schema_migrations, which takes 10 characters"},
+        {.what = "61 too large",
+         .files = "2147483647_a.sql 20260823140200_b.sql",
+         .rows = "",
+         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_max = INT32_MAX},
+         .want = "20260823140200_b.sql: its version does not fit into the column version of "
+                 "public.schema_migrations, which takes numbers up to 2147483647"},
         {.what = "61 an unknown column",
          .files = "001_a.sql",
          .rows = "",

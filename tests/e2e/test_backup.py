@@ -19,6 +19,7 @@ DUMP = re.compile(r"[a-z0-9_-]+\.app_\d{8}T\d{6}Z_[0-9a-f]{8}\.dump")
 class Backup(Case):
     tapped = True
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()

@@ -200,6 +200,7 @@ class Server(Http):
 class Database(Http):
     slow = True
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()

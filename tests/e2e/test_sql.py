@@ -12,6 +12,7 @@ ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-123
 
 class Sql(Case):
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()

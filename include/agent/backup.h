@@ -37,7 +37,7 @@ struct backup {
     const char *job;    /* name of the service */
     const char *secret; /* name of the secret with the password; NULL: the URL has none */
     const char *file;
-    const char *prefix; /* of the names of this database's dumps */
+    const char *prefix; /* of the names of this stack's dumps of this database */
     const char *cutoff; /* stamp; what is younger stays */
     unsigned keep;
     uint64_t needed_kib;       /* room for the first dump */
@@ -51,9 +51,11 @@ struct backup {
     const json_t *mounts;        /* of the service's ContainerSpec; NULL: none */
 };
 
-/* Names of dumps: PREFIX_STAMP_COMMIT8.dump. A name of a database that is no good name for a file gets a
- * hash. */
-const char *backup_prefix(struct arena *arena, const char *dbname);
+/*
+ * Names of dumps: PREFIX_STAMP_COMMIT8.dump, where PREFIX is STACK.DATABASE: stacks may share a volume, and a
+ * job removes what has its own prefix. A name of a database that is no good name for a file gets a hash.
+ */
+const char *backup_prefix(struct arena *arena, const char *stack, const char *dbname);
 const char *backup_stamp(struct arena *arena, int64_t wall_us); /* 20260823T140205Z */
 const char *backup_file(struct arena *arena, const char *prefix, const char *stamp, const char *commit);
 

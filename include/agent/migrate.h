@@ -9,14 +9,15 @@
  * Failures: ERR_INVALID (the plan is refused: nothing was sent), ERR_FAILED (a file failed; the text begins
  * "FILE:LINE:COLUMN: "), ERR_UNAVAILABLE, ERR_REFUSED, ERR_CONFLICT (lock, standby), ERR_TIMEOUT,
  * ERR_CANCELLED. After ERR_FAILED the text says whether the file was rolled back or where it stopped.
- * ERR_NOT_FOUND: `schema` does not exist (any more): skip it.
+ * ERR_NOT_FOUND: `schema` does not exist (any more): skip it; without one: no schema of the login's
+ * search_path does, and an earlier step may have to make it.
  */
 
 #include "agent/migration.h"
 #include "agent/pg.h"
 
 /* Where the server is: asked before each connection, since a task may have moved. *ret_folder: of a socket
-   named .s.PGSQL.PORT, NULL: TCP to the URL's host. */
+   named .s.PGSQL.PORT, NULL: TCP to the URL's host. Never ERR_NOT_FOUND, which is the schema's. */
 typedef int migrate_find(void *userdata, struct arena *arena, const char **ret_folder, struct error *err);
 
 struct migrate_target {
@@ -35,6 +36,7 @@ struct migrate_file {
     unsigned done;     /* statements */
     unsigned attempts; /* 1, more after lock timeouts and deadlocks */
     const char *error;
+    bool unknown; /* MIGRATE_FAILED: the link broke at a COMMIT, which may have happened */
 };
 
 struct migrate_step {

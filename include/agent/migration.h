@@ -86,6 +86,12 @@ struct migration_log { /* the newest row of a version in deploy_agent.migration_
     const char *error; /* NULL: none */
 };
 
+/* May the attempt, which did not end well, have left something in the database? */
+bool migration_left_something(const struct migration_log *log);
+/* Has an earlier run committed a part of the file, or may it have? Then its row in the table of versions,
+   which the file itself may have written, does not make it applied. */
+bool migration_is_begun(const struct migration_log *log);
+
 /* The user's table, as it was found. */
 enum migration_shape {
     MIGRATION_NO_TABLE,
@@ -102,6 +108,7 @@ struct migration_history {
                           then holds the rows of the table of our own that is used in its place */
     unsigned version_length; /* characters that its column takes; 0: any */
     bool version_is_number;
+    int64_t version_max;  /* of a column of numbers; 0: any */
     const char *required; /* a NOT NULL column without default that we do not know; NULL: none */
     struct migration_version *versions;
     size_t n_versions;
@@ -121,6 +128,7 @@ struct migration_rules {
     enum on_edited on_edited;
     const char *const *accept_duplicates; /* versions, NULL-terminated; NULL: none */
     const char *const *lint_errors;       /* rules that refuse; NULL: none */
+    bool roles_may_come; /* an earlier step has yet to run: that there is no such role is only a warning */
 };
 
 struct migration_diff {

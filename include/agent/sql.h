@@ -52,8 +52,9 @@ struct sql_statement {
     const char
         *index; /* CREATE INDEX CONCURRENTLY: its name as written, inside of the bytes; NULL: none given */
     size_t index_len;
-    const char *table; /* the same: the index's, the REINDEXed object's */
+    const char *table; /* the same: the index's, the REINDEXed object, the partition to be detached */
     size_t table_len;
+    bool concurrently; /* waits for the transactions of others, and nobody waits for it meanwhile */
 };
 
 enum {
@@ -107,6 +108,7 @@ struct sql_summary {
     /* sha256 of its tokens: blanks, comments, line ends and BOM do not count; formula: src/sql/hash.h */
     char hash[SQL_HASH_SIZE];
     const char **tables; /* made by it; folded as the server does, "t" or "s.t" as written; NULL-terminated */
+    const char **roles;  /* the same; NULL: none */
     struct sql_lint *lints;
     size_t n_lints;
 };
@@ -114,9 +116,9 @@ struct sql_summary {
 /*
  * Reads a file to its end and says what it is. Refuses also: NUL bytes, text that is not UTF-8, BOMs of
  * UTF-16 and UTF-32, a statement that refuses a transaction block beside one, BEGIN without COMMIT, PREPARE
- * TRANSACTION, unknown directives. version: the file's own, for the check of what it inserts into
- * schema_migrations; NULL: none. Directives stand in comments before the first statement, blanks or commas
- * between: -- deploy: no-transaction, breaking, out-of-order
+ * TRANSACTION, unknown directives and what is nearly one. version: the file's own, for the check of what it
+ * inserts into schema_migrations; NULL: none. Directives stand in comments before the first statement, blanks
+ * or commas between: -- deploy: no-transaction, breaking, out-of-order
  */
 int sql_summarise(struct arena *arena, const char *file, const char *text, size_t len, const char *version,
                   struct sql_summary *ret, struct error *err) MUST_CHECK;

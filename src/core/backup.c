@@ -20,7 +20,7 @@ static const json_int_t stop_grace_ns = 20 * INT64_C(1000000000);
 
 /* ---- names ---- */
 
-const char *backup_prefix(struct arena *arena, const char *dbname)
+static const char *fit_for_a_file(struct arena *arena, const char *dbname)
 {
     static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
     size_t len = strlen(dbname);
@@ -33,6 +33,12 @@ const char *backup_prefix(struct arena *arena, const char *dbname)
             *p = '-';
     sha256_hex(dbname, len, hex);
     return arena_printf(arena, "db%s%s-%.8s", *safe == '-' ? "" : "-", safe, hex);
+}
+
+const char *backup_prefix(struct arena *arena, const char *stack, const char *dbname)
+{
+    /* neither name has a point: no two stacks and databases share a prefix */
+    return arena_printf(arena, "%s.%s", stack, fit_for_a_file(arena, dbname));
 }
 
 const char *backup_stamp(struct arena *arena, int64_t wall)

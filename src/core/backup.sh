@@ -43,7 +43,7 @@ bytes() {
 	}
 }
 
-# What killed jobs have left; two never run at once.
+# What killed jobs have left; two of a stack never run at once.
 remove_partials() {
 	for name in "$prefix"_$stamped.partial "$prefix"_$stamped.sha256.partial; do
 		if [ -f "$name" ]; then

@@ -15,6 +15,9 @@
 static bool applied(const struct books *b, const struct migration *m)
 {
     const struct migration_history *h = &b->history;
+    const struct migration_log *log = books_log(b, m->number);
+    if (log && migration_is_begun(log))
+        return false;
     if (h->shape == MIGRATION_ONE_ROW && m->number <= h->up_to)
         return true;
     return books_has_version(b, m->number);
@@ -50,24 +53,11 @@ static bool is_meant(const struct books *b, const struct migration_set *set, siz
     return i == first;
 }
 
-/* The hash tells a cosmetic edit later; files that we would refuse today can be of a version that was
- * applied. */
-static void summarise(struct session *s, struct migration *m)
-{
-    cleanup_arena struct arena arena = {0};
-    struct error ignored = {0};
-    const char *text;
-    size_t len;
-    if (!m->read && plan_read_file(s->step, &arena, m, &text, &len, &ignored) == 0 &&
-        sql_summarise(s->arena, m->file, text, len, m->version, &m->summary, &ignored) == 0)
-        m->read = true;
-}
-
 static void adopt_one(struct session *s, struct arena *arena, struct migration *m, struct str *sql)
 {
     const struct log_entry e = {
         .migration = m, .mode = "adopted", .state = "applied", .started_us = wall_us(), .finished = true};
-    summarise(s, m);
+    plan_summarise(s, m);
     if (s->books.found_sql)
         str_append(sql, record_version_sql(s, arena, m));
     str_append(sql, record_log_sql(s, arena, &e));

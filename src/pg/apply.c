@@ -127,6 +127,7 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
         fault_point("sql.before_commit");
     if (pg_run(&a->s->conn, &call, &result, &a->failure) < 0) {
         cleanup_str struct str more = {0};
+        a->unknown = commits && a->failure.cause == PG_LOST;
         add_advice(a, &more);
         pg_failure_error(&a->failure, err);
         cleanup_arena struct arena arena = {0};
@@ -193,8 +194,6 @@ static int check_versions(struct apply *a, bool *ret_own, struct error *err)
 static int look_for_table(struct apply *a, struct error *err)
 {
     struct books *b = &a->s->books;
-    if (b->exists || b->found_sql)
-        return 0;
     struct migration_history kept = b->history;
     if (apply_own(
             a, "looking for the table of versions",
@@ -242,20 +241,27 @@ int apply_encoding(struct apply *a, struct error *err)
     return apply_own(a, "setting client_encoding", "SET LOCAL client_encoding = 'UTF8'", false, NULL, err);
 }
 
+int apply_check(struct apply *a, bool *ret_own, struct error *err)
+{
+    struct books *b = &a->s->books;
+    bool look = !b->exists && !b->found_sql;
+    *ret_own = false;
+    if (!a->s->step->versioned || (!look && !a->names_table))
+        return 0;
+    if (apply_own(a, "COMMIT", APPLY_DEFERRED, false, NULL, err) < 0 || (look && look_for_table(a, err) < 0))
+        return -1;
+    return b->exists && a->names_table ? check_versions(a, ret_own, err) : 0;
+}
+
 static int finish(struct apply *a, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct session *s = a->s;
-    bool own = false, versioned = s->step->versioned;
-    if (apply_encoding(a, err) < 0)
-        return -1;
-    if (versioned && look_for_table(a, err) < 0)
-        return -1;
-    bool checked = versioned && s->books.exists && a->names_table; /* and so has our settings already */
-    if (checked && check_versions(a, &own, err) < 0)
+    bool own, versioned = s->step->versioned;
+    if (apply_encoding(a, err) < 0 || apply_check(a, &own, err) < 0)
         return -1;
     const char *sql = arena_printf(
-        &arena, "%s%s%s%sCOMMIT", checked ? "" : SESSION_OURS, versioned ? record_table_sql(s, &arena) : "",
+        &arena, APPLY_DEFERRED SESSION_OURS "%s%s%sCOMMIT", versioned ? record_table_sql(s, &arena) : "",
         versioned && !own ? record_version_sql(s, &arena, a->migration) : "", log_sql(a, &arena));
     return apply_own(a, "recording it and COMMIT", sql, true, NULL, err);
 }

@@ -29,7 +29,9 @@ struct apply {
     char prefix[SQL_HASH_SIZE]; /* of those */
     char seen[SQL_HASH_SIZE];   /* of those and the ones up to the present statement */
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
+    unsigned alone;             /* a statement that ran, without a transaction, and did not come to its end */
     int64_t log_id;             /* the row `running`; 0: none */
+    bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 
     struct pg_failure failure;
     struct sql_statement at; /* where it failed; number 0: in no statement */
@@ -47,6 +49,12 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
 /* Fails at a statement, in words of ours. */
 int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Triggers and constraints that wait for the COMMIT see what the file has set: they come before our settings.
+ */
+#define APPLY_DEFERRED "SET CONSTRAINTS ALL IMMEDIATE; "
+/* Before a COMMIT: did the file make the table of versions, did it write its own (*ret_own) or, refused,
+ * another one into it? books is changed, which has to be taken back when the COMMIT does not happen. */
+int apply_check(struct apply *a, bool *ret_own, struct error *err) MUST_CHECK;
 /* Rows and COMMIT of a file that is through; in its transaction. */
 int apply_finish(struct apply *a, struct error *err) MUST_CHECK;
 int apply_encoding(struct apply *a, struct error *err) MUST_CHECK;

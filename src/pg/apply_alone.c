@@ -55,13 +55,44 @@ static int find_index(struct apply *a, struct arena *arena, const struct sql_sta
     return 0;
 }
 
+/*
+ * CONCURRENTLY waits for every transaction that is open, and nobody waits for it meanwhile: our short
+ * lock_timeout would only make it fail. One that the file set itself is left alone.
+ */
+static int be_patient(struct apply *a, bool *ret_changed, struct error *err)
+{
+    cleanup_result PGresult *r = NULL;
+    if (PG_ASK(&a->s->conn, "setting lock_timeout", &r, err,
+               "SELECT set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = "
+               "'lock_timeout' AND setting = reset_val AND setting <> '0'") < 0)
+        return -1;
+    *ret_changed = PQntuples(r) == 1;
+    return 0;
+}
+
+/* r: how the statement ended, which stays the result unless it was good. */
+static int end_patience(struct apply *a, bool changed, int r, struct error *err)
+{
+    const struct pg_failure failure = a->failure;
+    struct error ignored = {0};
+    if (changed && a->s->conn.pg &&
+        PG_ASK(&a->s->conn, "setting lock_timeout back", NULL, r < 0 ? &ignored : err, "RESET lock_timeout") <
+            0)
+        r = -1;
+    a->failure = failure;
+    return r;
+}
+
 static int drop(struct apply *a, struct arena *arena, const char *index, struct error *err)
 {
+    bool changed;
     session_warn(a->s, "%s: the invalid index %s, left by an attempt that failed, was dropped",
                  a->migration->file, index);
     fault_point("sql.drop_invalid");
-    return apply_own(a, "dropping an invalid index",
-                     arena_printf(arena, "DROP INDEX CONCURRENTLY IF EXISTS %s", index), false, NULL, err);
+    const char *sql = arena_printf(arena, "DROP INDEX CONCURRENTLY IF EXISTS %s", index);
+    if (be_patient(a, &changed, err) < 0)
+        return -1;
+    return end_patience(a, changed, apply_own(a, "dropping an invalid index", sql, false, NULL, err), err);
 }
 
 /* *ret_done: an earlier run has built it. */
@@ -109,21 +140,6 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
     return 0;
 }
 
-/*
- * CONCURRENTLY waits for every transaction that is open, and nobody waits for it meanwhile: our short
- * lock_timeout would only make it fail. One that the file set itself is left alone.
- */
-static int be_patient(struct apply *a, bool *ret_changed, struct error *err)
-{
-    cleanup_result PGresult *r = NULL;
-    if (PG_ASK(&a->s->conn, "setting lock_timeout", &r, err,
-               "SELECT set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = "
-               "'lock_timeout' AND setting = reset_val AND setting <> '0'") < 0)
-        return -1;
-    *ret_changed = PQntuples(r) == 1;
-    return 0;
-}
-
 static int intend(struct apply *a, const struct sql_statement *st, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -160,34 +176,53 @@ static int name_invalid(struct apply *a, struct arena *arena, const struct sql_s
     return -1;
 }
 
+/* DETACH PARTITION … CONCURRENTLY that was cut off between its two transactions cannot be sent again. */
+static const char *pending_detach(struct apply *a, struct arena *arena, const struct sql_statement *st)
+{
+    cleanup_result PGresult *r = NULL;
+    struct error ignored = {0};
+    const char *partition = written(arena, st->table, st->table_len);
+    if (st->kind != SQL_ONCE || !partition || !a->s->conn.pg)
+        return "";
+    if (PG_ASK(&a->s->conn, "looking for a pending partition", &r, &ignored,
+               "SELECT format('ALTER TABLE %I.%I DETACH PARTITION %I.%I FINALIZE', pn.nspname, p.relname, "
+               "cn.nspname, c.relname) FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = "
+               "i.inhparent JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace JOIN "
+               "pg_catalog.pg_class c ON c.oid = i.inhrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = "
+               "c.relnamespace WHERE i.inhrelid = pg_catalog.to_regclass($1) AND i.inhdetachpending",
+               partition) < 0 ||
+        PQntuples(r) == 0)
+        return "";
+    return arena_printf(arena, "; the partition is left pending: write %s in its place", PQgetvalue(r, 0, 0));
+}
+
+static int name_pending(struct apply *a, struct arena *arena, const struct sql_statement *st,
+                        struct error *err)
+{
+    const char *said = arena_strdup(arena, err->text);
+    return error_set(err, err->kind, 0, "%s%s", said, pending_detach(a, arena, st));
+}
+
 static int concurrently(struct apply *a, struct arena *arena, const struct sql_statement *st,
                         struct error *err)
 {
     bool changed;
     if (be_patient(a, &changed, err) < 0)
         return -1;
-    int r = apply_statement(a, st, err);
-    const struct pg_failure failure = a->failure;
-    if (changed && a->s->conn.pg) {
-        struct error ignored = {0};
-        if (PG_ASK(&a->s->conn, "setting lock_timeout back", NULL, r < 0 ? &ignored : err,
-                   "RESET lock_timeout") < 0 &&
-            r == 0)
-            return -1;
-    }
-    a->failure = failure;
-    if (st->kind != SQL_CREATE_INDEX_CONCURRENTLY)
-        return r;
-    return r < 0 ? name_invalid(a, arena, st, err) : check_valid(a, arena, st, err);
+    int r = end_patience(a, changed, apply_statement(a, st, err), err);
+    if (st->kind == SQL_CREATE_INDEX_CONCURRENTLY)
+        return r < 0 ? name_invalid(a, arena, st, err) : check_valid(a, arena, st, err);
+    return r < 0 ? name_pending(a, arena, st, err) : 0;
 }
 
-static int ask_a_person(struct apply *a, const struct sql_statement *st, struct error *err)
+static int ask_a_person(struct apply *a, struct arena *arena, const struct sql_statement *st,
+                        struct error *err)
 {
     return apply_refuse(a, st, err,
                         "an earlier run was cut off while this statement ran, and whether it took effect "
                         "cannot be told. Look, then: "
-                        "agentctl migrate resolve STACK %s --statement %u done|again",
-                        a->migration->version, st->number);
+                        "agentctl migrate resolve STACK %s --statement %u done|again%s",
+                        a->migration->version, st->number, pending_detach(a, arena, st));
 }
 
 static int go_alone(struct apply *a, struct arena *arena, const struct sql_statement *st, struct error *err)
@@ -196,7 +231,7 @@ static int go_alone(struct apply *a, struct arena *arena, const struct sql_state
          is_reindex = st->kind == SQL_REINDEX_CONCURRENTLY;
     bool done = false;
     if (a->in_doubt && !is_reindex && st->kind != SQL_AGAIN && !(is_index && st->index))
-        return ask_a_person(a, st, err);
+        return ask_a_person(a, arena, st, err);
     if ((is_index && prepare_index(a, arena, st, &done, err) < 0) ||
         (is_reindex && prepare_reindex(a, arena, st, err) < 0))
         return -1;
@@ -204,7 +239,8 @@ static int go_alone(struct apply *a, struct arena *arena, const struct sql_state
         return 0;
     if (intend(a, st, err) < 0)
         return -1;
-    return is_index || is_reindex ? concurrently(a, arena, st, err) : apply_statement(a, st, err);
+    a->alone = st->number;
+    return st->concurrently ? concurrently(a, arena, st, err) : apply_statement(a, st, err);
 }
 
 int apply_alone(struct apply *a, const struct sql_statement *st, struct error *err)
@@ -215,5 +251,8 @@ int apply_alone(struct apply *a, const struct sql_statement *st, struct error *e
     fault_point("sql.alone");
     if (apply_state(a) != PQTRANS_IDLE)
         return apply_refuse(a, st, err, "the statement left a transaction open");
-    return apply_progress(a, st, "COMMIT", err);
+    if (apply_progress(a, st, "COMMIT", err) < 0)
+        return -1;
+    a->alone = 0;
+    return 0;
 }

@@ -12,17 +12,27 @@
  * transaction that brings them there; so after a crash the position is exact, and the file goes on behind it.
  */
 
-int apply_progress(struct apply *a, const struct sql_statement *st, const char *end, struct error *err)
+static int write_progress(struct apply *a, const struct sql_statement *st, const char *end, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
+    bool own, in_block = apply_state(a) == PQTRANS_INTRANS;
+    if (in_block && a->names_table && apply_check(a, &own, err) < 0)
+        return -1;
     const char *sql = arena_printf(
         &arena,
-        "%s" SESSION_OURS
+        "%s" APPLY_DEFERRED SESSION_OURS
         "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', stmt_index = NULL WHERE id = %lld; %s",
-        apply_state(a) == PQTRANS_IDLE ? "BEGIN; " : "", a->s->books.log_sql, st->number, a->seen,
-        (long long)a->log_id, end);
-    if (apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err) < 0)
+        in_block ? "" : "BEGIN; ", a->s->books.log_sql, st->number, a->seen, (long long)a->log_id, end);
+    return apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err);
+}
+
+int apply_progress(struct apply *a, const struct sql_statement *st, const char *end, struct error *err)
+{
+    struct books before = a->s->books;
+    if (write_progress(a, st, end, err) < 0) {
+        a->s->books = before;
         return -1;
+    }
     a->done = st->number;
     a->in_doubt = false;
     memcpy(a->prefix, a->seen, sizeof a->prefix);

@@ -50,14 +50,15 @@ static void read_version_type(PGresult *r, int row, struct migration_history *h)
 {
     static const struct {
         const char *type;
-        unsigned digits;
-    } numbers[] = {{"smallint", 4}, {"integer", 9}, {"bigint", 18}, {"numeric", 0}};
+        int64_t max;
+    } numbers[] = {{"smallint", INT16_MAX}, {"integer", INT32_MAX}, {"bigint", INT64_MAX}, {"numeric", 0}};
     long modifier = strtol(PQgetvalue(r, row, 2), NULL, 10);
     h->version_length = modifier > 4 ? (unsigned)modifier - 4 : 0;
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         if (strcmp(PQgetvalue(r, row, 1), numbers[i].type) == 0) {
             h->version_is_number = true;
-            h->version_length = numbers[i].digits;
+            h->version_max = numbers[i].max;
+            h->version_length = 0;
         }
 }
 
@@ -122,13 +123,14 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
             "r AS (SELECT name, schema, pg_catalog.to_regclass(CASE WHEN schema IS NULL THEN "
             "quote_ident(name) ELSE format('%I.%I', schema, name) END) AS oid FROM q) "
             "SELECT r.name, coalesce(n.nspname, r.schema, current_schema()), c.oid, c.relkind, "
-            "format('%I.%I', coalesce(n.nspname, r.schema, current_schema()), r.name) FROM r "
+            "quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || quote_ident(r.name) FROM "
+            "r "
             "LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid LEFT JOIN pg_catalog.pg_namespace n ON n.oid "
             "= c.relnamespace",
             s->step->table, s->step->schema, suffix) < 0)
         return -1;
     if (PQgetisnull(r, 0, 1))
-        return error_set(err, ERR_INVALID, 0,
+        return error_set(err, ERR_NOT_FOUND, 0,
                          "no schema of the role's search_path exists: where should the table %s be?",
                          s->step->table);
     if (!PQgetisnull(r, 0, 3) && !strchr("rp", PQgetvalue(r, 0, 3)[0]))
@@ -148,6 +150,7 @@ int books_look(struct session *s, struct error *err)
     b->stamp = b->found_sql = b->history.required = NULL;
     b->history.shape = MIGRATION_NO_TABLE;
     b->history.version_length = 0;
+    b->history.version_max = 0;
     b->history.version_is_number = false;
     if (find_table(s, "", &oid, err) < 0 || (oid && read_shape(s, oid, err) < 0))
         return -1;

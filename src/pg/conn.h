@@ -121,6 +121,12 @@ char *pg_mask(struct arena *arena, const char *text, size_t max);
 /* Line and column in a file of a character of a statement. */
 void pg_position(const char *statement, unsigned position, unsigned *line, unsigned *column);
 
+/* ---- of health.c ---- */
+
+/* Indexes that are invalid and that nobody is building, NULL-terminated. Before PostgreSQL 12: none. */
+int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***ret,
+                       struct error *err) MUST_CHECK;
+
 /* ---- of copy.c ---- */
 
 /* Waits until there is something to read, or room to write; -1: the link is lost, or has to be given up. */

@@ -17,18 +17,22 @@ static const char **column(struct arena *arena, const PGresult *result)
     return list;
 }
 
-/* Those that a backend is building right now are not broken. */
-static int read_invalid_indexes(struct arena *arena, struct pg_conn *conn, struct pg_health *ret,
-                                struct error *err)
+/* An index of a partitioned table is invalid until each partition has one, which is nothing broken. */
+int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***ret, struct error *err)
 {
+    static const char *none[] = {NULL};
     cleanup_result PGresult *r = NULL;
-    if (PG_ASK(conn, "invalid indexes", &r, err,
-               "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i"
-               " WHERE NOT i.indisvalid AND NOT EXISTS (SELECT FROM"
-               " pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) ORDER BY 1") <
-        0)
+    *ret = none;
+    if (PQserverVersion(conn->pg) < 120000) /* does not tell which of them are being built */
+        return 0;
+    if (PG_ASK(
+            conn, "looking for invalid indexes", &r, err,
+            "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i JOIN "
+            "pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid AND c.relkind <> 'I' AND "
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = "
+            "i.indexrelid) ORDER BY 1") < 0)
         return -1;
-    ret->invalid_indexes = column(arena, r);
+    *ret = column(arena, r);
     return 0;
 }
 
@@ -97,7 +101,7 @@ int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_
         .timeout_us = timeout_us};
     struct pg_health health = {0};
     if (pg_conn_open(&conn, arena, &options, err) < 0 ||
-        read_invalid_indexes(arena, &conn, &health, err) < 0 ||
+        pg_invalid_indexes(&conn, arena, &health.invalid_indexes, err) < 0 ||
         read_missing_tables(arena, &conn, tables, &health, err) < 0 ||
         read_frameworks(arena, &conn, &health, err) < 0)
         return -1;

@@ -211,26 +211,12 @@ static const char **names(struct arena *arena, PGresult *r)
     return list;
 }
 
-static int read_invalid_indexes(struct session *s, struct error *err)
-{
-    cleanup_result PGresult *r = NULL;
-    if (PG_ASK(
-            &s->conn, "looking for invalid indexes", &r, err,
-            "SELECT indexrelid::regclass::text FROM pg_catalog.pg_index WHERE NOT indisvalid AND NOT EXISTS "
-            "(SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = indexrelid) AND "
-            "NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = indexrelid AND c.relkind = 'I') "
-            "ORDER BY 1") < 0)
-        return -1;
-    s->books.history.invalid_indexes = names(s->arena, r);
-    return 0;
-}
-
 int history_read(struct session *s, struct error *err)
 {
     if (s->step->versioned && (read_versions(s, err) < 0 || read_logs(s, err) < 0))
         return -1;
     s->books.history.tables = s->books.history.roles = NULL;
-    return s->version >= 120000 ? read_invalid_indexes(s, err) : 0;
+    return pg_invalid_indexes(&s->conn, s->arena, &s->books.history.invalid_indexes, err);
 }
 
 static int read_names(struct session *s, const char *sql, const char ***ret, struct error *err)

@@ -17,6 +17,17 @@ int plan_read_file(const struct migrate_step *step, struct arena *arena, const s
     return 0;
 }
 
+void plan_summarise(struct session *s, struct migration *m)
+{
+    cleanup_arena struct arena arena = {0};
+    struct error ignored = {0};
+    const char *text;
+    size_t len;
+    if (!m->read && plan_read_file(s->step, &arena, m, &text, &len, &ignored) == 0 &&
+        sql_summarise(s->arena, m->file, text, len, m->version, &m->summary, &ignored) == 0)
+        m->read = true;
+}
+
 /* What is committed of a file cannot be changed by editing it. */
 static int check_partial(struct session *s, const struct migration_diff *diff, struct error *err)
 {
@@ -60,6 +71,17 @@ int plan_read(struct session *s, struct migration_set *set, struct migration_dif
     return diff->partial ? check_partial(s, diff, err) : 0;
 }
 
+int plan_look(struct session *s, struct migration_set *set, struct migration_diff *diff, struct error *err)
+{
+    struct error first = {0};
+    if (plan_read(s, set, diff, &first) == 0)
+        return 0;
+    if (first.kind == ERR_INVALID && books_open(s, err) == 0 && history_read(s, err) == 0)
+        return plan_read(s, set, diff, err);
+    *err = first;
+    return -1;
+}
+
 int migrate_plan(struct arena *arena, const struct migrate_step *step, struct migration_set *ret_set,
                  struct migration_history *ret_history, struct migration_diff *ret_diff, struct error *err)
 {
@@ -70,7 +92,7 @@ int migrate_plan(struct arena *arena, const struct migrate_step *step, struct mi
     *ret_history = (struct migration_history){0};
     if (session_open(&s, 0, err) < 0 || books_open(&s, err) < 0 || history_read(&s, err) < 0)
         return -1;
-    int r = plan_read(&s, &set, &diff, err);
+    int r = plan_look(&s, &set, &diff, err);
     *ret_history = s.books.history;
     if (r < 0)
         return -1;

@@ -24,8 +24,9 @@ static int send(struct session *s, const char *sql, struct error *err)
     return session_rollback(s, &ignored) < 0 ? -1 : r;
 }
 
-static int whole_done(struct session *s, struct arena *arena, const struct migration *m, struct error *err)
+static int whole_done(struct session *s, struct arena *arena, struct migration *m, struct error *err)
 {
+    plan_summarise(s, m);
     const struct log_entry e = {.migration = m,
                                 .mode = "resolved",
                                 .state = "resolved",
@@ -102,7 +103,7 @@ int migrate_resolve(struct arena *arena, const struct migrate_step *step, const 
     struct migration_set set = {0};
     if (open_all(&s, &set, err) < 0)
         return -1;
-    const struct migration *m = find(&set, version);
+    struct migration *m = find(&set, version);
     if (!m)
         return error_set(err, ERR_NOT_FOUND, 0, "no file of %s has the version %s", step->folder, version);
     const struct migration_log *log = books_log(&s.books, m->number);

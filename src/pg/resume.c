@@ -114,7 +114,7 @@ int resume_reconcile(struct apply *a, struct error *err)
     if (books_look(s, err) < 0 || history_read(s, err) < 0)
         return -1;
     const struct migration_log *log = books_log(&s->books, a->migration->number);
-    a->recorded = books_has_version(&s->books, a->migration->number) ||
+    a->recorded = (books_has_version(&s->books, a->migration->number) && !(log && migration_is_begun(log))) ||
                   (log && (log->state == MIGRATION_APPLIED || log->state == MIGRATION_RESOLVED));
     if (a->recorded)
         return 0;

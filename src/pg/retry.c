@@ -57,7 +57,10 @@ static int wait_for_retry(struct apply *a, unsigned retry, struct error *err)
 /* The lock first: only then the old connection cannot commit any more. */
 static int reconnect(struct apply *a, struct error *err)
 {
-    return session_again(a->s, err) < 0 ? -1 : resume_reconcile(a, err);
+    if (session_again(a->s, err) < 0 || resume_reconcile(a, err) < 0)
+        return -1;
+    a->unknown = false;
+    return 0;
 }
 
 /* The words of the first error matter more than that the second attempt could not be made. */
@@ -65,13 +68,10 @@ static int give_up(const struct error *why, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     const char *second = arena_strdup(&arena, err->text);
-    *err = *why;
-    cleanup_str struct str text = {0};
-    str_append(&text, err->text);
     return error_set(
-        err, ERR_UNAVAILABLE, 0,
+        err, err->kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE, 0,
         "%s; then: %s. Whether its last COMMIT happened is not known: the next run reads it from the log",
-        str_text(&text), second);
+        why->text, second);
 }
 
 int apply_file(struct apply *a, struct error *err)

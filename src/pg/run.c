@@ -29,17 +29,24 @@ static void add_outcome(const struct apply *a, struct error *err)
     str_append(&text, err->text);
     if (a->in_doubt || a->failure.cause == PG_LOST)
         return;
-    if (a->done && a->log_id)
+    if (a->done)
         str_printf(&text,
                    "; statements 1 to %u of %u are committed and stay, the rest was not run: mend the file "
                    "behind them, the next run goes on there",
                    a->done, a->migration->summary.n_statements);
-    else
+    if (a->alone)
+        str_printf(&text,
+                   "; statement %u ran outside of a transaction, and what it did before it failed stays",
+                   a->alone);
+    else if (!a->done)
         str_append(&text, "; the file was rolled back, nothing of it is in the database");
     error_set(err, err->kind, err->code, "%s", str_text(&text));
 }
 
-/* An attempt in doubt keeps its row: the next run has to find it. */
+/*
+ * An attempt in doubt keeps its row: the next run has to find it, as it was when the link broke. That may
+ * have been at the COMMIT which made it `applied`.
+ */
 static const char *failure_sql(const struct apply *a, struct arena *arena, const struct error *err)
 {
     const struct session *s = a->s;
@@ -54,16 +61,18 @@ static const char *failure_sql(const struct apply *a, struct arena *arena, const
                                 .sqlstate = a->failure.sqlstate,
                                 .error_line = a->error_line,
                                 .statement = a->at.number};
+    bool lost = a->failure.cause == PG_LOST;
     if (!a->log_id)
         return record_log_sql(s, arena, &e);
     return arena_printf(
         arena,
         "UPDATE %s SET state = '%s', finished_at = clock_timestamp(), sqlstate = %s, error = %s, "
-        "error_line = %u, stmt_index = %u WHERE id = %lld",
-        s->books.log_sql, a->in_doubt ? "running" : "failed",
+        "error_line = %u, stmt_index = %s WHERE id = %lld AND state = 'running'",
+        s->books.log_sql, a->in_doubt || lost ? "running" : "failed",
         pg_literal(arena, &s->conn, *a->failure.sqlstate ? a->failure.sqlstate : NULL),
         pg_literal(arena, &s->conn, pg_mask(arena, err->text, 4096)), a->error_line,
-        a->in_doubt ? a->done + 1 : a->at.number, (long long)a->log_id);
+        lost ? "stmt_index" : arena_printf(arena, "%u", a->in_doubt ? a->done + 1 : a->at.number),
+        (long long)a->log_id);
 }
 
 static void record_failure(struct apply *a, const struct error *err)
@@ -71,7 +80,8 @@ static void record_failure(struct apply *a, const struct error *err)
     cleanup_arena struct arena arena = {0};
     struct error why = {0};
     struct pg_failure failure;
-    if (!a->s->conn.pg || session_rollback(a->s, &why) < 0)
+    /* lost, and no row yet: its COMMIT, or another agent, may have applied it since */
+    if (!a->s->conn.pg || (a->failure.cause == PG_LOST && !a->log_id) || session_rollback(a->s, &why) < 0)
         return;
     const struct pg_call call = {.sql = failure_sql(a, &arena, err), .finishing = true};
     if (session_reset(a->s, &why) == 0 && pg_run(&a->s->conn, &call, NULL, &failure) < 0)
@@ -91,6 +101,7 @@ static int report(struct apply *a, enum migrate_event event, int64_t took_us, co
                                       .rows = a->rows,
                                       .done = a->recorded ? a->migration->summary.n_statements : a->done,
                                       .attempts = a->attempts,
+                                      .unknown = a->unknown,
                                       .error = failed ? failed->text : NULL};
     return step->progress ? step->progress(step->userdata, &file, err) : 0;
 }
@@ -220,7 +231,7 @@ int migrate_run(struct arena *arena, const struct migrate_step *step, struct mig
     *ret = (struct migrate_result){.before = "", .after = ""};
     int r = session_open(s, login_patience_us, err) < 0 || books_open(s, err) < 0 || history_read(s, err) < 0
                 ? -1
-                : plan_read(s, &run.set, &run.diff, err);
+                : plan_look(s, &run.set, &run.diff, err);
     if (r == 0) {
         ret->before = ret->after = run.diff.before;
         if (!nothing_to_do(&run))

@@ -104,11 +104,11 @@ static bool tick_hook(void *userdata, int64_t elapsed_us)
 
 static void notice_hook(void *userdata, const char *severity, const char *text)
 {
-    struct session *s = userdata;
+    cleanup_arena struct arena arena = {0}; /* a file may send millions of them */
     if (str_eq(severity, "WARNING"))
-        session_warn(s, "PostgreSQL warns: %s", text);
+        session_warn(userdata, "PostgreSQL warns: %s", text);
     else
-        log_debug("PostgreSQL: %s: %s", severity, pg_mask(s->arena, text, 400));
+        log_debug("PostgreSQL: %s: %s", severity, pg_mask(&arena, text, 400));
 }
 
 void session_warn(struct session *s, const char *format, ...)

@@ -114,8 +114,16 @@ const char *record_log_sql(const struct session *s, struct arena *arena, const s
 /* Reads the folder, the files that it takes, and compares; a second time only the history is new. */
 int plan_read(struct session *s, struct migration_set *set, struct migration_diff *diff,
               struct error *err) MUST_CHECK;
+/* The same without the lock: when it is refused, the history is read again, for it is not of one moment.
+ * Another agent's COMMIT between two queries makes its file look as if its row had been taken away. */
+int plan_look(struct session *s, struct migration_set *set, struct migration_diff *diff,
+              struct error *err) MUST_CHECK;
 int plan_read_file(const struct migrate_step *step, struct arena *arena, const struct migration *m,
                    const char **ret, size_t *ret_len, struct error *err) MUST_CHECK;
+
+/* Of a file that is applied, as somebody says: its hash tells a cosmetic edit later. Files that we would
+ * refuse today can be of a version that was applied: they have none. */
+void plan_summarise(struct session *s, struct migration *m);
 
 /* ---- adopt.c ---- */
 

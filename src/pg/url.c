@@ -65,6 +65,17 @@ static void note_parameters(struct arena *arena, const char *query, struct pg_ur
     url->dropped = names;
 }
 
+/* https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNECT-SSLMODE; with another one each login
+ * fails, as if the server were away. */
+static bool known_sslmode(const char *text)
+{
+    static const char *const modes[] = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+        if (str_eq(text, modes[i]))
+            return true;
+    return false;
+}
+
 int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, struct error *err)
 {
     struct pg_url url = {0};
@@ -93,6 +104,10 @@ int pg_url_parse(struct arena *arena, const char *text, struct pg_url *ret, stru
     if (!url.dbname || !*url.dbname)
         return error_set(err, ERR_INVALID, 0, "the database URL names no database");
     note_parameters(arena, *path == '?' ? path + 1 : "", &url);
+    if (url.sslmode && !known_sslmode(url.sslmode))
+        return error_set(err, ERR_INVALID, 0,
+                         "the database URL's sslmode is none of disable, allow, prefer, require, verify-ca, "
+                         "verify-full");
     *ret = url;
     return 0;
 }

@@ -51,8 +51,13 @@ static void check_duplicate(struct diff *d, size_t i)
 static void check_version_fits(struct diff *d, const struct migration *m)
 {
     const struct migration_history *h = d->history;
-    if (h->shape != MIGRATION_NO_TABLE && !h->version_is_number && h->version_length > 0 &&
-        strlen(m->version) > h->version_length)
+    if (h->shape == MIGRATION_NO_TABLE)
+        return;
+    if (h->version_is_number && h->version_max > 0 && m->number > h->version_max)
+        complain(&d->complaints,
+                 "%s: its version does not fit into the column version of %s, which takes numbers up to %lld",
+                 m->file, h->table, (long long)h->version_max);
+    if (!h->version_is_number && h->version_length > 0 && strlen(m->version) > h->version_length)
         complain(&d->complaints,
                  "%s: its version does not fit into the column version of %s, which takes %u characters",
                  m->file, h->table, h->version_length);
@@ -99,15 +104,33 @@ static bool table_is_old(const struct diff *d, size_t i, const char *table)
     return !d->history->tables || names_table(d->history->tables, table);
 }
 
+static bool role_is_there(const struct diff *d, size_t i, const char *role)
+{
+    for (size_t j = 0; j < i; j++)
+        if (d->ret.pending[j]->read && d->ret.pending[j]->summary.roles &&
+            is_listed(d->ret.pending[j]->summary.roles, role))
+            return true;
+    return d->history->roles && is_listed(d->history->roles, role);
+}
+
+/* Whether there is a role that a step before this one may make, nobody knows yet; so where nobody was asked.
+ */
+static bool refuses(const struct diff *d, const struct sql_lint *lint)
+{
+    if (lint->role && (d->rules->roles_may_come || !d->history->roles))
+        return false;
+    return d->rules->lint_errors && is_listed(d->rules->lint_errors, lint->rule);
+}
+
 static void check_lints(struct diff *d, size_t i)
 {
     const struct migration *m = d->ret.pending[i];
     for (size_t k = 0; k < m->summary.n_lints; k++) {
         const struct sql_lint *lint = &m->summary.lints[k];
         if ((lint->table && !table_is_old(d, i, lint->table)) ||
-            (lint->role && d->history->roles && is_listed(d->history->roles, lint->role)))
+            (lint->role && role_is_there(d, i, lint->role)))
             continue;
-        if (d->rules->lint_errors && is_listed(d->rules->lint_errors, lint->rule))
+        if (refuses(d, lint))
             complain(&d->complaints, "%s:%u: %s: %s", m->file, lint->line, lint->rule, lint->text);
         else
             diff_warn(d, "%s:%u: %s: %s", m->file, lint->line, lint->rule, lint->text);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sql/kind.h"
 
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "sql/match.h"
 
@@ -43,7 +45,7 @@ static const struct {
     {"ALTER SYSTEM", SQL_AGAIN, 0, 0},
     {"DISCARD ALL", SQL_AGAIN, 0, 0},
     {"ALTER DATABASE @ SET TABLESPACE", SQL_AGAIN, 0, 0},
-    {"ALTER TABLE ?IF ?EXISTS ?ONLY @ ?* DETACH PARTITION @ CONCURRENTLY", SQL_ONCE, 0, 0},
+    {"ALTER TABLE ?IF ?EXISTS ?ONLY @ ?* DETACH PARTITION @ CONCURRENTLY", SQL_ONCE, 0, 2},
     {"CREATE SUBSCRIPTION ... WITH ( ... CREATE_SLOT|CONNECT = " FALSE, SQL_OTHER, 0, 0},
     {"ALTER SUBSCRIPTION @ SET|ADD|DROP PUBLICATION ... WITH ( ... REFRESH = " FALSE, SQL_OTHER, 0, 0},
     {"ALTER SUBSCRIPTION @ SET|REFRESH PUBLICATION", SQL_AGAIN, 0, 0},
@@ -53,14 +55,21 @@ static const struct {
     {"DROP DATABASE|TABLESPACE|SUBSCRIPTION", SQL_ONCE, 0, 0},
 };
 
+static bool is_concurrent(const char *pattern)
+{
+    return strstr(pattern, "CONCURRENTLY") && !strstr(pattern, "CONCURRENTLY " FALSE);
+}
+
 void sql_statement_classify(struct sql_statement *s)
 {
     struct sql_name names[SQL_KEPT];
     s->kind = SQL_OTHER;
+    s->concurrently = false;
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         if (!sql_match(s->text, s->len, kinds[i].pattern, names))
             continue;
         s->kind = kinds[i].kind;
+        s->concurrently = is_concurrent(kinds[i].pattern);
         if (kinds[i].index) {
             s->index = names[kinds[i].index - 1].text;
             s->index_len = names[kinds[i].index - 1].len;

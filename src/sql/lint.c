@@ -28,6 +28,7 @@ struct lints {
     struct made *made[BUCKETS];
     struct enum_value *values;
     size_t n_values;
+    size_t n_roles;
     const struct sql_statement *statement;
     unsigned update_line, ddl_line; /* of this transaction; 0: none */
 };
@@ -177,15 +178,26 @@ static void updates(struct lints *l)
     l->update_line = 0;
 }
 
+static void made_role(struct lints *l, const char *name)
+{
+    struct sql_summary *s = l->summary;
+    made(l, name);
+    s->roles = arena_grow(l->arena, s->roles, l->n_roles, sizeof *s->roles);
+    s->roles[l->n_roles++] = name;
+    s->roles = arena_grow(l->arena, s->roles, l->n_roles, sizeof *s->roles);
+    s->roles[l->n_roles] = NULL;
+}
+
 static void remember(struct lints *l)
 {
-    static const char *const patterns[] = {"CREATE TYPE @ AS ENUM", "CREATE ROLE|USER|GROUP @"};
     const struct sql_statement *s = l->statement;
     struct sql_name names[SQL_KEPT];
     made(l, sql_table_made(l->arena, s));
-    for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
-        if (sql_match(s->text, s->len, patterns[i], names))
-            made(l, sql_name_fold(l->arena, &names[0]));
+    if (sql_match(s->text, s->len, "CREATE TYPE @ AS ENUM", names))
+        made(l, sql_name_fold(l->arena, &names[0]));
+    if (sql_match(s->text, s->len, "CREATE ROLE|USER|GROUP @", names) &&
+        !sql_match(s->text, s->len, "CREATE USER MAPPING", NULL))
+        made_role(l, sql_name_fold(l->arena, &names[0]));
     if (s->kind == SQL_COMMIT || s->kind == SQL_ROLLBACK) {
         l->n_values = 0;
         l->update_line = l->ddl_line = 0;

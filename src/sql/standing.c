@@ -148,8 +148,7 @@ static ssize_t the_one_that_ran(const struct migration_set *set, size_t first, s
     return -1;
 }
 
-/* Has an earlier run committed a part of the file, or may it have? */
-static bool is_begun(const struct migration_log *log)
+bool migration_is_begun(const struct migration_log *log)
 {
     if (log->state != MIGRATION_RUNNING && log->state != MIGRATION_FAILED)
         return false;
@@ -158,13 +157,21 @@ static bool is_begun(const struct migration_log *log)
     return str_eq(log->mode, "multi_tx") && log->done > 0;
 }
 
+bool migration_left_something(const struct migration_log *log)
+{
+    if (log->state != MIGRATION_FAILED || str_eq(log->mode, "tx"))
+        return log->state == MIGRATION_RUNNING;
+    /* a statement of its own transaction may leave an invalid index also when it fails */
+    return !str_eq(log->mode, "multi_tx") || log->done > 0;
+}
+
 enum standing migration_standing(const struct migration_set *set, size_t i, const struct history_index *index)
 {
     const struct migration *m = &set->items[i];
     if (!m->version[0])
         return STANDS_PENDING;
     const struct migration_log *log = history_log(index, m->number);
-    bool begun = log && is_begun(log), has = history_has(index, m->number);
+    bool begun = log && migration_is_begun(log), has = history_has(index, m->number);
     bool logged = log && (log->state == MIGRATION_APPLIED || log->state == MIGRATION_RESOLVED);
     if (!begun && !has && !logged)
         return STANDS_PENDING;

@@ -174,7 +174,7 @@ static void describe(const struct making *m, const struct step_database *db, str
     b->job = job_name(m->arena, m->ctx->stack->name, json_path_string(m->params, "service", NULL),
                       m->ctx->deployment->commit, JOB_BACKUP);
     b->secret = db->url.password ? m->secret : NULL;
-    b->prefix = backup_prefix(m->arena, dbname);
+    b->prefix = backup_prefix(m->arena, m->ctx->stack->name, dbname);
     b->file = backup_file(m->arena, b->prefix, backup_stamp(m->arena, now), m->ctx->deployment->commit);
     b->cutoff = backup_stamp(m->arena, now - kept_for_us);
     b->keep = (unsigned)json_path_integer(m->params, 5, "keep", NULL, NULL);

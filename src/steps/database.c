@@ -47,18 +47,29 @@ int step_database_task(const struct step_database *db, struct arena *arena, json
     return 0;
 }
 
+static int find_socket(const struct step_database *db, struct arena *arena, const char **ret,
+                       struct error *err)
+{
+    cleanup_json json_t *tasks = NULL;
+    const json_t *task;
+    if (step_database_task(db, arena, &tasks, &task, err) < 0)
+        return -1;
+    return step_task_socket(db->ctx, task, db->url.port, ret, err);
+}
+
 int step_database_find(void *userdata, struct arena *arena, const char **ret_folder, struct error *err)
 {
     const struct step_database *db = userdata;
-    cleanup_json json_t *tasks = NULL;
-    const json_t *task;
     const char *socket;
     *ret_folder = NULL;
     if (!db->service_name)
         return 0;
-    if (step_database_task(db, arena, &tasks, &task, err) < 0 ||
-        step_task_socket(db->ctx, task, db->url.port, &socket, err) < 0)
+    if (find_socket(db, arena, &socket, err) < 0) {
+        /* a service, a network: to src/pg what is not found would be the schema, which may go */
+        if (err->kind == ERR_NOT_FOUND)
+            err->kind = ERR_UNAVAILABLE;
         return -1;
+    }
     *ret_folder = arena_strndup(arena, socket, (size_t)(strrchr(socket, '/') - socket));
     return 0;
 }

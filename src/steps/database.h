@@ -23,5 +23,5 @@ int step_database_task(const struct step_database *db, struct arena *arena, json
                        const json_t **ret, struct error *err) MUST_CHECK;
 
 /* The folder of a socket that ends at that task; NULL: an outside server. A migrate_find (agent/migrate.h):
- * db is a struct step_database. */
+ * db is a struct step_database. Never ERR_NOT_FOUND. */
 int step_database_find(void *db, struct arena *arena, const char **ret_folder, struct error *err) MUST_CHECK;

@@ -67,6 +67,18 @@ static int progress(void *userdata, const struct migrate_file *file, struct erro
 
 /* ---- one schema ---- */
 
+/* src/pg tells that it was stopped, and where; why, only we know. */
+static void name_stop(struct sql_run *run, struct error *err)
+{
+    struct error stop = {0};
+    cleanup_arena struct arena arena = {0};
+    const char *said = arena_strdup(&arena, err->text);
+    if (err->kind != ERR_CANCELLED || str_ends(said, STEP_CANCELLED_TEXT) ||
+        step_should_stop(run->ctx, &stop) == 0)
+        return;
+    (void)error_set(err, stop.kind, stop.code, "%s: %s", said, stop.text);
+}
+
 static int run_schema(struct sql_run *run, const char *schema, bool resumed, struct error *err)
 {
     struct migrate_step step = run->source->migrate;
@@ -86,6 +98,8 @@ static int run_schema(struct sql_run *run, const char *schema, bool resumed, str
     if (resumed)
         sql_record_reconcile(&run->record, &step);
     int r = migrate_run(run->ctx->arena, &step, &run->result, err);
+    if (r < 0)
+        name_stop(run, err);
     step_waiting(run->ctx, NULL);
     if (sql_record_end(&run->record, &run->result, r < 0 ? err : NULL, &recording) < 0) {
         *err = recording;

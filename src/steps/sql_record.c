@@ -129,7 +129,7 @@ static int note_breaking(struct sql_record *record, const struct migrate_file *f
         return 0;
     if (file->event == MIGRATE_BEGINS)
         return set_breaking(record, m->file, err);
-    if (file->event == MIGRATE_FAILED && file->done == 0 && m->summary.mode != SQL_NO_TX)
+    if (file->event == MIGRATE_FAILED && file->done == 0 && !file->unknown && m->summary.mode != SQL_NO_TX)
         return set_breaking(record, NULL, err);
     record->was_breaking = true;
     return 0;
@@ -165,7 +165,8 @@ int sql_record_file(struct sql_record *record, const struct migrate_file *file, 
         add_row(record, file->migration, "failed", file->took_us, -1);
         break;
     }
-    if (mono_us() - record->written_us <= gather_us)
+    /* a failure is written by sql_record_end(), which knows whether it is one */
+    if (file->event == MIGRATE_FAILED || mono_us() - record->written_us <= gather_us)
         return 0;
     return PERSIST(write_rows(record, err), err);
 }

@@ -53,14 +53,14 @@ static void add_without_file(const struct looking *l)
     }
 }
 
-/* A file of another commit that failed and was rolled back has left nothing. */
+/* A file of another commit that failed and has left nothing is not this commit's affair. */
 static void add_attempts(const struct looking *l)
 {
     for (size_t i = 0; i < l->history.n_logs; i++) {
         const struct migration_log *log = &l->history.logs[i];
         if (log->state == MIGRATION_RUNNING)
             add(l, l->look->lists.running, log->version);
-        else if (log->state == MIGRATION_FAILED && (file_of(l, log->number) || !str_eq(log->mode, "tx")))
+        else if (log->state == MIGRATION_FAILED && (file_of(l, log->number) || migration_left_something(log)))
             add(l, l->look->lists.failed, log->version);
     }
 }
@@ -86,9 +86,9 @@ static int look_at(struct health_look *look, const struct migrate_step *step, co
         add_found(&l);
         return 0;
     }
-    if (err->kind == ERR_NOT_FOUND) /* the schema has gone */
+    if (err->kind == ERR_NOT_FOUND && step->schema) /* it has gone */
         return 0;
-    if (err->kind != ERR_INVALID)
+    if (err->kind != ERR_INVALID && err->kind != ERR_NOT_FOUND)
         return -1;
     /* what a deployment would refuse */
     json_array_append_new(look->lists.failed, json_sprintf("%s%s", prefix, step->name));

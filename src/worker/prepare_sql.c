@@ -14,6 +14,7 @@ struct preparing {
     const struct plan_input *input;
     struct step_ctx ctx;
     const char *unreachable; /* why no step can ask; NULL: none has failed */
+    bool roles_may_come;     /* a step before this one has something to do */
 };
 
 /* ---- where the database cannot be asked: what the last success did not have ---- */
@@ -76,6 +77,7 @@ static int ask_schema(struct preparing *w, const struct sql_source *source, cons
     struct migration_history history;
     struct migration_diff *diff = arena_alloc(arena, sizeof *diff);
     step.schema = schema;
+    step.rules.roles_may_come = w->roles_may_come;
     if (migrate_plan(arena, &step, &set, &history, diff, err) < 0) {
         if (schema && err->kind == ERR_NOT_FOUND)
             return 0; /* it has gone since the query */
@@ -158,6 +160,14 @@ static int prepare_step(struct preparing *w, const struct release_step *step, st
     return compare_with_base(w, step, set, diff, err);
 }
 
+static bool has_work(const struct release_step *step, const struct plan_sql *sql)
+{
+    for (size_t i = 0; i < sql->n_runs; i++)
+        if (sql->runs[i].diff->n_pending > 0)
+            return true;
+    return step->kind == RELEASE_RUN;
+}
+
 int prepare_sql(struct work *work, struct prepared *p, const struct plan_input *input, struct plan_sql **ret,
                 struct error *err)
 {
@@ -177,11 +187,10 @@ int prepare_sql(struct work *work, struct prepared *p, const struct plan_input *
                                   .admin_url = p->snapshot.admin_url}};
     int r = 0;
     for (size_t i = 0; i < release->n_steps && r == 0; i++) {
-        if (release->steps[i].kind != RELEASE_SQL)
-            continue;
-        r = prepare_step(&w, &release->steps[i], &steps[i], err);
-        if (r < 0)
-            (void)error_wrap(err, "%s", release->steps[i].name);
+        const struct release_step *step = &release->steps[i];
+        if (step->kind == RELEASE_SQL && (r = prepare_step(&w, step, &steps[i], err)) < 0)
+            (void)error_wrap(err, "%s", step->name);
+        w.roles_may_come |= has_work(step, &steps[i]);
     }
     relay_close(w.ctx.relay);
     if (r == 0)

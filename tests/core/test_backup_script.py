@@ -14,7 +14,7 @@ import unittest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "src/core/backup.sh"
 SHELLS = [["dash"], ["bash", "--posix"], ["busybox", "sh"], ["ksh"], ["mksh"]]
-FILE = "app_20260823T140211Z_01234567.dump"
+FILE = "shop.app_20260823T140211Z_01234567.dump"
 CUTOFF = "20260816T140211Z"
 
 
@@ -50,7 +50,7 @@ class Script(unittest.TestCase):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def command(self, shell, file=FILE, prefix="app", keep=2, needed=1):
+    def command(self, shell, file=FILE, prefix="shop.app", keep=2, needed=1):
         # as the job does: the text is an argument, and so is everything else
         return [*shell, "-c", SCRIPT.read_text(), "backup.sh", self.volume, self.password, file, prefix, str(keep), CUTOFF, str(needed)]
 
@@ -84,10 +84,13 @@ class Script(unittest.TestCase):
 
     @each_shell
     def test_rotation(self, shell):
-        old = [f"app_202601{d:02}T000000Z_0000000{d}.dump" for d in range(1, 5)]
-        foreign = ["app.dump", "app_2026.dump", "other_20260101T000000Z_00000001.dump", "app_20260101T000000Z_0000000g.dump",
-                   "app_20260101T000000Z_00000001.dump.gz", "app b_20260101T000000Z_00000001.dump", "-rf", "a\nb"]
-        for name in [*old, *(f"{n}.sha256" for n in old), *foreign, "app_20260101T000000Z_00000001.dump.partial"]:
+        old = [f"shop.app_202601{d:02}T000000Z_0000000{d}.dump" for d in range(1, 5)]
+        foreign = ["shop.app.dump", "shop.app_2026.dump", "shop.other_20260101T000000Z_00000001.dump", "shop.app_20260101T000000Z_0000000g.dump",
+                   "shop.app_20260101T000000Z_00000001.dump.gz", "shop.app b_20260101T000000Z_00000001.dump", "-rf", "a\nb",
+                   # another stack's of the same name, one of them just being made
+                   "app_20260101T000000Z_00000001.dump", *(f"test.app_202601{d:02}T000000Z_00000001.dump" for d in range(1, 5)),
+                   "test.app_20260823T140211Z_01234567.dump.partial", "shopXapp_20260101T000000Z_00000001.dump"]
+        for name in [*old, *(f"{n}.sha256" for n in old), *foreign, "shop.app_20260101T000000Z_00000001.dump.partial"]:
             (self.volume / name).touch()
         run = self.run_script(shell, keep=3)
         self.assertEqual((run.returncode, run.stderr), (0, ""))
@@ -96,14 +99,14 @@ class Script(unittest.TestCase):
 
     @each_shell
     def test_younger_than_the_cutoff_stays(self, shell):
-        young = [f"app_{CUTOFF}_0000000{d}.dump" for d in range(3)]
+        young = [f"shop.app_{CUTOFF}_0000000{d}.dump" for d in range(3)]
         for name in young:
             (self.volume / name).touch()
         self.assertEqual(self.run_script(shell, keep=1).returncode, 0)
         self.assertEqual([n for n in self.files() if n.endswith(".dump")], [*young, FILE])
 
     def failure(self, shell, words, code=1, **arguments):
-        old = "app_20260101T000000Z_00000001.dump"
+        old = "shop.app_20260101T000000Z_00000001.dump"
         (self.volume / old).write_text("old")
         run = self.run_script(shell, **arguments)
         self.assertEqual(run.returncode, code, run.stderr)
@@ -139,7 +142,7 @@ class Script(unittest.TestCase):
 
     @each_shell
     def test_no_room(self, shell):
-        old = self.volume / "app_20260101T000000Z_00000001.dump"
+        old = self.volume / "shop.app_20260101T000000Z_00000001.dump"
         run = self.run_script(shell, needed=1 << 50)
         self.assertIn("not enough room", run.stderr)
         self.assertEqual((run.returncode, self.files()), (1, []))

@@ -13,12 +13,13 @@ from harness import Case, long, wait_for
 
 PASSWORD = "pass 'word\\ $(1234) \"x"
 QUOTED = "pass%20%27word%5C%20%24%281234%29%20%22x"
-DUMP = re.compile(r"app_\d{8}T\d{6}Z_[0-9a-f]{8}\.dump")
+DUMP = re.compile(r"[a-z0-9_-]+\.app_\d{8}T\d{6}Z_[0-9a-f]{8}\.dump")
 
 
 class Backup(Case):
     tapped = True
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
@@ -172,11 +173,14 @@ class Good(Backup):
         def stamp(days):
             return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)).strftime("%Y%m%dT%H%M%SZ")
 
-        old = [f"app_{stamp(d)}_{d:08x}.dump" for d in (30, 20, 10, 9)]
-        young = [f"app_{stamp(d)}_{d:08x}.dump" for d in (6, 5, 4)]
-        foreign = ["notes", "app.dump", "app_before_upgrade.dump", f"other_{stamp(40)}_00000001.dump", f"app_{stamp(40)}_nothex!!.dump",
-                   f"app_{stamp(40)}_00000001.dump.gz", f"app_x_{stamp(40)}_00000001.dump"]
-        self.in_volume("touch", *old, *[f"{f}.sha256" for f in old], *young, *foreign, f"app_{stamp(1)}_00000001.dump.partial")
+        old = [f"{self.name}.app_{stamp(d)}_{d:08x}.dump" for d in (30, 20, 10, 9)]
+        young = [f"{self.name}.app_{stamp(d)}_{d:08x}.dump" for d in (6, 5, 4)]
+        foreign = ["notes", *[f"{self.name}.{name}" for name in (
+            "app.dump", "app_before_upgrade.dump", f"other_{stamp(40)}_00000001.dump", f"app_{stamp(40)}_nothex!!.dump",
+            f"app_{stamp(40)}_00000001.dump.gz", f"app_x_{stamp(40)}_00000001.dump")]]
+        # of other stacks that share the volume, one of them just being made
+        foreign += [f"app_{stamp(40)}_00000001.dump", f"test.app_{stamp(40)}_00000001.dump", f"test.app_{stamp(1)}_00000001.dump.partial"]
+        self.in_volume("touch", *old, *[f"{f}.sha256" for f in old], *young, *foreign, f"{self.name}.app_{stamp(1)}_00000001.dump.partial")
         record = self.second(keep=5)
         new = [f for f in self.dumps() if f.endswith(f"_{record['commit'][:8]}.dump")]
         self.assertEqual(len(new), 1)
@@ -349,7 +353,7 @@ class Killed(Backup):
     def test_job_dies_with_its_node(self):
         """The container is killed in the middle: no final name, the old dumps stay, and the next one clears up."""
         self.first()
-        old = f"app_20200101T000000Z_00000001.dump"
+        old = f"{self.name}.app_20200101T000000Z_00000001.dump"
         self.in_volume("touch", old)
         Bad.lock(self)
         commit = self.commit(self.version("two", self.sql("CREATE TABLE u (i int)", "second")))

@@ -200,6 +200,7 @@ class Server(Http):
 class Database(Http):
     slow = True
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
@@ -311,6 +312,22 @@ class Database(Http):
         self.expect(commit, "failed", 60)
         _, body = self.becomes(lambda code, body: body["migrations"]["pending"] != ["002"] or body["failed"], "the failed commit's traces")
         self.assertNotIn("004", body["migrations"]["pending"])
+
+    def test_failed_attempts_of_another_commit(self):
+        """Those that left nothing are not the deployed commit's affair."""
+        step = {"sql": {"name": "schema", "dir": "db"}}
+        commit = self.commit(self.stack_with(step), **{"db/001_t.sql": "CREATE TABLE t (i int);\n"})
+        self.start_ready()
+        self.expect(commit, "succeeded", 120)
+        commit = self.commit(self.stack_with(step), **{"db/002_u.sql": "BEGIN;\nSELECT 1 / 0;\nCOMMIT;\nBEGIN;\nSELECT 1;\nCOMMIT;\n"})
+        self.expect(commit, "failed", 60)
+        last = self.health()[1]["checked_at"]
+        code, body = self.becomes(lambda code, body: body["checked_at"] != last, "a new answer")
+        self.assertEqual((code, body["status"], body["failed"]), (200, "healthy", []))
+        commit = self.commit(self.stack_with(step), **{"db/002_u.sql": "BEGIN;\nCREATE TABLE u (i int);\nCOMMIT;\nBEGIN;\nSELECT 1 / 0;\nCOMMIT;\n"})
+        self.expect(commit, "failed", 60)
+        code, body = self.becomes(lambda code, body: body["failed"], "the file that stopped half way")
+        self.assertEqual((code, body["failed"]), (503, ["002"]))
 
     def test_tenants(self):
         """Each schema's versions under its name."""

@@ -157,6 +157,7 @@ class Database(Case):
     """With a real PostgreSQL and the Django application of the quickstart's shape."""
 
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()

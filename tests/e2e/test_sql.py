@@ -12,6 +12,7 @@ ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-123
 
 class Sql(Case):
     limit = 300
+    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
@@ -143,6 +144,24 @@ END $$;
         record = self.put("two", *steps)
         self.assertEqual([(m["step"], m["state"]) for m in record["migrations"]], [("init", "applied"), ("init", "applied")])
 
+    def test_admin_step_makes_schema_and_role_for_later_steps(self):
+        """The database can be asked when the plan is made, and does not have yet what the first step makes."""
+        self.configure(stack={"env_file": self.env_file(**{**ENV, "ADMIN_URL": ENV["DATABASE_URL"]})})
+        self.first()
+        self.query("ALTER ROLE app SET search_path = later")
+        steps = [self.sql("init", "init", versioned=False, **{"as": "admin"}), self.sql("later", "later", lint={"owner-to": "error"})]
+        self.put("two", *steps, files={
+            "init/a.sql": "CREATE SCHEMA IF NOT EXISTS later;\nDO $$ BEGIN IF to_regrole('own') IS NULL THEN CREATE ROLE own; END IF; END $$;\n",
+            "later/001_t.sql": "CREATE TABLE t (id int);\nALTER TABLE t OWNER TO own;\n"})
+        self.assertEqual(self.query("SELECT relowner::regrole FROM pg_class WHERE oid = 'later.t'::regclass"), "own")
+        # now it is asked, and a role is missing
+        self.put("three", *steps, files={
+            "init/b.sql": "DO $$ BEGIN IF to_regrole('second') IS NULL THEN CREATE ROLE second; END IF; END $$;\n",
+            "later/002_t.sql": "ALTER TABLE t OWNER TO second;\n"})
+        self.assertEqual(self.query("SELECT relowner::regrole FROM pg_class WHERE oid = 'later.t'::regclass"), "second")
+        record = self.put("four", *steps, state="failed", files={"later/003_t.sql": "ALTER TABLE t OWNER TO nobodys;\n"})
+        self.assertIn("003_t.sql:1: owner-to", record["reason"])
+
     def test_each_schema(self):
         files = {"db/001_tenants.sql": "CREATE TABLE tenants (name text);\nINSERT INTO tenants VALUES ('zoo'), ('acme'), ('gone');\n"
                                        "CREATE SCHEMA acme;\nCREATE SCHEMA zoo;\n",
@@ -208,6 +227,19 @@ class Bad(Sql):
         # mended, it goes on behind what was applied
         record = self.put("three", files={"db/003_broken.sql": "CREATE TABLE half (i int);\n"})
         self.assertEqual(self.states(record), [("003", "applied"), ("004", "applied")])
+
+    def test_cancel_stops_a_statement(self):
+        self.first()
+        before = self.specs()
+        commit = self.commit(self.version("two"), "version two", **{"db/002_long.sql": "CREATE TABLE half (i int);\nSELECT pg_sleep(120);\n"})
+        self.wait(lambda: self.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(120)%' AND state = 'active'") == "1",
+                  60, "the statement")
+        self.agentctl("cancel", self.name, code=0)
+        record = self.expect(commit, "cancelled", 60)
+        self.assertIn("002_long.sql:2:1: ", record["reason"])
+        self.assertEqual(self.states(record), [("002", "not run")])
+        self.assertEqual(self.query("SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), "0")
+        self.assertEqual(self.specs(), before)
 
     def refused(self, words, **files):
         self.agent.stop()

@@ -161,10 +161,10 @@ static int progress(void *userdata, const struct migrate_file *file, struct erro
         return 0;
     fprintf(stderr, "%s: %s\n", names[file->event], file->migration->file);
     json_array_append_new(d->events,
-                          json_pack("{s:s, s:s, s:I, s:i, s:i, s:s?, s:I}", "event", names[file->event],
+                          json_pack("{s:s, s:s, s:I, s:i, s:i, s:s?, s:b, s:I}", "event", names[file->event],
                                     "file", file->migration->file, "rows", (json_int_t)file->rows, "done",
                                     (int)file->done, "attempts", (int)file->attempts, "error", file->error,
-                                    "us", (json_int_t)file->took_us));
+                                    "unknown", (int)file->unknown, "us", (json_int_t)file->took_us));
     return 0;
 }
 
@@ -281,6 +281,17 @@ static int op_records(struct drive *d, const struct migrate_step *step, json_t *
     return 0;
 }
 
+static int op_health(struct drive *d, const struct migrate_step *step, json_t **ret, struct error *err)
+{
+    struct pg_health health;
+    if (pg_health(&d->arena, &d->url, text(d->args, "socket", NULL), "deploy-agent/test", step->timeout_us,
+                  list(&d->arena, d->args, "tables"), &health, err) < 0)
+        return -1;
+    *ret = json_pack("{s:o, s:o}", "invalid_indexes", strings(health.invalid_indexes), "missing_tables",
+                     strings(health.missing_tables));
+    return 0;
+}
+
 static const struct {
     const char *name;
     op_fn *fn;
@@ -288,6 +299,7 @@ static const struct {
     {"run", op_run},         {"plan", op_plan},       {"adopt", op_adopt},
     {"resolve", op_resolve}, {"schemas", op_schemas}, {"expect", op_expect},
     {"login", op_login},     {"truth", op_truth},     {"records", op_records},
+    {"health", op_health},
 };
 
 static const char *kind_name(enum error_kind kind)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How files are applied, and how they fail: cases 27 to 44, 54 to 65 and 70 of the database's catalogue."""
+"""How files are applied, and how they fail: cases 27 to 39, 54 to 65 and 70 of the database's catalogue."""
 
 import unittest
 
@@ -40,6 +40,17 @@ class Tx(Case):
         self.assertEqual(self.versions(), ["001"])
         self.assertFalse(self.exists("x"))
         self.assertEqual(self.log("version, state"), [("001", "applied"), ("002", "failed")])
+
+    def test_29c_deferred_triggers_fire_under_the_files_settings(self):
+        role = f"weak_{self.db}"
+        self.sql(f"CREATE ROLE {role}; CREATE SCHEMA other; GRANT ALL ON SCHEMA other, public TO {role}; CREATE TABLE t (id int); CREATE TABLE other.seen (who text); GRANT ALL ON t, other.seen TO {role}; CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (current_user); RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER note AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        head = f"SET search_path = other, public;\nSET ROLE {role};\n"
+        self.files(_001_first=head + "INSERT INTO t VALUES (1);", _002_tx=head + "INSERT INTO t VALUES (2);", _003_named=head + "-- schema_migrations\nINSERT INTO t VALUES (3);",
+                   _004_multi=head + "BEGIN; INSERT INTO t VALUES (4); COMMIT; BEGIN; INSERT INTO t VALUES (5); COMMIT AND CHAIN; INSERT INTO t VALUES (6); COMMIT; INSERT INTO t VALUES (7);")
+        self.run_ok()
+        self.assertEqual(self.sql("SELECT replace(who, current_database(), ''), count(*) FROM other.seen GROUP BY 1"), [["weak_", "7"]])
 
     def test_29b_first_file_makes_the_table_and_fails_at_commit(self):
         table = "CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);"
@@ -85,6 +96,31 @@ class Tx(Case):
         self.run_ok()
         self.assertEqual(self.versions(), ["017", "018"])
 
+    def test_32c_wrong_self_version_in_an_earlier_transaction(self):
+        self.plain_table()
+        insert = "INSERT INTO schema_migrations (version, name) VALUES ('019', 'x');\n"
+        for mode, place, text in (("multi_tx", 4, f"BEGIN;\nCREATE TABLE a (id int);\n{insert}COMMIT;\nBEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n"),
+                                  ("no_tx", 2, f"-- deploy: no-transaction\n{insert}CREATE TABLE a (id int);\n")):
+            with self.subTest(mode=mode):
+                self.files(_018_a=text)
+                answer = self.run_fails()
+                self.assertTrue(answer.error.startswith(f"018_a.sql:{place}:1: "), answer.error)
+                self.assertIn("version 019", answer.error)
+                self.assertEqual(self.versions(), ["017"])
+                self.assertFalse(self.exists("a"))
+                self.files(_018_a=text.replace("'019'", "'018'"))
+                self.run_ok()
+                self.assertEqual(self.versions(), ["017", "018"])
+                self.sql("DROP TABLE IF EXISTS a, b; DELETE FROM schema_migrations WHERE version = '018'; TRUNCATE deploy_agent.migration_log")
+
+    def test_32d_wrong_self_version_in_a_table_of_its_own(self):
+        self.files(_000_a="BEGIN;\nCREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);\nINSERT INTO schema_migrations VALUES ('001', 'x');\nCOMMIT;\nSELECT 1;\n")
+        self.assertIn("version 001", self.run_fails().error)
+        self.assertFalse(self.exists("schema_migrations"))
+        self.files(_000_a="BEGIN;\nCREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL);\nINSERT INTO schema_migrations VALUES ('000', 'x');\nCOMMIT;\nSELECT 1;\n")
+        self.run_ok()
+        self.assertEqual(self.versions(), ["000"])
+
     def test_33_self_insert_then_failing_ddl(self):
         self.plain_table()
         self.files(_018_a="INSERT INTO schema_migrations (version, name) VALUES ('018', 'x');\nALTER TABLE nowhere ADD c int;\n")
@@ -101,6 +137,18 @@ class Tx(Case):
         self.run_ok()
         self.assertEqual(self.value("SELECT string_agg(id::text, ',' ORDER BY id) FROM a"), "1,2,3")
         self.assertEqual(self.log("mode, state, stmts_done", "version = '002'"), [("tx", "failed", "0"), ("no_tx", "applied", "2")])
+
+    def test_36b_what_ran_alone_stays_and_is_said_to(self):
+        self.sql("CREATE TABLE a (id int); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; RAISE 'no'; END $$; CREATE TABLE t (k int); INSERT INTO t VALUES (1), (1)")
+        stays = "statement {} ran outside of a transaction, and what it did before it failed stays"
+        for text, said in (("CALL p();\n", stays.format(1)), ("CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k);\n", stays.format(1)),
+                           ("INSERT INTO a VALUES (2);\nCALL p();", stays.format(2)), ("SELECT wrong;\n", "the file was rolled back")):
+            with self.subTest(text=text):
+                self.files(_001_a="-- deploy: no-transaction\n" + text)
+                answer = self.run_fails()
+                self.assertIn(said, answer.error)
+                self.assertEqual("rolled back" in answer.error, "rolled back" in said, answer.error)
+                self.sql("TRUNCATE deploy_agent.migration_log")
 
     def test_37_set_role(self):
         role = f"weak_{self.db}"
@@ -142,96 +190,6 @@ class Tx(Case):
         self.assertEqual(self.run_ok().applied, ["003_c.sql"])
 
 
-class Steps(Case):
-    def test_34_two_transactions(self):
-        head = "BEGIN;\nCREATE TABLE a (id int);\nCOMMIT;\n"
-        self.files(_053_a=head + "BEGIN;\nCREATE TABLE b (id wrong);\nCOMMIT;\n")
-        answer = self.run_fails()
-        self.assertTrue(answer.error.startswith("053_a.sql:5:20: "), answer.error)
-        self.assertIn("statements 1 to 3 of 6 are committed", answer.error)
-        self.assertEqual(self.tables(), ["a"])
-        self.assertEqual(self.log("state, mode, stmts_done, stmts_total, stmt_index"), [("failed", "multi_tx", "3", "6", "5")])
-        self.assertEqual(self.plan_ok()["failed"], ["053"])
-        self.files(_053_a="BEGIN;\nCREATE TABLE a (id bigint);\nCOMMIT;\nBEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n")
-        self.assertIn("have been changed since", self.plan_refused())
-        self.assertEqual(self.tables(), ["a"])
-        self.files(_053_a="-- a comment more\n" + head + "BEGIN;\nCREATE TABLE b (id int);\nCOMMIT;\n")
-        self.run_ok()
-        self.assertEqual(self.tables(), ["a", "b", "schema_migrations"])
-        self.assertEqual(self.log("state, stmts_done", "state = 'applied'"), [("applied", "6")])
-
-    def test_34b_settings_come_back(self):
-        self.sql("CREATE SCHEMA other")
-        head = "SET search_path = other;\nBEGIN;\nSET search_path = pg_catalog;\nROLLBACK;\nBEGIN;\nCREATE TABLE a (id int);\nCOMMIT;\n"
-        self.files(_001_a=head + "CREATE TABLE b (id wrong);\n")
-        self.run_fails()
-        self.files(_001_a=head + "CREATE TABLE b (id int);\n")
-        self.run_ok()
-        self.assertTrue(self.exists("other.a") and self.exists("other.b"))
-
-    def test_35_rollback_inside(self):
-        self.files(_001_a="BEGIN; CREATE TABLE a (id int); ROLLBACK;")
-        answer = self.drive("run")
-        self.assertIn(answer.kind, ("failed", "invalid"), answer)
-        self.assertEqual(self.versions(), [])
-        self.files(_001_a="BEGIN; CREATE TABLE a (id int); ROLLBACK; BEGIN; CREATE TABLE b (id int); COMMIT;")
-        self.run_ok()
-        self.assertEqual(self.tables(), ["b", "schema_migrations"])
-
-    def test_35b_commit_and_chain_and_savepoints(self):
-        self.files(_001_a="BEGIN; CREATE TABLE a (id int); SAVEPOINT s; CREATE TABLE x (id int); ROLLBACK TO s; COMMIT AND CHAIN; CREATE TABLE b (id int); COMMIT; CREATE TABLE c (id int);")
-        self.run_ok()
-        self.assertEqual(self.tables(), ["a", "b", "c", "schema_migrations"])
-
-    def valid(self, index):
-        return self.value(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{index}')")
-
-    def test_40_concurrently_good(self):
-        self.files(_001_t="CREATE TABLE t (id int, k int); INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i;", _002_i="CREATE INDEX CONCURRENTLY t_k ON t (k);\nCREATE UNIQUE INDEX CONCURRENTLY \"T k2\" ON public.t (k);\nREINDEX INDEX CONCURRENTLY t_k;\nVACUUM t;\n")
-        self.run_ok()
-        self.assertEqual((self.valid("t_k"), self.valid('"T k2"')), ("t", "t"))
-        self.assertEqual(self.log("mode, state, stmts_done", "version = '002'"), [("no_tx", "applied", "4")])
-
-    def test_41_concurrently_duplicate_keys(self):
-        self.files(_001_t="CREATE TABLE t (id int, k int); INSERT INTO t VALUES (1, 1), (2, 1);", _002_i="CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k);")
-        answer = self.run_fails()
-        self.assertTrue(answer.error.startswith("002_i.sql:1:1: "), answer.error)
-        self.assertIn("invalid index public.t_k", answer.error)
-        self.assertEqual(self.plan_ok()["history"]["invalid_indexes"], ["t_k"])
-        self.sql("DELETE FROM t WHERE id = 2")
-        self.run_ok()
-        self.assertEqual(self.valid("t_k"), "t")
-        self.assertEqual(self.versions(), ["001", "002"])
-
-    def test_42_if_not_exists_over_invalid(self):
-        self.sql("CREATE TABLE t (id int, k int); INSERT INTO t VALUES (1, 1), (2, 1)")
-        self.server.psql(self.db, "-c", "CREATE UNIQUE INDEX CONCURRENTLY t_k ON t (k)", check=False)
-        self.assertEqual(self.valid("t_k"), "f")
-        self.sql("DELETE FROM t WHERE id = 2")
-        self.files(_001_i="CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS t_k ON t (k);")
-        answer = self.run_ok()
-        self.assertEqual(self.valid("t_k"), "t")
-        self.assertIn("t_k", " ".join(answer.value["warnings"]))
-
-    def test_42b_an_existing_valid_index_is_the_servers_error(self):
-        self.sql("CREATE TABLE t (k int); CREATE INDEX t_k ON t (k)")
-        self.files(_001_i="CREATE INDEX CONCURRENTLY t_k ON t (k);")
-        self.assertIn("42P07", self.run_fails().error)
-
-    def test_44b_concurrently_outwaits_lock_timeout(self):
-        self.sql("CREATE TABLE t (k int)")
-        reader = self.session("reader")
-        reader.do("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t")
-        self.files(_001_i="CREATE INDEX CONCURRENTLY t_k ON t (k);", _002_a="SELECT 1")
-        run = self.start("run", lock_timeout_ms=300)
-        line = run.wait_for("waits for a lock")
-        self.assertIn("reader", line)
-        reader.do("COMMIT")
-        answer = run.end()
-        self.assertIsNone(answer.error, answer)
-        self.assertEqual([e["attempts"] for e in answer.events if e["event"] == "applied"], [1, 1])
-
-
 class Tables(Case):
     def test_54_statement_timeout(self):
         self.files(_001_a="CREATE TABLE a (id int);\nSELECT pg_sleep(30);")
@@ -242,6 +200,10 @@ class Tables(Case):
         self.assertEqual(self.log("state, sqlstate"), [("failed", "57014")])
         self.assertEqual(self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"), "0")
         self.assertFalse(self.exists("a"))
+
+    def test_notices_take_no_memory(self):
+        self.files(_001_a="DO $$ BEGIN FOR i IN 1..200000 LOOP RAISE NOTICE '%', repeat('x', 300); END LOOP; END $$;")
+        self.assertLess(self.run_ok().rss_kib, 40 << 10)
 
     def test_56_not_the_owner(self):
         role = f"app_{self.db}"
@@ -275,6 +237,8 @@ class Tables(Case):
         self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)")
         self.files(**{"_20240102030405_a": "CREATE TABLE a (id int)"})
         self.assertIn("10 characters", self.plan_refused())
+        self.sql("ALTER TABLE schema_migrations ALTER version TYPE integer USING version::integer")
+        self.assertIn("numbers up to 2147483647", self.plan_refused())
         self.sql("ALTER TABLE schema_migrations ALTER version TYPE text, ADD team text NOT NULL")
         self.assertIn("team", self.plan_refused())
         self.sql("ALTER TABLE schema_migrations ALTER team SET DEFAULT 'x'")
@@ -317,6 +281,18 @@ class Tables(Case):
         self.assertEqual(self.versions("public.schema_migrations"), [])
         self.files(_001_c="SELECT 1")
         self.assertEqual(self.run_ok(table="public.schema_migrations", step="other").applied, ["001_c.sql"])
+
+    def test_63b_no_schema_to_work_in(self):
+        """A step before this one may make it, so that this is no refusal of the plan."""
+        self.sql(f"ALTER DATABASE {self.db} SET search_path = app")
+        self.files(_001_a="CREATE TABLE a (id int)")
+        for op in ("plan", "run"):
+            answer = self.drive(op)
+            self.assertEqual(answer.kind, "not_found", answer)
+            self.assertIn("no schema of the role's search_path exists", answer.error)
+        self.sql("CREATE SCHEMA app")
+        self.assertEqual(self.run_ok().applied, ["001_a.sql"])
+        self.assertTrue(self.exists("app.a"))
 
     def test_adopt(self):
         self.sql("CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL); INSERT INTO schema_migrations VALUES ('001', 'a'), ('002', 'other words'), ('007', 'no file')")

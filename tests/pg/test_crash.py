@@ -129,6 +129,17 @@ class Crash(Case):
         self.assertIsNone(self.drive("resolve", version="001", done=False).error)
         self.assertEqual(self.plan_ok()["pending"], ["001_a.sql"])
 
+    def test_48f_resolved_files_have_their_content(self):
+        self.files(_001_a="SELECT wrong;\nSELECT 1;\n", _002_b="\\! not ours to run")
+        self.run_fails("invalid")
+        for version in ("001", "002"):
+            self.assertIsNone(self.drive("resolve", version=version, done=True).error)
+        self.assertEqual(self.log("version, stmts_done, stmts_total, norm_sha256 IS NOT NULL"), [("001", "2", "2", "t"), ("002", "0", "0", "f")])
+        self.add(_001_a="-- a comment\nSELECT wrong;\nSELECT 1;\n")
+        plan = self.plan_ok()
+        self.assertEqual(plan["pending"], [])
+        self.assertIn("only blanks or comments", " ".join(plan["warnings"]))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Others at the same time, and connections that break: cases 44 to 53 and 64 of the database's catalogue."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -40,6 +41,21 @@ class Locks(Case):
         a, b = first.end(), second.end()
         self.assertEqual((a.error, a.value["applied"], b.error, b.value["applied"]), (None, 2, None, 0))
         self.assertEqual(self.log(), [("001", "applied"), ("002", "applied")])
+
+    def test_45c_another_agent_commits_while_we_look(self):
+        self.files(_001_a="CREATE TABLE a (id int)")
+        self.run_ok()
+        self.add(_002_b="CREATE TABLE b (id int)")
+        for op in ("plan", "run"):
+            with self.subTest(op=op):
+                other = self.session("deploy-agent/two")
+                other.do("BEGIN; LOCK TABLE deploy_agent.migration_log")
+                run = self.start(op)
+                wait(lambda: self.value("SELECT count(*) FROM pg_locks WHERE relation = 'deploy_agent.migration_log'::regclass AND NOT granted") == "1", 10, "it has read the versions")
+                other.do("INSERT INTO schema_migrations VALUES ('002', 'b'); INSERT INTO deploy_agent.migration_log (stage, table_name, version, file, mode, state, started_at) VALUES ('schema', 'public.schema_migrations', '002', '002_b.sql', 'tx', 'applied', now()); COMMIT")
+                answer = run.end()
+                self.assertIsNone(answer.error, answer)
+                self.sql("DELETE FROM schema_migrations WHERE version = '002'; DELETE FROM deploy_agent.migration_log WHERE version = '002'")
 
     def test_45b_lock_busy(self):
         self.files(_001_a="CREATE TABLE a (id int)")
@@ -92,6 +108,7 @@ class Locks(Case):
         self.files(_001_a="SELECT pg_terminate_backend(pg_backend_pid());")
         answer = self.run_fails("unavailable")
         self.assertIn("001_a.sql:1:1", answer.error)
+        self.assertFalse(answer.events[-1]["unknown"])
         self.assertEqual(self.versions(), [])
 
     def test_49c_server_crash(self):
@@ -135,6 +152,45 @@ class Locks(Case):
         self.assertIsNone(answer.error, answer)
         self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["2"], ["3"]])
 
+    def test_50e_cut_behind_its_own_row(self):
+        self.sql("CREATE TABLE seen (n int); CREATE TABLE schema_migrations (version varchar(10) PRIMARY KEY, name varchar(255) NOT NULL)")
+        self.files(_002_b="BEGIN; INSERT INTO schema_migrations VALUES ('002', 'b'); INSERT INTO seen VALUES (1); COMMIT; INSERT INTO seen VALUES (2); INSERT INTO seen VALUES (3);")
+        answer = self.cut_run(b"stmts_done = 5")
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual(answer.applied, ["002_b.sql"])
+        self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["1"], ["2"], ["3"]])
+
+    @contextlib.contextmanager
+    def stopped_behind_the_second_login(self, **options):
+        """A run whose link is lost; it is stopped when it has the lock again, and has not looked what became of the file."""
+        run = self.start("run", "sql.locked:stop:nth=2", **options)
+        yield
+        wait(lambda: run.saw("sql.locked"), 15, "the fault point")
+        run.signal(signal.SIGTERM)
+        run.signal(signal.SIGCONT)
+        self.assertEqual(run.end().kind, "cancelled")
+
+    def test_48e_in_doubt_and_stopped(self):
+        self.sql("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; PERFORM pg_sleep(30); END $$")
+        self.files(_001_a="-- deploy: no-transaction\nCALL p();\n")
+        with self.stopped_behind_the_second_login():
+            wait(lambda: self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL p()%' AND wait_event = 'PgSleep'"), 10, "it sleeps")
+        self.assertEqual(self.log("state, stmt_index"), [("running", "1")])
+        self.assertIn("cannot be told", self.run_fails().error)
+
+    def test_50f_cut_at_commit_and_stopped(self):
+        for text in ("CREATE TABLE a (id int);", "BEGIN; CREATE TABLE b (id int); COMMIT; CREATE TABLE c (id int);"):
+            with self.subTest(text=text):
+                self.files(_001_a=text)
+                cut = Cut(self.server.port, lambda data: b"INSERT INTO public.schema_migrations" in data)
+                self.addCleanup(cut.close)
+                with self.stopped_behind_the_second_login(port=cut.address):
+                    pass
+                self.assertEqual(self.log("state"), [("applied",)])
+                self.add(_002_c="SELECT 1")
+                self.assertEqual(self.run_ok().applied, ["002_c.sql"])
+                self.sql("TRUNCATE schema_migrations, deploy_agent.migration_log")
+
     def test_50c_server_gone_at_commit(self):
         server = Server()
         self.addCleanup(server.close)
@@ -146,6 +202,7 @@ class Locks(Case):
         answer = run.end()
         self.assertEqual(answer.kind, "unavailable", answer)
         self.assertIn("the next run reads it from the log", answer.error)
+        self.assertTrue(answer.events[-1]["unknown"])
         server.start()
         self.assertIsNone(self.drive("run", url=server.url("postgres")).error)
         self.assertEqual(server.value("postgres", "SELECT count(*) FROM schema_migrations"), "1")

@@ -16,27 +16,30 @@ static void prefixes(void **state)
 {
     (void)state;
     static const struct {
-        const char *dbname, *want;
+        const char *stack, *dbname, *want;
         bool hashed; /* eight digits follow */
     } cases[] = {
-        {"app", "app", false},
-        {"wheel_analyzer-2", "wheel_analyzer-2", false},
-        /* never the start of an option, a pattern, a path, or another database's name */
-        {"-rf", "db-rf-", true},
-        {"a b", "db-a-b-", true},
-        {"a*b", "db-a-b-", true},
-        {"../x", "db---x-", true},
-        {"", "db--", true},
+        {"shop", "app", "shop.app", false},
+        {"my_shop-2", "wheel_analyzer-2", "my_shop-2.wheel_analyzer-2", false},
+        /* never a pattern, a path, or another database's name */
+        {"shop", "-rf", "shop.db-rf-", true},
+        {"shop", "a b", "shop.db-a-b-", true},
+        {"shop", "a*b", "shop.db-a-b-", true},
+        {"shop", "a.b", "shop.db-a-b-", true},
+        {"shop", "../x", "shop.db---x-", true},
+        {"shop", "", "shop.db--", true},
     };
     cleanup_arena struct arena arena = {0};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const char *prefix = backup_prefix(&arena, cases[i].dbname);
+        const char *prefix = backup_prefix(&arena, cases[i].stack, cases[i].dbname);
         size_t len = strlen(cases[i].want);
         expect_text(cases[i].dbname, arena_strndup(&arena, prefix, len), cases[i].want);
         assert_int_equal(strlen(prefix), len + (cases[i].hashed ? 8 : 0));
         assert_int_equal(strspn(prefix + len, "0123456789abcdef"), strlen(prefix + len));
     }
-    assert_string_not_equal(backup_prefix(&arena, "a b"), backup_prefix(&arena, "a*b"));
+    assert_string_not_equal(backup_prefix(&arena, "shop", "a b"), backup_prefix(&arena, "shop", "a*b"));
+    /* stacks may share a volume, and one's dumps are not another's to remove */
+    assert_string_not_equal(backup_prefix(&arena, "shop", "x_app"), backup_prefix(&arena, "shop_x", "app"));
 }
 
 static void file_names(void **state)
@@ -45,7 +48,8 @@ static void file_names(void **state)
     cleanup_arena struct arena arena = {0};
     const char *stamp = backup_stamp(&arena, INT64_C(1787493731999999));
     assert_string_equal(stamp, "20260823T140211Z");
-    assert_string_equal(backup_file(&arena, "app", stamp, COMMIT), "app_20260823T140211Z_01234567.dump");
+    assert_string_equal(backup_file(&arena, "shop.app", stamp, COMMIT),
+                        "shop.app_20260823T140211Z_01234567.dump");
 }
 
 static const char quote_user[] = "o'neil";
@@ -60,8 +64,8 @@ static void sample(struct backup *b, json_t **ret_borrowed)
         " {'Type': 'bind', 'Source': '/x', 'Target': '/deploy-agent-backups'}]}");
     *b = (struct backup){.job = "shop_bak_db_0123456789ab",
                          .secret = "shop_bak_7",
-                         .file = "app_20260823T140211Z_01234567.dump",
-                         .prefix = "app",
+                         .file = "shop.app_20260823T140211Z_01234567.dump",
+                         .prefix = "shop.app",
                          .cutoff = "20260816T140211Z",
                          .keep = 5,
                          .needed_kib = 77,
@@ -99,7 +103,7 @@ static void job(void **state)
         " 'RestartPolicy': {'Condition': 'none'}, 'Placement': {'Constraints': ['node.id==node1']},"
         " 'ContainerSpec': {'Image': '127.0.0.1:5000/postgres:15@sha256:aa', 'User': '0:0',"
         " 'Args': ['/deploy-agent-backups', '/run/secrets/deploy-agent-password',"
-        " 'app_20260823T140211Z_01234567.dump', 'app', '5', '20260816T140211Z', '77'],"
+        " 'shop.app_20260823T140211Z_01234567.dump', 'shop.app', '5', '20260816T140211Z', '77'],"
         " 'Env': ['PGHOST=tasks.shop_db', 'PGPORT=5432', 'PGUSER=app', 'PGDATABASE=app',"
         " 'PGAPPNAME=deploy-agent/shop/backup/01234567', 'PGCONNECT_TIMEOUT=30'],"
         " 'Healthcheck': {'Test': ['NONE']}, 'StopGracePeriod': 20000000000,"
@@ -139,7 +143,7 @@ static void restoring(void **state)
         backup_restore_command(&arena, &b),
         "c=$(docker ps -qf label=com.docker.swarm.service.name=shop_db) && docker exec $c createdb -U app "
         "app_restored && docker run --rm --entrypoint cat -v shop_dumps:/backups:ro "
-        "127.0.0.1:5000/postgres:15@sha256:aa /backups/app_20260823T140211Z_01234567.dump | "
+        "127.0.0.1:5000/postgres:15@sha256:aa /backups/shop.app_20260823T140211Z_01234567.dump | "
         "docker exec -i $c pg_restore -U app --exit-on-error -d app_restored");
     b.user = quote_user;
     b.dbname = "a b";

@@ -43,6 +43,38 @@ static void urls(void **state)
     assert_int_equal(pg_url_parse(&arena, "postgres://h", &url, &err), -1);
 }
 
+/* libpq fails each login with another one: to wait for that to pass would be in vain. */
+static void ssl_modes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query;
+        bool good;
+    } cases[] = {
+        {"sslmode=disable", true},     {"sslmode=allow", true},
+        {"sslmode=prefer", true},      {"sslmode=require", true},
+        {"sslmode=verify-ca", true},   {"sslmode=verify-full", true},
+        {"sslmode=verify%2Dca", true}, {"sslmode", true}, /* no value: not given */
+        {"sslmode=yes", false},        {"sslmode=no-verify", false},
+        {"sslmode=Require", false},    {"sslmode=require ", false},
+        {"sslmode=", false},           {"a=b&sslmode=true&c=d", false},
+    };
+    cleanup_arena struct arena arena = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct pg_url url;
+        struct error err = {0};
+        const char *text = arena_printf(&arena, "postgres://u:secret@db/app?%s", cases[i].query);
+        int r = pg_url_parse(&arena, text, &url, &err);
+        if (r != (cases[i].good ? 0 : -1))
+            fail_msg("%s: %d %s", cases[i].query, r, err.text);
+        if (r < 0) {
+            assert_int_equal(err.kind, ERR_INVALID);
+            assert_string_equal(err.text, "the database URL's sslmode is none of disable, allow, prefer, "
+                                          "require, verify-ca, verify-full");
+        }
+    }
+}
+
 /* In a child: refuses TLS, lets everybody in, then is silent. */
 static pid_t serve(bool lets_in, unsigned *ret_port)
 {
@@ -108,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls),
+        cmocka_unit_test(ssl_modes),
         cmocka_unit_test(silent_after_the_login),
         cmocka_unit_test(tls_is_not_optional),
     };

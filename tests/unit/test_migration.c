@@ -283,7 +283,7 @@ static void differences(void **state)
         {.what = "6 bigint",
          .files = "016_a.sql 017_b.sql",
          .rows = "16",
-         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_length = 2},
+         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_max = INT64_MAX},
          .want = "pending 017_b.sql\nadopted 016\n16 → 017\n"},
         {.what = "7 out of order",
          .files = "001_a.sql 003_b.sql 005_c.sql",
@@ -399,6 +399,12 @@ static void differences(void **state)
          .table = {.shape = MIGRATION_ROWS, .version_length = 10},
          .want = "20260823140200_a.sql: its version does not fit into the column version of "
                  "public.schema_migrations, which takes 10 characters"},
+        {.what = "61 too large",
+         .files = "2147483647_a.sql 20260823140200_b.sql",
+         .rows = "",
+         .table = {.shape = MIGRATION_ROWS, .version_is_number = true, .version_max = INT32_MAX},
+         .want = "20260823140200_b.sql: its version does not fit into the column version of "
+                 "public.schema_migrations, which takes numbers up to 2147483647"},
         {.what = "61 an unknown column",
          .files = "001_a.sql",
          .rows = "",
@@ -525,41 +531,54 @@ static void lints(void **state)
     static const char *const index_rule[] = {"index-without-concurrently", NULL}, *const drop_rule[] = {
                                                                                       "x", "drop-table",
                                                                                       NULL};
+    static const char *roles_made[] = {"app", NULL}, *late_roles[] = {"late_app", NULL};
     static const struct {
         const char *table;
         bool not_asked; /* the database has not been */
         const char *const *errors;
         const char *want, *role;
+        bool may_come; /* by a step before this one */
     } cases[] = {
-        {NULL, false, NULL, "warning 1_a.sql:7: drop-table: gone", "root"},
-        {NULL, false, NULL, "", "postgres"},
-        {NULL, true, NULL, "warning 1_a.sql:7: drop-table: gone", "postgres"},
-        {NULL, false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"users", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"public.users", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"audit.users", false, NULL, "", NULL},
-        {"audit.roles", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"nobodys", false, NULL, "", NULL},
-        {"nobodys", true, NULL, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"tasks", true, NULL, "", NULL},                                   /* made by the same file */
-        {"late", true, NULL, "warning 1_a.sql:7: drop-table: gone", NULL}, /* made by a later one */
-        {"users", false, index_rule, "warning 1_a.sql:7: drop-table: gone", NULL},
-        {"nobodys", false, drop_rule, "", NULL},
-        {"users", false, drop_rule, "1_a.sql:7: drop-table: gone", NULL},
+        {NULL, false, NULL, "warning 1_a.sql:7: drop-table: gone", "root", false},
+        {NULL, false, drop_rule, "1_a.sql:7: drop-table: gone", "root", false},
+        {NULL, false, drop_rule, "warning 1_a.sql:7: drop-table: gone", "root", true},
+        {NULL, true, drop_rule, "warning 1_a.sql:7: drop-table: gone", "root", false},
+        {NULL, false, drop_rule, "", "app", false}, /* made by an earlier file */
+        {NULL, true, drop_rule, "", "app", false},
+        {NULL, false, drop_rule, "1_a.sql:7: drop-table: gone", "late_app", false}, /* by a later one */
+        {NULL, false, drop_rule, "1_a.sql:7: drop-table: gone", NULL, true},
+        {NULL, false, NULL, "", "postgres", false},
+        {NULL, true, NULL, "warning 1_a.sql:7: drop-table: gone", "postgres", false},
+        {NULL, false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"users", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"public.users", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"audit.users", false, NULL, "", NULL, false},
+        {"audit.roles", false, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"nobodys", false, NULL, "", NULL, false},
+        {"nobodys", true, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"tasks", true, NULL, "", NULL, false},                                   /* made by the same file */
+        {"late", true, NULL, "warning 1_a.sql:7: drop-table: gone", NULL, false}, /* made by a later one */
+        {"users", false, index_rule, "warning 1_a.sql:7: drop-table: gone", NULL, false},
+        {"nobodys", false, drop_rule, "", NULL, false},
+        {"users", false, drop_rule, "1_a.sql:7: drop-table: gone", NULL, false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_arena struct arena arena = {0};
         struct sql_lint lint = {"drop-table", 7, "gone", cases[i].table, cases[i].role};
-        struct migration items[2] = {
+        struct migration items[3] = {
+            {.file = "0_roles.sql", .version = "0", .number = 0, .blob = "r", .read = true},
             {.file = "1_a.sql", .version = "1", .number = 1, .blob = "a", .read = true},
             {.file = "2_b.sql", .version = "2", .number = 2, .blob = "b", .read = true}};
-        items[0].summary =
+        items[0].summary = (struct sql_summary){.n_statements = 1, .roles = roles_made};
+        items[1].summary =
             (struct sql_summary){.n_statements = 1, .tables = made_by_first, .lints = &lint, .n_lints = 1};
-        items[1].summary = (struct sql_summary){.n_statements = 1, .tables = made_by_second};
-        const struct migration_set set = {.items = items, .n = 2};
+        items[2].summary =
+            (struct sql_summary){.n_statements = 1, .tables = made_by_second, .roles = late_roles};
+        const struct migration_set set = {.items = items, .n = 3};
         const struct migration_history history = {.tables = cases[i].not_asked ? NULL : exist,
                                                   .roles = cases[i].not_asked ? NULL : roles};
-        const struct migration_rules rules = {.lint_errors = cases[i].errors};
+        const struct migration_rules rules = {.lint_errors = cases[i].errors,
+                                              .roles_may_come = cases[i].may_come};
         struct migration_diff diff;
         struct error err = {0};
         cleanup_str struct str got = {0};
@@ -572,11 +591,31 @@ static void lints(void **state)
     }
 }
 
+static void left_behind(void **state)
+{
+    (void)state;
+    static const struct {
+        struct migration_log log;
+        bool want;
+    } cases[] = {
+        {{.state = MIGRATION_RUNNING, .mode = "tx"}, true},
+        {{.state = MIGRATION_FAILED, .mode = "tx"}, false},
+        {{.state = MIGRATION_FAILED, .mode = "multi_tx", .total = 4}, false},
+        {{.state = MIGRATION_FAILED, .mode = "multi_tx", .done = 2, .total = 4}, true},
+        {{.state = MIGRATION_FAILED, .mode = "no_tx", .total = 1}, true}, /* an invalid index */
+        {{.state = MIGRATION_FAILED, .mode = "no_tx", .done = 1, .total = 2}, true},
+        {{.state = MIGRATION_APPLIED, .mode = "no_tx", .done = 1, .total = 1}, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (migration_left_something(&cases[i].log) != cases[i].want)
+            fail_msg("case %zu", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders),     cmocka_unit_test(folder_limits), cmocka_unit_test(differences),
-        cmocka_unit_test(unversioned), cmocka_unit_test(lints),
+        cmocka_unit_test(unversioned), cmocka_unit_test(lints),         cmocka_unit_test(left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,8 @@ static char *summary_of(struct arena *arena, const char *text, size_t len)
                s.out_of_order ? " out-of-order" : "", s.n_statements);
     for (const char **table = s.tables; *table; table++)
         str_printf(&all, "%s %s", table == s.tables ? ":" : "", *table);
+    for (const char **role = s.roles; role && *role; role++)
+        str_printf(&all, " role=%s", *role);
     return arena_strdup(arena, str_text(&all));
 }
 
@@ -106,7 +108,8 @@ static void test_directives(void **state)
         {"/* -- deploy: breaking */ SELECT 1", "tx 1", 0},
         {"SELECT '\n-- deploy: breaking\n'", "tx 1", 0},
         {"SELECT 1 -- deploy: breaking\n;", "tx 1", 0},
-        {"-- to deploy: breaking\n-- deployed: breaking\n-- Deploy: breaking\nSELECT 1", "tx 1", 0},
+        {"--deploy:breaking\nSELECT 1", "tx breaking 1", 0},
+        {"-- to deploy: breaking\n-- deployed: breaking\n-- Deploy shop:users to pg\nSELECT 1", "tx 1", 0},
         {"SELECT 1;\n-- deploy: this one on Friday", "tx 1", 0},
         {"-- a\n-- deploy: braking\nSELECT 1",
          "f.sql:2:1: unknown directive 'braking': there are no-transaction, breaking, out-of-order", 0},
@@ -130,11 +133,43 @@ static void test_directives(void **state)
     check_summaries(cases, ARRAY_SIZE(cases));
 }
 
+/* Meant as a directive, and to pass it over would put old code on the new schema. */
+#define WRITE(word)                                                                                          \
+    "a directive is a line of its own, -- deploy: " word ", in small letters and without a blank before "    \
+    "the colon; a comment that is none begins with another word"
+
+static void test_near_directives(void **state)
+{
+    static const struct text_case cases[] = {
+        {"-- Deploy: breaking\nSELECT 1", "f.sql:1:1: " WRITE("breaking"), 0},
+        {"-- a\n--DEPLOY:Breaking\nSELECT 1", "f.sql:2:1: " WRITE("breaking"), 0},
+        {"-- deploy : Out-Of-Order\nSELECT 1", "f.sql:1:1: " WRITE("out-of-order"), 0},
+        {"--- deploy: no-transaction\nSELECT 1", "f.sql:1:1: " WRITE("no-transaction"), 0},
+        {"/* deploy: breaking */ SELECT 1", "f.sql:1:1: " WRITE("breaking"), 0},
+        {"/*deploy: breaking*/ SELECT 1", "f.sql:1:1: " WRITE("breaking"), 0},
+        {"/**\n * deploy: breaking\n */\nSELECT 1", "f.sql:1:1: " WRITE("breaking"), 0},
+        {"-- Deploy: braking\nSELECT 1", "f.sql:1:1: " WRITE("WORD"), 0},
+        {"/*deploy:*/ SELECT 1", "f.sql:1:1: " WRITE("WORD"), 0},
+        {"SELECT 1;\n/* deploy: breaking */",
+         "f.sql:2:1: -- deploy: breaking stands before the first statement, or it does not count", 0},
+        {"SELECT 1;\n-- deploy: Breaking",
+         "f.sql:2:1: -- deploy: breaking stands before the first statement, or it does not count", 0},
+        /* other texts */
+        {"SELECT 1;\n-- Deploy: this one on Friday\n/* deploy : */", "tx 1", 0},
+        {"-- deploy\n-- deploy this: breaking\n/* to deploy: breaking */ /**/ /***/ SELECT 1", "tx 1", 0},
+        {"SELECT 1 /* deploy: breaking */ + 1", "tx 1", 0},
+    };
+    (void)state;
+    check_summaries(cases, ARRAY_SIZE(cases));
+}
+
 static void test_tables(void **state)
 {
     static const struct text_case cases[] = {
         {"CREATE TABLE a (b int); CREATE UNLOGGED TABLE IF NOT EXISTS S.\"T \"\"x\"(b int);",
          "tx 2: a s.T \"x", 0},
+        {"CREATE ROLE App; CREATE USER \"B c\" LOGIN; CREATE GROUP g; CREATE USER MAPPING FOR u SERVER s",
+         "tx 4 role=app role=B c role=g", 0},
         {"CREATE TEMP TABLE Abc AS SELECT 1; CREATE FOREIGN TABLE x.y (a int) SERVER s", "tx 2: abc x.y", 0},
         {"CREATE MATERIALIZED VIEW m AS SELECT 1; CREATE VIEW v AS SELECT 1; CREATE TABLESPACE", "no_tx 3: m",
          0},
@@ -293,10 +328,15 @@ static void test_prefix_hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modes),          cmocka_unit_test(test_directives),
-        cmocka_unit_test(test_tables),         cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_hashes),         cmocka_unit_test(test_hashes_of_tokens),
-        cmocka_unit_test(test_hashes_of_much), cmocka_unit_test(test_prefix_hashes),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_directives),
+        cmocka_unit_test(test_near_directives),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_hashes_of_tokens),
+        cmocka_unit_test(test_hashes_of_much),
+        cmocka_unit_test(test_prefix_hashes),
     };
     return cmocka_run_group_tests_name("sql_summary", tests, NULL, NULL);
 }

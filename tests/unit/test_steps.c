@@ -12,7 +12,9 @@
 #include "agent/step.h"
 #include "base/proc.h"
 #include "base/secret.h"
+#include "net_peer.h"
 #include "plan_fixture.h"
+#include "steps/database.h"
 #include "steps/hint.h"
 
 /* Names are stored in the journal: this list may grow and never change. Its order is deployment order. */
@@ -186,11 +188,37 @@ static void redacted_hints(void **state)
     secret_forget_all();
 }
 
+/* To whoever runs SQL, what is not found is a schema, and no schema is a reason to skip it. */
+static void missing_service(void **state)
+{
+    (void)state;
+    /* the first is a HEAD: the body is not read */
+    struct peer peer = {.answer = "HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nContent-Length: 34\r\n\r\n"
+                                  "{\"message\":\"service db not found\"}",
+                        .connections = 4,
+                        .pause_ms = 50};
+    peer_start(&peer);
+    cleanup_arena struct arena arena = {0};
+    struct docker *docker;
+    struct error err = {0};
+    const char *folder;
+    char url[80];
+    snprintf(url, sizeof url, "unix://%s", peer.path);
+    assert_int_equal(docker_open(url, NULL, &docker, &err), 0);
+    struct step_ctx ctx = {.arena = &arena, .docker = docker};
+    struct step_database db = {.ctx = &ctx, .service_name = "shop_db"};
+    assert_int_equal(step_database_find(&db, &arena, &folder, &err), -1);
+    if (err.kind != ERR_UNAVAILABLE || !strstr(err.text, "not found"))
+        fail_msg("%d %s", err.kind, err.text);
+    docker_close(docker);
+    peer_stop(&peer);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table),         cmocka_unit_test(resuming),
-                                       cmocka_unit_test(sentences),     cmocka_unit_test(unknown),
-                                       cmocka_unit_test(planned_order), cmocka_unit_test(signs),
-                                       cmocka_unit_test(told_signs),    cmocka_unit_test(redacted_hints)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table),      cmocka_unit_test(resuming),       cmocka_unit_test(sentences),
+        cmocka_unit_test(unknown),    cmocka_unit_test(planned_order),  cmocka_unit_test(signs),
+        cmocka_unit_test(told_signs), cmocka_unit_test(redacted_hints), cmocka_unit_test(missing_service)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,6 +81,9 @@ engine_start() {
 	# A killed engine leaves both; the PID may by now be anything's.
 	rm -f "$LAB_DIR/node$n/docker.pid" "$LAB_DIR/node$n/docker.sock"
 	node_exec "node$n" rm -f /run/docker/containerd/containerd.pid
+	# Engine 20.10 leaves the interface of a network behind when it ends while that is taken down, and can then make no other
+	# with its number ("error creating vxlan interface: file exists"). A machine that starts anew has none.
+	node_exec "node$n" bash -c 'ip -o link show type vxlan | sed -n "s/^[0-9]*: \(vx-[^:@]*\).*/\1/p" | xargs -r -n 1 ip link delete'
 	node_spawn "node$n" dockerd "$LAB_HOME/lib/run-engine" "$LAB_DIR" "$n" "$LAB_CGROUP" "$(<"$LAB_DIR/engine-tree")"
 }
 

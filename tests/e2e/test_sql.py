@@ -4,7 +4,7 @@ What the runner does with single files is tested in tests/pg."""
 
 import json
 
-from harness import Case
+from harness import Case, long
 
 ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-1234-word@db:5432/app",
        "ADMIN_URL": "postgres://app:pass-1234-word@db:5432/postgres"}
@@ -190,6 +190,7 @@ END $$;
         self.assertIn("database stays at 001", record["reason"])
         self.assertIsNone(self.spec("web"))
 
+    @long
     def test_files_applied_by_hand_are_not_run(self):
         self.first()
         self.agent.stop()
@@ -198,6 +199,7 @@ END $$;
         record = self.put("two", files={"db/002_late.sql": "CREATE TABLE late (i int);\n", "db/003_x.sql": "CREATE TABLE x (i int);\n"})
         self.assertEqual(self.states(record), [("003", "applied")])
 
+    @long
     def test_restored_database_gets_its_files_again(self):
         """Nothing changed in the repository: the database's word counts."""
         self.first()
@@ -299,6 +301,7 @@ class Bad(Sql):
         self.assertIn("The schema is ahead of the code", page)
         self.assertNotIn("agentctl rollback", page)
 
+    @long
     def test_breaking_file_that_was_rolled_back_does_not_halt(self):
         self.first()
         record = self.put("two", state="failed", files={"db/002_rename.sql": "-- deploy: breaking\nALTER TABLE nosuch RENAME TO people;\n"})
@@ -327,6 +330,7 @@ class ByHand(Sql):
         self.agent.stop()
         self.assertEqual(json.loads(self.migrate("status", self.name, "--json").stdout), found)
 
+    @long
     def test_existing_table_is_taken_over(self):
         """A database that lived before the agent: its versions count, and edits are noticed from then on."""
         self.put("one", {"run": {"name": "nothing", "service": "web", "command": ["exit", "0"]}}, files={

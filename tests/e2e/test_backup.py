@@ -241,6 +241,7 @@ class Bad(Backup):
         return self.lab.image(f"{self.name}:pg", {f"{folder}/pg_dump": pg_dump for folder in ("usr/bin", "usr/lib/postgresql/15/bin")},
                               base=f"{self.registry}/postgres:15")
 
+    @long
     def test_image_without_pg_dump(self):
         base = self.image_with("")
         self.first(database=self.database(image=base))

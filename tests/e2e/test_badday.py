@@ -616,6 +616,7 @@ class Parts(Case):
         self.expect(commit, "succeeded", 60)
         self.assertIsNone(self.status()["poll_error"])
 
+    @long
     def test_git_down_when_it_is_needed_again(self):
         """The mirror is damaged when the deployment is taken up: it waits, and neither fails nor is put back."""
         self.configure(stack={"repository": f"{self.lab.env['GIT_HTTP_URL']}/{self.name}.git"})

@@ -51,6 +51,7 @@ class Supervisor(Case):
     def test_killed_after_the_plan(self):
         self.killed("plan.saved")
 
+    @long
     def test_killed_before_a_pull(self):
         self.killed("pull.before")
 
@@ -119,6 +120,7 @@ class Supervisor(Case):
         self.expect(commit, "succeeded")
         self.assertEqual(self.volume_lines(), ["one"])
 
+    @long
     def test_both_killed_again_and_again(self):
         """The engine goes on by itself; whoever comes back finds out what has happened."""
         first = self.commit(self.version("one"))

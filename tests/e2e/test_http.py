@@ -314,6 +314,7 @@ class Database(Http):
         _, body = self.becomes(lambda code, body: body["migrations"]["pending"] != ["002"] or body["failed"], "the failed commit's traces")
         self.assertNotIn("004", body["migrations"]["pending"])
 
+    @long
     def test_failed_attempts_of_another_commit(self):
         """Those that left nothing are not the deployed commit's affair."""
         step = {"sql": {"name": "schema", "dir": "db"}}
@@ -370,6 +371,7 @@ class Database(Http):
         run = subprocess.run(lab().enter("docker", "service", "logs", self.full("db")), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return sum("connection authorized" in line and "/health" in line for line in run.stdout.splitlines())
 
+    @long
     def test_many_ask_one_worker(self):
         """However many ask, the database is asked once in five seconds."""
         commit = self.commit(self.stack_with())

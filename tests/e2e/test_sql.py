@@ -263,6 +263,7 @@ class Bad(Sql):
                      **{"db/001_users.sql": "CREATE TABLE users (id bigint);\nINSERT INTO users SELECT generate_series(1, 5);\n"})
         self.assertEqual(self.versions(), ["000", "001"])
 
+    @long
     def test_cosmetic_edit_is_a_warning(self):
         self.first()
         record = self.put("two", files={"db/001_users.sql": "-- a licence\r\nCREATE TABLE users (id int);\r\n"
@@ -278,6 +279,7 @@ class Bad(Sql):
         self.start()
         self.refused(["019_z.sql:2:", "020_nul.sql:1:"], **{"db/019_z.sql": "SELECT 1;\nSELECT 'open\n", "db/020_nul.sql": "SELECT 1;\0\n"})
 
+    @long
     def test_out_of_order_is_refused_unless_said(self):
         self.first(**{"db/005_five.sql": "CREATE TABLE five (i int);\n"})
         self.refused(["003_three.sql would run after 005"], **{"db/003_three.sql": "CREATE TABLE three (i int);\n"})

@@ -118,6 +118,10 @@ int apply_statement(struct apply *a, const struct sql_statement *st, struct erro
     return 0;
 }
 
+static const char row_missing[] =
+    "a row that records the file was not written, or is gone: by a trigger or a rule, by a unique constraint "
+    "other than the version's, or by the file itself";
+
 int apply_own(struct apply *a, const char *doing, const char *sql, bool commits, PGresult **ret,
               struct error *err)
 {
@@ -131,7 +135,9 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
         add_advice(a, &more);
         pg_failure_error(&a->failure, err);
         cleanup_arena struct arena arena = {0};
-        const char *said = arena_strdup(&arena, err->text);
+        const char *said = commits && pg_failure_is(&a->failure, ONE_ROW_MISSING)
+                               ? row_missing
+                               : arena_strdup(&arena, err->text);
         return error_set(err, err->kind, 0, "%s:%u:%u: %s: %s%s", a->migration->file,
                          a->at.line ? a->at.line : 1, a->at.column ? a->at.column : 1, doing, said,
                          str_text(&more));
@@ -198,7 +204,7 @@ static int look_for_table(struct apply *a, struct error *err)
     if (apply_own(
             a, "looking for the table of versions",
             "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path "
-            "TO DEFAULT",
+            "TO DEFAULT; SET LOCAL quote_all_identifiers TO off",
             false, NULL, err) < 0 ||
         books_look(a->s, err) < 0)
         return -1;
@@ -227,8 +233,9 @@ static const char *log_sql(const struct apply *a, struct arena *arena)
     if (!a->log_id)
         return record_log_sql(a->s, arena, &e);
     return arena_printf(arena,
-                        "UPDATE %s SET state = 'applied', stmts_done = stmts_total, stmt_index = NULL, "
-                        "finished_at = clock_timestamp(), duration_ms = %lld WHERE id = %lld; ",
+                        ONE_ROW("UPDATE %s SET state = 'applied', stmts_done = stmts_total, stmt_index = "
+                                "NULL, finished_at = clock_timestamp(), duration_ms = %lld WHERE id = %lld "
+                                "RETURNING 1"),
                         a->s->books.log_sql, (long long)(took_ms > 0 ? took_ms : 0), (long long)a->log_id);
 }
 

@@ -143,9 +143,10 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
 static int intend(struct apply *a, const struct sql_statement *st, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    const char *sql =
-        arena_printf(&arena, "BEGIN; " SESSION_OURS "UPDATE %s SET stmt_index = %u WHERE id = %lld; COMMIT",
-                     a->s->books.log_sql, st->number, (long long)a->log_id);
+    const char *sql = arena_printf(
+        &arena,
+        "BEGIN; " SESSION_OURS ONE_ROW("UPDATE %s SET stmt_index = %u WHERE id = %lld RETURNING 1") "COMMIT",
+        a->s->books.log_sql, st->number, (long long)a->log_id);
     if (apply_own(a, "recording what comes next", sql, true, NULL, err) < 0)
         return -1;
     fault_point("sql.intent");

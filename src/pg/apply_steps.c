@@ -20,8 +20,8 @@ static int write_progress(struct apply *a, const struct sql_statement *st, const
         return -1;
     const char *sql = arena_printf(
         &arena,
-        "%s" APPLY_DEFERRED SESSION_OURS
-        "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', stmt_index = NULL WHERE id = %lld; %s",
+        "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW("UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
+                                                 "stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
         in_block ? "" : "BEGIN; ", a->s->books.log_sql, st->number, a->seen, (long long)a->log_id, end);
     return apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err);
 }

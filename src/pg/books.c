@@ -123,8 +123,8 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
             "r AS (SELECT name, schema, pg_catalog.to_regclass(CASE WHEN schema IS NULL THEN "
             "quote_ident(name) ELSE format('%I.%I', schema, name) END) AS oid FROM q) "
             "SELECT r.name, coalesce(n.nspname, r.schema, current_schema()), c.oid, c.relkind, "
-            "quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || quote_ident(r.name) FROM "
-            "r "
+            "quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || quote_ident(r.name), "
+            "c.relpersistence = 't' FROM r "
             "LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid LEFT JOIN pg_catalog.pg_namespace n ON n.oid "
             "= c.relnamespace",
             s->step->table, s->step->schema, suffix) < 0)
@@ -132,6 +132,10 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
     if (PQgetisnull(r, 0, 1))
         return error_set(err, ERR_NOT_FOUND, 0,
                          "no schema of the role's search_path exists: where should the table %s be?",
+                         s->step->table);
+    if (is_true(r, 0, 5))
+        return error_set(err, ERR_INVALID, 0,
+                         "%s is a temporary table, which ends with its session: it cannot hold versions",
                          s->step->table);
     if (!PQgetisnull(r, 0, 3) && !strchr("rp", PQgetvalue(r, 0, 3)[0]))
         return error_set(err, ERR_INVALID, 0, "%s is no table", s->step->table);

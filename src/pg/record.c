@@ -26,13 +26,15 @@ const char *record_version_sql(const struct session *s, struct arena *arena, con
     const struct books *b = &s->books;
     bool is_plain = !b->exists, has_name = is_plain || b->has_name;
     const char *stamp = is_plain ? NULL : b->stamp;
-    return arena_printf(arena, "INSERT INTO %s (version%s%s%s) VALUES (%s%s%s%s) ON CONFLICT DO NOTHING; ",
+    const char *version = b->history.version_is_number ? arena_printf(arena, "%lld", (long long)m->number)
+                                                       : pg_literal(arena, &s->conn, m->version);
+    return arena_printf(arena,
+                        "INSERT INTO %s (version%s%s%s) VALUES (%s%s%s%s) ON CONFLICT DO NOTHING; " ONE_ROW(
+                            "SELECT FROM %s WHERE version = %s"),
                         b->table_sql, has_name ? ", name" : "", stamp ? ", " : "", stamp ? stamp : "",
-                        b->history.version_is_number ? arena_printf(arena, "%lld", (long long)m->number)
-                                                     : pg_literal(arena, &s->conn, m->version),
-                        has_name ? ", " : "",
+                        version, has_name ? ", " : "",
                         has_name ? pg_literal(arena, &s->conn, arena_strndup(arena, m->name, 255)) : "",
-                        stamp ? ", now()" : "");
+                        stamp ? ", now()" : "", b->table_sql, version);
 }
 
 static const char *number_or_null(struct arena *arena, unsigned number)

@@ -72,7 +72,8 @@ int resume_begin(struct apply *a, struct error *err)
                                 .prefix_hash = a->done ? a->prefix : NULL,
                                 .statement = a->in_doubt ? a->done + 1 : 0,
                                 .started_us = a->started_us};
-    const char *sql = arena_printf(&arena, "%sSELECT lastval()", record_log_sql(a->s, &arena, &e));
+    const char *insert = record_log_sql(a->s, &arena, &e);
+    const char *sql = arena_printf(&arena, "%.*s RETURNING id", (int)(strrchr(insert, ';') - insert), insert);
     if (apply_own(a, "recording its begin", sql, false, &r, err) < 0)
         return -1;
     a->log_id = strtoll(PQgetvalue(r, 0, 0), NULL, 10);

@@ -35,6 +35,7 @@ static size_t settings(const struct session *s, struct arena *arena, struct sett
                                 false};
     ret[n++] = (struct setting){"idle_in_transaction_session_timeout", "60s", false};
     ret[n++] = (struct setting){"standard_conforming_strings", "on", false};
+    ret[n++] = (struct setting){"quote_all_identifiers", "off", false}; /* names are compared */
     ret[n++] = (struct setting){"tcp_keepalives_idle", "10", false};
     ret[n++] = (struct setting){"tcp_keepalives_interval", "5", false};
     ret[n++] = (struct setting){"tcp_keepalives_count", "3", false};

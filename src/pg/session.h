@@ -71,6 +71,11 @@ void session_waiting(struct session *s, const char *text); /* NULL: for nothing 
     "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path = "        \
     "pg_catalog; "
 
+/* In one message with a COMMIT nobody looks at counts: a statement that has to find one row fails (22012)
+ * when it finds none. Around UPDATE … RETURNING, or a SELECT. */
+#define ONE_ROW(sql)    "WITH one AS (" sql ") SELECT 1 / count(*) FROM one; "
+#define ONE_ROW_MISSING "22012"
+
 /* ---- lock.c ---- */
 
 int lock_acquire(struct session *s, struct error *err) MUST_CHECK;

@@ -169,8 +169,8 @@ def random_commits(seed):
 
 def register_random():
     for i in range(60):
-        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 4, shape="full")
-        add(f"kill after a random commit {i + 1}", random_commits(f"{SEED}-{i}"), long=i >= 2)
+        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 2, shape="full")
+        add(f"kill after a random commit {i + 1}", random_commits(f"{SEED}-{i}"), long=i >= 1)
 
 
 @case("stuck after four deaths", spoils=True)

@@ -387,7 +387,7 @@ class Trouble(Case):
         self.web()
         self.ensure()
         path = self.d.target(host="dt_web", port=8000)
-        self.assertEqual(len(own_children()), 1)
+        wait(lambda: len(own_children()) == 1, 10, "the splicing process")  # an order may come before its exec
         self.d.process.kill()
         wait(lambda: not own_children(), 5, "the splicing process to end")
         self.assertTrue(os.path.exists(path))
@@ -403,7 +403,7 @@ class Trouble(Case):
         self.web()
         self.ensure()
         path = self.d.target(host="dt_web", port=8000)
-        server = own_children()[0]
+        server = wait(own_children, 10, "the splicing process")[0]
         os.kill(server, signal.SIGKILL)
         wait(lambda: state_of(server) in ("Z", None), 5, "it to die")
         self.assertEqual(self.d.target(host="dt_web", port=8000), path)

@@ -154,6 +154,7 @@ class Good(Backup):
             for secret in (PASSWORD, json.dumps(PASSWORD)[1:-1], QUOTED):
                 self.assertNotIn(secret, text)
 
+    @long
     def test_when(self):
         self.first()
         self.deploy(self.version("two"))  # no step: nothing is pending
@@ -167,6 +168,7 @@ class Good(Backup):
         self.deploy(self.version("four", self.sql("CREATE TABLE v (i int)", "third"), when="never"))
         self.assertEqual(len(self.dumps()), 1)
 
+    @long
     def test_rotation_takes_only_our_own_old_dumps(self):
         self.first()
 
@@ -205,6 +207,7 @@ class Bad(Backup):
         keeper = self.lab.docker("run", "-d", "--rm", "-v", f"{self.full('backups')}:/v", f"{self.registry}/web:1", "sleep", "600")
         self.addCleanup(self.lab.docker, "kill", keeper, check=False)
 
+    @long
     def test_no_room(self):
         """Smaller than a quarter of the database: found before anything is written."""
         self.small_volume("1m")
@@ -238,6 +241,7 @@ class Bad(Backup):
         return self.lab.image(f"{self.name}:pg", {f"{folder}/pg_dump": pg_dump for folder in ("usr/bin", "usr/lib/postgresql/15/bin")},
                               base=f"{self.registry}/postgres:15")
 
+    @long
     def test_image_without_pg_dump(self):
         base = self.image_with("")
         self.first(database=self.database(image=base))
@@ -350,6 +354,7 @@ class Killed(Backup):
     def test_when_that_is_on_record(self):
         self.killed("job.recorded")
 
+    @long
     def test_job_dies_with_its_node(self):
         """The container is killed in the middle: no final name, the old dumps stay, and the next one clears up."""
         self.first()

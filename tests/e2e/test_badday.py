@@ -65,6 +65,7 @@ class Migration(Case):
         self.failed(["sleep", "600"], "timed out after", timeout="4s")
         self.assertEqual(self.job_containers(), [])
 
+    @long
     def test_hangs_and_ignores_sigterm(self):
         self.failed(["ignore-term", "600"], "timed out after", timeout="4s", seconds=90)
         self.assertEqual(self.job_containers(), [])
@@ -95,6 +96,7 @@ class Migration(Case):
             self.serves("web", "one")
         self.assertEqual(self.tap.count("^POST /services/create"), 1)
 
+    @long
     def test_removed_by_hand_with_its_container(self):
         commit = self.push_job("sleep", "600", timeout="60s")
         self.remove_job_by_hand()
@@ -103,6 +105,7 @@ class Migration(Case):
         self.assertIn("no service was touched", record["reason"])
         self.assertEqual(self.tap.count("^POST /services/create"), 1)
 
+    @long
     def test_removed_by_hand_runs_on(self):
         """Nothing may start beside it."""
         commit = self.push_job("ignore-term", "600", timeout="4s")
@@ -361,6 +364,7 @@ class Socket(Case):
         path.symlink_to(self.lab.socket)
         self.expect(commit, "succeeded")
 
+    @long
     def test_vanishes_between_deployments(self):
         path = self.dir / "docker.sock"
         path.symlink_to(self.lab.socket)
@@ -424,12 +428,15 @@ class Cut(Case):
         self.cut("^POST /services/create")
         self.assertEqual(self.tap.count("^POST /services/create"), 1)
 
+    @long
     def test_creation_of_a_config(self):
         self.cut("^POST /configs/create")
 
+    @long
     def test_removal_of_the_job(self):
         self.cut("^DELETE /services/")
 
+    @long
     def test_reading(self):
         self.cut(r"^GET /tasks")
 
@@ -481,6 +488,7 @@ class Parts(Case):
             self.assertEqual(self.specs(), before)
         self.assertEqual(len(self.log()), 2)
 
+    @long
     def test_engine_stopped_for_30_s(self):
         self.engine_away("stop-engine", "start-engine", 30)
 
@@ -488,10 +496,12 @@ class Parts(Case):
     def test_engine_killed(self):
         self.engine_away("kill-engine", "start-engine", 5)
 
+    @long
     def test_engine_frozen(self):
         # Swarm may take the silence of its own node for the death of the task, and pause the update: then that is a failure
         self.engine_away("freeze-engine", "thaw-engine", 20, ("succeeded", "rolled_back"))
 
+    @long
     def test_engine_stopped_during_a_migration(self):
         """The engine takes the job down with it. It is not run again, and the record says how it ended."""
         self.first(volumes={"data": {}})
@@ -512,6 +522,7 @@ class Parts(Case):
         wait_for(lambda: self.engine.running(self.full("web")), 60, "the service to be back")
         self.serves("web", "one")
 
+    @long
     def test_engine_killed_during_a_migration(self):
         """The job outlives its engine: it is waited for, and counts once."""
         self.first()
@@ -605,6 +616,7 @@ class Parts(Case):
         self.expect(commit, "succeeded", 60)
         self.assertIsNone(self.status()["poll_error"])
 
+    @long
     def test_git_down_when_it_is_needed_again(self):
         """The mirror is damaged when the deployment is taken up: it waits, and neither fails nor is put back."""
         self.configure(stack={"repository": f"{self.lab.env['GIT_HTTP_URL']}/{self.name}.git"})

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 
-from harness import Case, lab
+from harness import Case, lab, long
 
 
 class Control(Case):
@@ -146,12 +146,14 @@ class Control(Case):
         self.expect(two, "succeeded", at_least=2)
         self.serves("web", "two")
 
+    @long
     def test_rollback_ends_with_a_new_commit(self):
         self.two_versions()
         self.agentctl("rollback", self.name, str(self.first["id"]), "--wait", code=0)
         self.deploy(self.stack(web=self.web(VERSION="three")))
         self.serves("web", "three")
 
+    @long
     def test_rollback_does_not_migrate(self):
         step = [self.job(command=["exit", "0"])]
         one = self.commit(self.stack({"steps": step}, web=self.web(VERSION="one")))

@@ -51,6 +51,7 @@ class Supervisor(Case):
     def test_killed_after_the_plan(self):
         self.killed("plan.saved")
 
+    @long
     def test_killed_before_a_pull(self):
         self.killed("pull.before")
 
@@ -70,9 +71,11 @@ class Supervisor(Case):
         self.assertLess(time.monotonic() - began, 40)
         self.assertEqual(self.job_containers(), [])
 
+    @long
     def test_killed_before_sending(self):
         self.killed("roll.intent")
 
+    @long
     def test_killed_before_the_gate(self):
         self.killed("roll.sent")
 
@@ -112,6 +115,7 @@ class Supervisor(Case):
         self.expect(commit, "succeeded", 90, at_least=2)
         self.serves("web", "two")
 
+    @long
     def test_worker_dies_again_and_again_over_a_migration(self):
         """Swarm would run a failed job again when the engine restarts: none is left behind, and what it did is said."""
         commit = self.commit(self.stack({"steps": [self.job(command=["append", "/nowhere/file", "text"])]}))
@@ -121,6 +125,7 @@ class Supervisor(Case):
         self.assertIn("had failed with exit 1 and was removed: a retry runs it again", record["reason"])
         self.assertIn("/nowhere/file", self.agentctl("show", str(record["id"]), "--logs").stdout)
 
+    @long
     def test_killed_while_fetching(self):
         commit = self.commit(self.version("one"))
         self.start(FAULTS="repo.downloaded:sleep=5")
@@ -132,6 +137,7 @@ class Supervisor(Case):
         self.expect(commit, "succeeded")
         self.assertEqual(self.volume_lines(), ["one"])
 
+    @long
     def test_both_killed_again_and_again(self):
         """The engine goes on by itself; whoever comes back finds out what has happened."""
         first = self.commit(self.version("one"))

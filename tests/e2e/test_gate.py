@@ -46,6 +46,7 @@ class Gate(Case):
         self.serves("web", "three")
         self.assertTrue(record["images"][0]["digest"])
 
+    @long
     def test_health_hangs(self):
         self.rolled_back(self.two(VERSION="two", HANG=1), "/health", "no answer")
 
@@ -53,12 +54,15 @@ class Gate(Case):
     def test_health_answers_slower_than_its_timeout(self):
         self.rolled_back(self.two(VERSION="two", SLOW_MS=4000), "/health")
 
+    @long
     def test_health_slow_but_in_time(self):
         self.deploy(self.two(VERSION="two", SLOW_MS=700))
 
+    @long
     def test_unhealthy_at_first(self):
         self.deploy(self.two(VERSION="two", HEALTH_AFTER_S=5))
 
+    @long
     def test_crash_loop(self):
         self.rolled_back(self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=3), "exit")
 
@@ -67,11 +71,13 @@ class Gate(Case):
         output = self.agentctl("show", str(self.log()[0]["id"]), "--logs").stdout
         self.assertIn("REFUSE is set", output)
 
+    @long
     def test_container_cannot_start(self):
         stack = self.two(VERSION="two")
         stack["services"]["web"]["entrypoint"] = ["/no/such/program"]
         self.rolled_back(stack)
 
+    @long
     def test_no_node_fits(self):
         stack = self.two(VERSION="two")
         stack["services"]["web"]["deploy"]["placement"] = {"constraints": ["node.labels.nowhere == yes"]}
@@ -98,6 +104,7 @@ class Gate(Case):
         stack = self.two(VERSION="two", healthcheck={"test": ["CMD", "/web", "exit", "1"], "interval": "1s", "retries": 2})
         self.rolled_back(stack)
 
+    @long
     def test_check_asks_each_new_task(self):
         """One of three replicas is bad: the check by name would pass two times of three."""
         stack = self.two(VERSION="two", HEALTH_FILE="/data/status-{{.Task.Slot}}", volumes=["data:/data"], deploy={"replicas": 3})
@@ -123,12 +130,14 @@ class Gate(Case):
         self.assertEqual(web["state"], "unverified")
         self.assertIn("replicas", web["note"])
 
+    @long
     def test_swarm_pauses_the_update(self):
         """Swarm's own verdict counts: update_config is the user's, and failure_action pause is a failure."""
         stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=1,
                          deploy={"update_config": {"failure_action": "pause", "monitor": "10s"}})
         self.rolled_back(stack)
 
+    @long
     def test_swarm_rolls_back_by_itself(self):
         stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=1,
                          deploy={"update_config": {"failure_action": "rollback", "monitor": "10s"}})

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, lab, wait_for
+from harness import Case, lab, long, wait_for
 
 FIELDS = {"status", "database", "migrations", "ahead", "missing_files", "modified", "failed", "invalid_indexes", "missing_tables", "running",
           "checked_at"}
@@ -269,6 +269,7 @@ class Database(Http):
         self.expect(commit, "succeeded", 60)
         self.becomes(lambda code, body: code == 200, "health")
 
+    @long
     def test_alembic_and_invalid_index(self):
         commit = self.commit(self.stack_with(self.psql("alembic", "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('ae1027a6acf')")))
         self.start_ready()
@@ -313,6 +314,7 @@ class Database(Http):
         _, body = self.becomes(lambda code, body: body["migrations"]["pending"] != ["002"] or body["failed"], "the failed commit's traces")
         self.assertNotIn("004", body["migrations"]["pending"])
 
+    @long
     def test_failed_attempts_of_another_commit(self):
         """Those that left nothing are not the deployed commit's affair."""
         step = {"sql": {"name": "schema", "dir": "db"}}
@@ -329,6 +331,7 @@ class Database(Http):
         code, body = self.becomes(lambda code, body: body["failed"], "the file that stopped half way")
         self.assertEqual((code, body["failed"]), (503, ["002"]))
 
+    @long
     def test_tenants(self):
         """Each schema's versions under its name."""
         create = "CREATE SCHEMA IF NOT EXISTS a; CREATE SCHEMA IF NOT EXISTS b; CREATE TABLE IF NOT EXISTS tenants (name text); " \
@@ -368,6 +371,7 @@ class Database(Http):
         run = subprocess.run(lab().enter("docker", "service", "logs", self.full("db")), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return sum("connection authorized" in line and "/health" in line for line in run.stdout.splitlines())
 
+    @long
     def test_many_ask_one_worker(self):
         """However many ask, the database is asked once in five seconds."""
         commit = self.commit(self.stack_with())
@@ -388,6 +392,7 @@ class Database(Http):
         self.assertEqual({code for code, _ in answers}, {200})
         self.assertLessEqual(self.logins() - before, 1 + int((time.time() - began) / 5))
 
+    @long
     def test_asking_does_not_disturb_a_deployment(self):
         """Asked all the time, while services roll and while migrations run."""
         step = self.psql("slow", "SELECT pg_sleep(4)")

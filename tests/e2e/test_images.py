@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from harness import PATIENCE, Case, wait_for
+from harness import Case, PATIENCE, long, wait_for
 
 # In front of another registry: denies everything until a file exists.
 DENYING_REGISTRY = """
@@ -118,6 +118,7 @@ class Images(Case):
         run = subprocess.run(self.lab.enter(self.program("agent-worker"), "--config", self.conf, "observe", self.name), capture_output=True, text=True)
         return json.loads(run.stdout.splitlines()[-1])
 
+    @long
     def test_followed_tags_are_tried_together(self):
         """What failed is a set of images: when another of them moves, it is another set."""
         self.configure(stack={"follow_tags": "yes"})

@@ -4,7 +4,7 @@ What the runner does with single files is tested in tests/pg."""
 
 import json
 
-from harness import Case
+from harness import Case, long
 
 ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-1234-word@db:5432/app",
        "ADMIN_URL": "postgres://app:pass-1234-word@db:5432/postgres"}
@@ -190,6 +190,7 @@ END $$;
         self.assertIn("database stays at 001", record["reason"])
         self.assertIsNone(self.spec("web"))
 
+    @long
     def test_files_applied_by_hand_are_not_run(self):
         self.first()
         self.agent.stop()
@@ -198,6 +199,7 @@ END $$;
         record = self.put("two", files={"db/002_late.sql": "CREATE TABLE late (i int);\n", "db/003_x.sql": "CREATE TABLE x (i int);\n"})
         self.assertEqual(self.states(record), [("003", "applied")])
 
+    @long
     def test_restored_database_gets_its_files_again(self):
         """Nothing changed in the repository: the database's word counts."""
         self.first()
@@ -261,6 +263,7 @@ class Bad(Sql):
                      **{"db/001_users.sql": "CREATE TABLE users (id bigint);\nINSERT INTO users SELECT generate_series(1, 5);\n"})
         self.assertEqual(self.versions(), ["000", "001"])
 
+    @long
     def test_cosmetic_edit_is_a_warning(self):
         self.first()
         record = self.put("two", files={"db/001_users.sql": "-- a licence\r\nCREATE TABLE users (id int);\r\n"
@@ -276,6 +279,7 @@ class Bad(Sql):
         self.start()
         self.refused(["019_z.sql:2:", "020_nul.sql:1:"], **{"db/019_z.sql": "SELECT 1;\nSELECT 'open\n", "db/020_nul.sql": "SELECT 1;\0\n"})
 
+    @long
     def test_out_of_order_is_refused_unless_said(self):
         self.first(**{"db/005_five.sql": "CREATE TABLE five (i int);\n"})
         self.refused(["003_three.sql would run after 005"], **{"db/003_three.sql": "CREATE TABLE three (i int);\n"})
@@ -299,6 +303,7 @@ class Bad(Sql):
         self.assertIn("The schema is ahead of the code", page)
         self.assertNotIn("agentctl rollback", page)
 
+    @long
     def test_breaking_file_that_was_rolled_back_does_not_halt(self):
         self.first()
         record = self.put("two", state="failed", files={"db/002_rename.sql": "-- deploy: breaking\nALTER TABLE nosuch RENAME TO people;\n"})
@@ -327,6 +332,7 @@ class ByHand(Sql):
         self.agent.stop()
         self.assertEqual(json.loads(self.migrate("status", self.name, "--json").stdout), found)
 
+    @long
     def test_existing_table_is_taken_over(self):
         """A database that lived before the agent: its versions count, and edits are noticed from then on."""
         self.put("one", {"run": {"name": "nothing", "service": "web", "command": ["exit", "0"]}}, files={

@@ -8,9 +8,6 @@
 
 #include "agent/migrate.h"
 
-/* Which of the files it has; a row each. */
-#define RECORDS_VERSION_TABLE "deploy_agent.records_version"
-
 /* Makes the schema what this program needs; ret->applied 0: it was. ERR_CONFLICT: it is that of a newer
    program, which goes on writing; ours must not. Else the errors of migrate_run(). */
 int records_schema(struct arena *arena, const struct migrate_target *target, int64_t timeout_us,

@@ -23,6 +23,8 @@ static const struct {
     {"53100", "the server's disk is full"},
     {"53200", "the server has no memory for it"},
     {"22021", "the file is read as UTF-8"},
+    {"25006",
+     "its transactions are READ ONLY, and nothing can be recorded in such a one: leave that setting out"},
 };
 
 PGTransactionStatusType apply_state(const struct apply *a)
@@ -103,6 +105,18 @@ int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *
 
 /* ---- sending ---- */
 
+/* Where a statement ends was told by the standard's rules: with others, a COMMIT may hide in what we take for
+ * a string. */
+static int check_lexis(struct apply *a, const struct sql_statement *st, struct error *err)
+{
+    if (!str_eq(PQparameterStatus(a->s->conn.pg, "standard_conforming_strings"), "off"))
+        return 0;
+    return apply_refuse(
+        a, st, err,
+        "standard_conforming_strings is off now, and the rest of the file would mean something "
+        "else than it does to us: leave it on, and write strings with backslashes as E'…'");
+}
+
 int apply_statement(struct apply *a, const struct sql_statement *st, struct error *err)
 {
     struct pg_result result = {0};
@@ -115,7 +129,7 @@ int apply_statement(struct apply *a, const struct sql_statement *st, struct erro
     PQclear(result.res);
     a->rows += result.rows;
     fault_point("sql.statement");
-    return 0;
+    return check_lexis(a, st, err);
 }
 
 static const char row_missing[] =
@@ -135,9 +149,8 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
         add_advice(a, &more);
         pg_failure_error(&a->failure, err);
         cleanup_arena struct arena arena = {0};
-        const char *said = commits && pg_failure_is(&a->failure, ONE_ROW_MISSING)
-                               ? row_missing
-                               : arena_strdup(&arena, err->text);
+        bool is_ours = commits && pg_failure_is(&a->failure, ONE_ROW_MISSING) && !a->failure.in_function;
+        const char *said = is_ours ? row_missing : arena_strdup(&arena, err->text);
         return error_set(err, err->kind, 0, "%s:%u:%u: %s: %s%s", a->migration->file,
                          a->at.line ? a->at.line : 1, a->at.column ? a->at.column : 1, doing, said,
                          str_text(&more));
@@ -169,8 +182,9 @@ void apply_prefix(char prefix[SQL_HASH_SIZE], const struct sql_statement *st)
 
 /* Versions that this transaction has written. A table that is rewritten shows all of its rows. */
 #define WRITTEN_BY_US                                                                                        \
-    "SELECT version::text FROM %s WHERE CASE WHEN age(xmin) <= 0 THEN "                                      \
-    "txid_status((txid_current_if_assigned() >> 32 << 32) | xmin::text::bigint) = 'in progress' END"
+    "SELECT version::text FROM %s WHERE CASE WHEN pg_catalog.age(xmin) <= 0 THEN "                           \
+    "pg_catalog.txid_status((pg_catalog.txid_current_if_assigned() >> 32 << 32) | xmin::text::bigint) = "    \
+    "'in progress' END"
 
 /* A file may have inserted its own version, and no other: copies of a template do that. */
 static int check_versions(struct apply *a, bool *ret_own, struct error *err)
@@ -201,13 +215,13 @@ static int look_for_table(struct apply *a, struct error *err)
 {
     struct books *b = &a->s->books;
     struct migration_history kept = b->history;
-    if (apply_own(
-            a, "looking for the table of versions",
-            "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path "
-            "TO DEFAULT; SET LOCAL quote_all_identifiers TO off",
-            false, NULL, err) < 0 ||
-        books_look(a->s, err) < 0)
+    if (apply_own(a, "looking for the table of versions", SESSION_OURS, false, NULL, err) < 0)
         return -1;
+    if (books_look(a->s, err) < 0) {
+        cleanup_arena struct arena arena = {0};
+        bool is_table = err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND;
+        return is_table ? apply_refuse(a, &a->at, err, "%s", arena_strdup(&arena, err->text)) : -1;
+    }
     b->history.versions = kept.versions;
     b->history.n_versions = kept.n_versions;
     if (!b->exists)
@@ -232,11 +246,12 @@ static const char *log_sql(const struct apply *a, struct arena *arena)
     int64_t took_ms = (wall_us() - a->started_us) / 1000;
     if (!a->log_id)
         return record_log_sql(a->s, arena, &e);
-    return arena_printf(arena,
-                        ONE_ROW("UPDATE %s SET state = 'applied', stmts_done = stmts_total, stmt_index = "
-                                "NULL, finished_at = clock_timestamp(), duration_ms = %lld WHERE id = %lld "
-                                "RETURNING 1"),
-                        a->s->books.log_sql, (long long)(took_ms > 0 ? took_ms : 0), (long long)a->log_id);
+    return arena_printf(
+        arena,
+        ONE_ROW("UPDATE %s SET state = 'applied', stmts_done = stmts_total, stmt_index = "
+                "NULL, finished_at = pg_catalog.clock_timestamp(), duration_ms = %lld WHERE id = %lld "
+                "RETURNING 1"),
+        a->s->books.log_sql, (long long)(took_ms > 0 ? took_ms : 0), (long long)a->log_id);
 }
 
 /* A file may have set another; the names that we write are UTF-8. */

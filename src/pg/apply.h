@@ -31,6 +31,8 @@ struct apply {
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
     unsigned alone;             /* a statement that ran, without a transaction, and did not come to its end */
     int64_t log_id;             /* the row `running`; 0: none */
+    const char *login_settings; /* json; NULL: not looked at */
+    const char *settings;       /* json: those that that row has, as they are not the login's; NULL: none */
     bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 
     struct pg_failure failure;
@@ -79,12 +81,20 @@ int resume_from(struct apply *a, const struct migration_log *log, struct error *
 int resume_begin(struct apply *a, struct error *err) MUST_CHECK;
 /* After a lost connection: what does the log say? Sets recorded, done, in_doubt. */
 int resume_reconcile(struct apply *a, struct error *err) MUST_CHECK;
-/* Settings that the done statements made in the session are made again. */
-int resume_settings(struct apply *a, struct error *err) MUST_CHECK;
 
 /* What `prefix` is after n statements of a text, or all of them. */
 int resume_prefix(const char *file, const char *text, size_t len, unsigned n, char ret[SQL_HASH_SIZE],
                   struct error *err) MUST_CHECK;
+
+/* ---- settings.c ---- */
+
+/* Before anything of the file: what the login has. */
+int settings_begin(struct apply *a, struct error *err) MUST_CHECK;
+void settings_saw(struct apply *a, const struct sql_statement *st);
+/* After a COMMIT of the file: values that are not the login's go into the log's row. */
+int settings_record(struct apply *a, struct error *err) MUST_CHECK;
+/* Before it goes on in another session: as the done statements left them. */
+int settings_restore(struct apply *a, struct error *err) MUST_CHECK;
 
 /* ---- retry.c ---- */
 

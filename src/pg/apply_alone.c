@@ -34,18 +34,19 @@ static int find_index(struct apply *a, struct arena *arena, const struct sql_sta
     *ret = (struct index){0};
     if (!index || !table)
         return 0;
-    if (PG_ASK(
-            &a->s->conn, "looking for the index", &r, err,
-            "SELECT format('%I.%I', n.nspname, c.relname), i.indisvalid, EXISTS (SELECT FROM "
-            "pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity b USING (pid) WHERE l.relation IN "
-            "(c.oid, "
-            "t.oid) AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid() AND "
-            "b.backend_type IS DISTINCT FROM 'autovacuum worker') FROM pg_catalog.pg_class t JOIN "
-            "pg_catalog.pg_namespace n ON n.oid = t.relnamespace JOIN pg_catalog.pg_class c ON "
-            "c.relnamespace "
-            "= n.oid JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE t.oid = "
-            "pg_catalog.to_regclass($2) AND c.relkind = 'i' AND c.relname = (pg_catalog.parse_ident($1))[1]",
-            index, table) < 0)
+    if (PG_ASK(&a->s->conn, "looking for the index", &r, err,
+               "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), i.indisvalid, EXISTS (SELECT FROM "
+               "pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity b USING (pid) WHERE l.relation IN "
+               "(c.oid, "
+               "t.oid) AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted AND l.pid <> "
+               "pg_catalog.pg_backend_pid() AND "
+               "b.backend_type IS DISTINCT FROM 'autovacuum worker') FROM pg_catalog.pg_class t JOIN "
+               "pg_catalog.pg_namespace n ON n.oid = t.relnamespace JOIN pg_catalog.pg_class c ON "
+               "c.relnamespace "
+               "= n.oid JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE t.oid = "
+               "pg_catalog.to_regclass($2) AND c.relkind = 'i' AND c.relname = "
+               "(pg_catalog.parse_ident($1))[1]::name",
+               index, table) < 0)
         return -1;
     if (PQntuples(r) == 0)
         return 0;
@@ -63,7 +64,8 @@ static int be_patient(struct apply *a, bool *ret_changed, struct error *err)
 {
     cleanup_result PGresult *r = NULL;
     if (PG_ASK(&a->s->conn, "setting lock_timeout", &r, err,
-               "SELECT set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = "
+               "SELECT pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE "
+               "name = "
                "'lock_timeout' AND setting = reset_val AND setting <> '0'") < 0)
         return -1;
     *ret_changed = PQntuples(r) == 1;
@@ -123,7 +125,7 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
     if (!object)
         return 0;
     if (PG_ASK(&a->s->conn, "looking for leftovers of REINDEX CONCURRENTLY", &r, err,
-               "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i JOIN "
+               "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i JOIN "
                "pg_catalog.pg_class c "
                "ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT "
                "i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND i.indrelid IN (SELECT "
@@ -131,7 +133,7 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
                "pg_catalog.to_regclass($1)), "
                "pg_catalog.to_regclass($1))) AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE "
                "l.relation = "
-               "c.oid AND l.pid <> pg_backend_pid())",
+               "c.oid AND l.pid <> pg_catalog.pg_backend_pid())",
                object) < 0)
         return -1;
     for (int i = 0; i < PQntuples(r); i++)
@@ -143,10 +145,10 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
 static int intend(struct apply *a, const struct sql_statement *st, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    const char *sql = arena_printf(
-        &arena,
-        "BEGIN; " SESSION_OURS ONE_ROW("UPDATE %s SET stmt_index = %u WHERE id = %lld RETURNING 1") "COMMIT",
-        a->s->books.log_sql, st->number, (long long)a->log_id);
+    const char *sql = arena_printf(&arena,
+                                   SESSION_BEGIN SESSION_OURS ONE_ROW(
+                                       "UPDATE %s SET stmt_index = %u WHERE id = %lld RETURNING 1") "COMMIT",
+                                   a->s->books.log_sql, st->number, (long long)a->log_id);
     if (apply_own(a, "recording what comes next", sql, true, NULL, err) < 0)
         return -1;
     fault_point("sql.intent");
@@ -186,7 +188,8 @@ static const char *pending_detach(struct apply *a, struct arena *arena, const st
     if (st->kind != SQL_ONCE || !partition || !a->s->conn.pg)
         return "";
     if (PG_ASK(&a->s->conn, "looking for a pending partition", &r, &ignored,
-               "SELECT format('ALTER TABLE %I.%I DETACH PARTITION %I.%I FINALIZE', pn.nspname, p.relname, "
+               "SELECT pg_catalog.format('ALTER TABLE %I.%I DETACH PARTITION %I.%I FINALIZE', pn.nspname, "
+               "p.relname, "
                "cn.nspname, c.relname) FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = "
                "i.inhparent JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace JOIN "
                "pg_catalog.pg_class c ON c.oid = i.inhrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = "
@@ -226,11 +229,22 @@ static int ask_a_person(struct apply *a, struct arena *arena, const struct sql_s
                         a->migration->version, st->number, pending_detach(a, arena, st));
 }
 
+/* U&"d\0061t" is a name that only the server can read, in a statement and not in a question. */
+static bool is_escaped(struct arena *arena, const char *name, size_t len)
+{
+    const char *text = written(arena, name, len);
+    return text && strcasestr(text, "u&\"");
+}
+
 static int go_alone(struct apply *a, struct arena *arena, const struct sql_statement *st, struct error *err)
 {
     bool is_index = st->kind == SQL_CREATE_INDEX_CONCURRENTLY,
          is_reindex = st->kind == SQL_REINDEX_CONCURRENTLY;
     bool done = false;
+    if (is_escaped(arena, st->index, st->index_len) || is_escaped(arena, st->table, st->table_len))
+        return apply_refuse(
+            a, st, err,
+            "what becomes of a name written as U&\"…\" cannot be looked up: write the name itself");
     if (a->in_doubt && !is_reindex && st->kind != SQL_AGAIN && !(is_index && st->index))
         return ask_a_person(a, arena, st, err);
     if ((is_index && prepare_index(a, arena, st, &done, err) < 0) ||

@@ -18,11 +18,12 @@ static int write_progress(struct apply *a, const struct sql_statement *st, const
     bool own, in_block = apply_state(a) == PQTRANS_INTRANS;
     if (in_block && a->names_table && apply_check(a, &own, err) < 0)
         return -1;
-    const char *sql = arena_printf(
-        &arena,
-        "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW("UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
-                                                 "stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
-        in_block ? "" : "BEGIN; ", a->s->books.log_sql, st->number, a->seen, (long long)a->log_id, end);
+    const char *sql = arena_printf(&arena,
+                                   "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW(
+                                       "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
+                                       "settings = %s, stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
+                                   in_block ? "" : SESSION_BEGIN, a->s->books.log_sql, st->number, a->seen,
+                                   pg_literal(&arena, &a->s->conn, a->settings), (long long)a->log_id, end);
     return apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err);
 }
 
@@ -36,7 +37,7 @@ int apply_progress(struct apply *a, const struct sql_statement *st, const char *
     a->done = st->number;
     a->in_doubt = false;
     memcpy(a->prefix, a->seen, sizeof a->prefix);
-    return 0;
+    return settings_record(a, err);
 }
 
 static bool is_last(const struct apply *a, const struct sql_statement *st)
@@ -80,11 +81,11 @@ static int step(struct apply *a, const struct sql_statement *st, bool *rolled_ba
     switch (st->kind) {
     case SQL_BEGIN:
         return apply_statement(a, st, err);
-    case SQL_COMMIT:
-        *rolled_back = false;
+    case SQL_COMMIT: /* outside of a transaction neither of both does anything */
+        *rolled_back = *rolled_back && !in_block;
         return commit(a, st, err);
     case SQL_ROLLBACK:
-        *rolled_back = true;
+        *rolled_back = *rolled_back || in_block;
         return apply_statement(a, st, err);
     default:
         break;
@@ -106,7 +107,7 @@ static int end(struct apply *a, bool rolled_back, struct error *err)
                             "the file rolls its last transaction back: not recorded as applied");
     if (apply_state(a) != PQTRANS_IDLE)
         return apply_refuse(a, &a->at, err, "the file ends inside of a transaction: a COMMIT is missing");
-    if (apply_own(a, "BEGIN", "BEGIN", false, NULL, err) < 0)
+    if (apply_own(a, "BEGIN", SESSION_BEGIN, false, NULL, err) < 0)
         return -1;
     return apply_finish(a, err);
 }
@@ -117,7 +118,8 @@ int apply_steps(struct apply *a, struct error *err)
     struct sql_statement st;
     bool rolled_back = false;
     int r;
-    if ((!a->log_id && resume_begin(a, err) < 0) || (a->done && resume_settings(a, err) < 0))
+    if (settings_begin(a, err) < 0 || (!a->log_id && resume_begin(a, err) < 0) ||
+        (a->done && settings_restore(a, err) < 0))
         return -1;
     sql_lexer_init(&lexer, a->migration->file, a->text, a->len);
     memcpy(a->seen, a->prefix, sizeof a->seen);
@@ -125,6 +127,7 @@ int apply_steps(struct apply *a, struct error *err)
         if (st.number <= a->done)
             continue;
         apply_prefix(a->seen, &st);
+        settings_saw(a, &st);
         if (step(a, &st, &rolled_back, err) < 0)
             return -1;
         a->in_doubt = false;

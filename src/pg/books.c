@@ -117,13 +117,15 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
     if (PG_ASK(
             &s->conn, "looking for the table of versions", &r, err,
             "WITH p AS (SELECT pg_catalog.parse_ident($1) AS i), "
-            "q AS (SELECT i[cardinality(i)] || $3 AS name, coalesce($2, i[cardinality(i) - 1]) AS schema "
+            "q AS (SELECT i[pg_catalog.cardinality(i)] || $3 AS name, coalesce($2, "
+            "i[pg_catalog.cardinality(i) - 1]) AS schema "
             "FROM "
             "p), "
             "r AS (SELECT name, schema, pg_catalog.to_regclass(CASE WHEN schema IS NULL THEN "
-            "quote_ident(name) ELSE format('%I.%I', schema, name) END) AS oid FROM q) "
+            "pg_catalog.quote_ident(name) ELSE pg_catalog.format('%I.%I', schema, name) END) AS oid FROM q) "
             "SELECT r.name, coalesce(n.nspname, r.schema, current_schema()), c.oid, c.relkind, "
-            "quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || quote_ident(r.name), "
+            "pg_catalog.quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || "
+            "pg_catalog.quote_ident(r.name), "
             "c.relpersistence = 't' FROM r "
             "LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid LEFT JOIN pg_catalog.pg_namespace n ON n.oid "
             "= c.relnamespace",
@@ -178,13 +180,15 @@ static int find_log(struct session *s, struct error *err)
     struct books *b = &s->books;
     cleanup_result PGresult *r = NULL;
     if (PG_ASK(&s->conn, "looking for " LOG_NAME, &r, err,
-               "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c JOIN "
+               "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c JOIN "
                "pg_catalog.pg_namespace n ON "
                "n.oid = "
                "c.relnamespace WHERE c.relname IN ('" LOG_NAME "', '" LOG_FALLBACK
                "') AND (n.nspname, c.relname) IN (('" LOG_SCHEMA "', '" LOG_NAME "'), ($1, '" LOG_FALLBACK
-               "')) AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND "
-               "has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') "
+               "')) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
+               "pg_catalog.has_table_privilege(c.oid, 'SELECT') AND "
+               "pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, "
+               "'UPDATE') "
                "ORDER BY c.relname = '" LOG_NAME "' LIMIT 1",
                b->schema) < 0)
         return -1;
@@ -200,11 +204,12 @@ static int choose_log(struct session *s, const char **ret_schema_sql, struct err
     struct books *b = &s->books;
     cleanup_result PGresult *r = NULL;
     if (PG_ASK(&s->conn, "looking for a place for " LOG_NAME, &r, err,
-               "SELECT coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, "
+               "SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
+               "pg_catalog.has_schema_privilege(n.oid, "
                "'CREATE') AND NOT "
                "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = n.oid AND relname = '" LOG_NAME
-               "'), has_database_privilege(current_database(), 'CREATE')), n.oid IS NOT NULL, "
-               "format('%I." LOG_FALLBACK
+               "'), pg_catalog.has_database_privilege(current_database(), 'CREATE')), n.oid IS NOT NULL, "
+               "pg_catalog.format('%I." LOG_FALLBACK
                "', $1::text) FROM (SELECT) one LEFT JOIN pg_catalog.pg_namespace n ON nspname = '" LOG_SCHEMA
                "'",
                b->schema) < 0)
@@ -241,7 +246,8 @@ int books_make_log(struct session *s, struct error *err)
         "prefix_sha256 "
         "text, started_at timestamptz NOT NULL, finished_at timestamptz, duration_ms bigint, backend_pid "
         "int, "
-        "agent text, db_user text, sqlstate text, error text, error_line int, stmt_index int); "
+        "agent text, db_user text, sqlstate text, error text, error_line int, stmt_index int, settings "
+        "json); "
         "CREATE UNIQUE INDEX ON %s (table_name, version) WHERE state IN ('running', 'applied', 'resolved'); "
         "CREATE INDEX ON %s (table_name, version, id); COMMIT",
         schema_sql, b->log_sql, b->log_sql, b->log_sql);

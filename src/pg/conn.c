@@ -152,14 +152,6 @@ int pg_pause(struct pg_conn *conn, int64_t us, struct error *err)
     }
 }
 
-const char *pg_identifier(struct arena *arena, const struct pg_conn *conn, const char *text)
-{
-    char *quoted = PQescapeIdentifier(conn->pg, text, strlen(text));
-    const char *copy = arena_strdup(arena, quoted);
-    PQfreemem(quoted);
-    return copy;
-}
-
 const char *pg_literal(struct arena *arena, const struct pg_conn *conn, const char *text)
 {
     if (!text)
@@ -168,4 +160,24 @@ const char *pg_literal(struct arena *arena, const struct pg_conn *conn, const ch
     const char *copy = arena_strdup(arena, quoted);
     PQfreemem(quoted);
     return copy;
+}
+
+const char **pg_column(struct arena *arena, const PGresult *result)
+{
+    int n = PQntuples(result);
+    const char **list = arena_array(arena, (size_t)n + 1, sizeof *list);
+    for (int i = 0; i < n; i++)
+        list[i] = arena_strdup(arena, PQgetvalue(result, i, 0));
+    return list;
+}
+
+int pg_refuse_reader(const char *in_recovery, const char *read_only, struct error *err)
+{
+    if (str_eq(in_recovery, "t"))
+        return error_set(err, ERR_CONFLICT, 0,
+                         "this PostgreSQL is a standby (in recovery): migrations need the primary");
+    if (str_eq(read_only, "on"))
+        return error_set(err, ERR_CONFLICT, 0,
+                         "this PostgreSQL only reads (default_transaction_read_only is on)");
+    return 0;
 }

@@ -74,6 +74,7 @@ struct pg_failure {
     char sqlstate[6];
     unsigned position;  /* in characters from 1 in what was sent; 0: none */
     unsigned data_line; /* of COPY's rows, from 1; 0: none */
+    bool in_function;   /* has a CONTEXT: raised in a function or a trigger */
     char text[3072];    /* message, DETAIL, HINT, WHERE; secrets masked */
 };
 
@@ -106,9 +107,13 @@ int pg_ask(struct pg_conn *conn, const char *doing, PGresult **ret, struct error
 int pg_failure_error(const struct pg_failure *failure, struct error *err);
 bool pg_failure_is(const struct pg_failure *failure, const char *sqlstate);
 
-/* An identifier or a literal, quoted; in the arena. */
-const char *pg_identifier(struct arena *arena, const struct pg_conn *conn, const char *text);
-const char *pg_literal(struct arena *arena, const struct pg_conn *conn, const char *text); /* NULL: NULL */
+/* A literal, quoted; in the arena. NULL: NULL. */
+const char *pg_literal(struct arena *arena, const struct pg_conn *conn, const char *text);
+/* The first column of all rows, NULL-terminated; in the arena. */
+const char **pg_column(struct arena *arena, const PGresult *result);
+/* From pg_is_in_recovery() and transaction_read_only, as the server writes them: ERR_CONFLICT when it takes
+ * no writes. */
+int pg_refuse_reader(const char *in_recovery, const char *read_only, struct error *err) MUST_CHECK;
 
 /* Waits, looking at deadline and should_stop. */
 int pg_pause(struct pg_conn *conn, int64_t us, struct error *err) MUST_CHECK;

@@ -146,9 +146,12 @@ static void lost(const struct message *m, struct pg_failure *failure)
     failure->cause = PG_LOST;
     snprintf(failure->text, sizeof failure->text, "%s",
              pg_mask(&arena, PQerrorMessage(conn->pg), sizeof failure->text - 1));
-    if (m->cancelled_at)
+    if (m->cancelled_at && m->unreachable)
         snprintf(failure->text, sizeof failure->text,
                  "the server lets in, and then does not answer, not even a request to cancel");
+    else if (m->cancelled_at)
+        snprintf(failure->text, sizeof failure->text, "it did not heed the request to cancel it for %lld s",
+                 (long long)(cancel_patience_us / US_PER_S));
     else if (!failure->text[0])
         snprintf(failure->text, sizeof failure->text, "the connection to PostgreSQL was lost");
     pg_conn_close(conn);

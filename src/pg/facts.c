@@ -8,7 +8,7 @@
 
 /* Extensions bring tables of their own: a new database of the postgis image is still empty. */
 static const char query[] =
-    "SELECT (SELECT count(*) FROM pg_catalog.pg_class c"
+    "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'"
     " AND n.nspname NOT IN ('information_schema', 'deploy_agent')"

@@ -17,19 +17,44 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
+static size_t run_of(const char *p, char c)
+{
+    size_t n = 0;
+    while (p[n] == c)
+        n++;
+    return n;
+}
+
 /* At the opening quote: the length up to and with the closing one; a literal that was cut ends with the text.
  */
-static size_t quoted_length(const char *p)
+static size_t literal_length(const char *p)
 {
     bool escapes = p[-1] == 'E' || p[-1] == 'e';
     size_t n = 1;
     for (; p[n]; n++) {
         if (escapes && p[n] == '\\' && p[n + 1])
             n++;
-        else if (p[n] == '\'' && p[n + 1] == '\'')
+        else if (p[n] == *p && p[n + 1] == *p)
             n++;
-        else if (p[n] == '\'')
+        else if (p[n] == *p)
             return n + 1;
+    }
+    return n;
+}
+
+/* Inside of another literal quotes are doubled, and doubled again: up to as many as at the beginning. */
+static size_t quoted_length(const char *p)
+{
+    size_t quotes = run_of(p, *p), n = quotes;
+    if (quotes % 2 == 1)
+        return literal_length(p);
+    if (!p[n] || strchr(" \t\r\n;,)", p[n]))
+        return n; /* an empty one */
+    while (p[n]) {
+        size_t run = run_of(p + n, *p);
+        n += run ? run : 1;
+        if (run >= quotes)
+            break;
     }
     return n;
 }
@@ -46,12 +71,15 @@ static size_t dollar_length(const char *p)
     return end ? (size_t)(end - p) + tag + 1 : strlen(p);
 }
 
-/* After the word PASSWORD: what has to be hidden begins at *start, is that long. */
+/* After the word PASSWORD: what has to be hidden begins at *start, is that long. The word may be a key of
+ * JSON or YAML, too. */
 static size_t secret_length(const char *p, const char **start)
 {
     bool assigned = false;
-    while (isspace((unsigned char)*p) || *p == '=') {
-        assigned |= *p == '=';
+    p += strspn(p, "\\");
+    p += *p == '"' || (*p == '\'' && strchr(":=", p[1 + strspn(p + 1, " ")]));
+    while (isspace((unsigned char)*p) || (*p && strchr("=:>\\", *p))) {
+        assigned |= *p == '=' || *p == ':';
         p++;
     }
     if ((*p == 'E' || *p == 'e') && p[1] == '\'')
@@ -61,16 +89,18 @@ static size_t secret_length(const char *p, const char **start)
     *start = p;
     if (*p == '\'')
         return quoted_length(p);
+    if (*p == '"')
+        return assigned ? literal_length(p) : 0;
     if (*p == '$')
         return dollar_length(p);
-    return assigned ? strcspn(p, " \t\r\n'\"") : 0;
+    return assigned ? strcspn(p, " \t\r\n'\",;)}") : 0;
 }
 
 static void mask_passwords(struct str *out, const char *text)
 {
     static const char word[] = "password";
     for (const char *p = text; *p;) {
-        bool begins = strncasecmp(p, word, sizeof word - 1) == 0 && (p == text || !is_word(p[-1]));
+        bool begins = strncasecmp(p, word, sizeof word - 1) == 0;
         const char *start;
         size_t len = begins ? secret_length(p + sizeof word - 1, &start) : 0;
         if (!len) {
@@ -103,6 +133,13 @@ static unsigned data_line(const char *context)
     return (unsigned)strtoul(comma, NULL, 10);
 }
 
+/* The DETAIL of NOT NULL and CHECK is the whole row, with whatever a table has of persons and secrets; which
+ * column or constraint it is says the message. */
+static bool shows_a_row(const char *state)
+{
+    return str_eq(state, "23502") || str_eq(state, "23514");
+}
+
 void pg_failure_from(struct pg_failure *failure, const PGresult *res)
 {
     static const struct {
@@ -118,14 +155,15 @@ void pg_failure_from(struct pg_failure *failure, const PGresult *res)
     const char *position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         const char *part = PQresultErrorField(res, parts[i].field);
-        if (part)
+        if (part && !(parts[i].field == PG_DIAG_MESSAGE_DETAIL && shows_a_row(state)))
             str_printf(&text, "%s%s", parts[i].label, part);
     }
     if (!text.len)
         str_append(&text, PQresultErrorMessage(res));
     *failure = (struct pg_failure){.cause = PG_SERVER,
                                    .position = position ? (unsigned)strtoul(position, NULL, 10) : 0,
-                                   .data_line = data_line(PQresultErrorField(res, PG_DIAG_CONTEXT))};
+                                   .data_line = data_line(PQresultErrorField(res, PG_DIAG_CONTEXT)),
+                                   .in_function = PQresultErrorField(res, PG_DIAG_CONTEXT) != NULL};
     snprintf(failure->sqlstate, sizeof failure->sqlstate, "%.5s", state ? state : "");
     snprintf(failure->text, sizeof failure->text, "%s",
              pg_mask(&arena, str_text(&text), sizeof failure->text - 1));

@@ -7,16 +7,6 @@
 #include "base/str.h"
 #include "pg/conn.h"
 
-/* The first column of all rows, as a NULL-terminated list. */
-static const char **column(struct arena *arena, const PGresult *result)
-{
-    int n = PQntuples(result);
-    const char **list = arena_array(arena, (size_t)n + 1, sizeof *list);
-    for (int i = 0; i < n; i++)
-        list[i] = arena_strdup(arena, PQgetvalue(result, i, 0));
-    return list;
-}
-
 /* An index of a partitioned table is invalid until each partition has one, which is nothing broken. */
 int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***ret, struct error *err)
 {
@@ -32,7 +22,7 @@ int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***
             "NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = "
             "i.indexrelid) ORDER BY 1") < 0)
         return -1;
-    *ret = column(arena, r);
+    *ret = pg_column(arena, r);
     return 0;
 }
 
@@ -82,7 +72,7 @@ static int read_frameworks(struct arena *arena, struct pg_conn *conn, struct pg_
             continue;
         if (PG_ASK(conn, f->table, &r, err, f->query) < 0)
             return -1;
-        ret->framework = column(arena, r);
+        ret->framework = pg_column(arena, r);
         return 0;
     }
     return 0;

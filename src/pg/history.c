@@ -51,6 +51,28 @@ static int64_t integer(PGresult *r, int row, int col)
     return strtoll(PQgetvalue(r, row, col), NULL, 10);
 }
 
+/* Rows that a role may not see have to be an error that says how it may. */
+static int read_table(struct session *s, const char *doing, PGresult **ret, struct error *err,
+                      const char *sql, size_t n_params, const char *const *params)
+{
+    struct pg_failure failure;
+    struct pg_result result;
+    const struct pg_call call = {.sql = sql, .params = params, .n_params = n_params};
+    if (pg_run(&s->conn, &call, &result, &failure) == 0) {
+        *ret = result.res;
+        return 0;
+    }
+    pg_failure_error(&failure, err);
+    error_wrap(err, "%s", doing);
+    if (!pg_failure_is(&failure, "42501"))
+        return -1;
+    cleanup_arena struct arena arena = {0};
+    return error_set(
+        err, err->kind, 0,
+        "%s; the role %s needs GRANT SELECT on it, and has to own it where row level security is on",
+        arena_strdup(&arena, err->text), s->user);
+}
+
 /* ---- the user's table ---- */
 
 /* golang-migrate keeps the newest version only, a dirty one is of a file that failed. */
@@ -58,9 +80,9 @@ static int read_one_row(struct session *s, struct error *err)
 {
     struct migration_history *h = &s->books.history;
     cleanup_result PGresult *r = NULL;
-    if (pg_ask(&s->conn, "reading the table of versions", &r, err,
-               arena_printf(s->arena, "SELECT version::text, dirty FROM %s LIMIT 2", s->books.found_sql), 0,
-               NULL) < 0)
+    if (read_table(s, "reading the table of versions", &r, err,
+                   arena_printf(s->arena, "SELECT version::text, dirty FROM %s LIMIT 2", s->books.found_sql),
+                   0, NULL) < 0)
         return -1;
     if (PQntuples(r) > 1)
         return error_set(err, ERR_INVALID, 0, "table %s has a column dirty, but more than one row",
@@ -107,7 +129,7 @@ static int read_rows(struct session *s, const char *sql, struct error *err)
 {
     struct migration_history *h = &s->books.history;
     cleanup_result PGresult *r = NULL;
-    if (pg_ask(&s->conn, "reading the table of versions", &r, err, sql, 0, NULL) < 0)
+    if (read_table(s, "reading the table of versions", &r, err, sql, 0, NULL) < 0)
         return -1;
     room_for_versions(s, (size_t)PQntuples(r));
     for (int i = 0; i < PQntuples(r); i++) {
@@ -194,21 +216,13 @@ static int read_logs(struct session *s, struct error *err)
         "BY "
         "version, id DESC",
         b->log_sql);
-    if (pg_ask(&s->conn, "reading the log of migrations", &r, err, sql, 1, &b->table_sql) < 0)
+    if (read_table(s, "reading the log of migrations", &r, err, sql, 1, &b->table_sql) < 0)
         return -1;
     b->history.logs = arena_array(s->arena, (size_t)PQntuples(r) + 1, sizeof *b->history.logs);
     for (int i = 0; i < PQntuples(r); i++)
         read_log(s->arena, r, i, &b->history.logs[i]);
     b->history.n_logs = newest_of_each(b->history.logs, (size_t)PQntuples(r));
     return 0;
-}
-
-static const char **names(struct arena *arena, PGresult *r)
-{
-    const char **list = arena_array(arena, (size_t)PQntuples(r) + 1, sizeof *list);
-    for (int i = 0; i < PQntuples(r); i++)
-        list[i] = arena_strdup(arena, PQgetvalue(r, i, 0));
-    return list;
 }
 
 /* A search_path that changed leads to another table, in which nothing is applied. */
@@ -225,7 +239,7 @@ static int refuse_moved(struct session *s, struct error *err)
                      "NOT NULL AND state IN ('applied', 'resolved') AND "
                      "pg_catalog.to_regclass(table_name) IS NOT NULL ORDER BY id DESC LIMIT 1",
                      b->log_sql);
-    if (pg_ask(&s->conn, "reading the log of migrations", &r, err, sql, ARRAY_SIZE(params), params) < 0)
+    if (read_table(s, "reading the log of migrations", &r, err, sql, ARRAY_SIZE(params), params) < 0)
         return -1;
     if (PQntuples(r) == 0)
         return 0;
@@ -258,7 +272,7 @@ static int read_names(struct session *s, const char *sql, const char ***ret, str
     cleanup_result PGresult *r = NULL;
     if (pg_ask(&s->conn, "reading the names in the catalogue", &r, err, sql, 0, NULL) < 0)
         return -1;
-    *ret = names(s->arena, r);
+    *ret = pg_column(s->arena, r);
     return 0;
 }
 

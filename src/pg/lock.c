@@ -52,7 +52,7 @@ static int holder(struct session *s, struct arena *arena, const char *key, const
     *ret = "held by a session that has just ended";
     if (PG_ASK(&s->conn, "looking for the holder of the lock", &r, err,
                "SELECT a.pid, coalesce(nullif(a.application_name, ''), 'no name'), a.usename, "
-               "coalesce(a.state, '?'), greatest(0, extract(epoch FROM clock_timestamp() - "
+               "coalesce(a.state, '?'), greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - "
                "coalesce(a.query_start, a.backend_start)))::int, a.application_name = $2 FROM "
                "pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) WHERE " OF_OUR_KEY
                "$1::bigint",
@@ -95,5 +95,33 @@ int lock_acquire(struct session *s, struct error *err)
     if (who)
         session_waiting(s, NULL);
     fault_point("sql.locked");
+    return 0;
+}
+
+/* Each as often as it was taken. An oid is an integer without a sign; the cast keeps its bits. */
+int lock_release_others(struct session *s, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *sql = arena_printf(
+        &arena,
+        "SELECT CASE WHEN l.objsubid = 1 AND l.mode = 'ExclusiveLock' THEN "
+        "pg_catalog.pg_advisory_unlock(k.big) "
+        "WHEN l.objsubid = 1 THEN pg_catalog.pg_advisory_unlock_shared(k.big) WHEN l.mode = 'ExclusiveLock' "
+        "THEN "
+        "pg_catalog.pg_advisory_unlock(l.classid::integer, l.objid::integer) ELSE "
+        "pg_catalog.pg_advisory_unlock_shared(l.classid::integer, l.objid::integer) END FROM "
+        "pg_catalog.pg_locks l, "
+        "LATERAL (SELECT (l.classid::bigint << 32) | l.objid::bigint AS big) k WHERE l.locktype = 'advisory' "
+        "AND "
+        "l.granted AND l.pid = pg_catalog.pg_backend_pid() AND NOT (l.objsubid = 1 AND k.big = %lld)",
+        (long long)s->key);
+    for (bool some = true, first = true; some; first = false) {
+        cleanup_result PGresult *r = NULL;
+        if (pg_ask(&s->conn, "releasing the file's advisory locks", &r, err, sql, 0, NULL) < 0)
+            return -1;
+        some = PQntuples(r) > 0;
+        if (some && first)
+            session_warn(s, "advisory locks that the file took and kept were released at its end");
+    }
     return 0;
 }

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -10,17 +8,13 @@ static int ask(struct arena *arena, struct pg_conn *conn, struct pg_login *ret, 
 {
     cleanup_result PGresult *result = NULL;
     if (PG_ASK(conn, "PostgreSQL is not ready", &result, err,
-               "SELECT pg_postmaster_start_time()::text, pg_is_in_recovery(), "
-               "current_setting('transaction_read_only')") < 0) {
+               "SELECT pg_catalog.pg_postmaster_start_time()::text, pg_catalog.pg_is_in_recovery(), "
+               "pg_catalog.current_setting('transaction_read_only')") < 0) {
         err->kind = ERR_UNAVAILABLE;
         return -1;
     }
-    if (strcmp(PQgetvalue(result, 0, 1), "t") == 0)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "this PostgreSQL is a standby (in recovery): migrations need the primary");
-    if (strcmp(PQgetvalue(result, 0, 2), "on") == 0)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "this PostgreSQL only reads (default_transaction_read_only is on)");
+    if (pg_refuse_reader(PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2), err) < 0)
+        return -1;
     ret->server_start = arena_strdup(arena, PQgetvalue(result, 0, 0));
     ret->server_version = PQserverVersion(conn->pg);
     return 0;

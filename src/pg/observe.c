@@ -46,15 +46,17 @@ static int log_in(struct session *s)
 }
 
 static const char look_sql[] =
-    "SELECT coalesce((SELECT string_agg(format('%s (pid %s, role %s, %s for %s s)', "
+    "SELECT coalesce((SELECT pg_catalog.string_agg(pg_catalog.format('%s (pid %s, role %s, %s for %s s)', "
     "coalesce(nullif(b.application_name, ''), 'no name'), b.pid, b.usename, b.state, extract(epoch FROM "
-    "clock_timestamp() - coalesce(b.xact_start, b.state_change, b.backend_start))::int), ', ') FROM "
+    "pg_catalog.clock_timestamp() - coalesce(b.xact_start, b.state_change, b.backend_start))::int), ', ') "
+    "FROM "
     "pg_catalog.pg_stat_activity b WHERE b.pid = ANY (pg_catalog.pg_blocking_pids($1::int))), ''), "
-    "coalesce((SELECT format('%s, %s of %s blocks', phase, blocks_done, blocks_total) FROM "
+    "coalesce((SELECT pg_catalog.format('%s, %s of %s blocks', phase, blocks_done, blocks_total) FROM "
     "pg_catalog.pg_stat_progress_create_index WHERE pid = $1::int), ''), "
-    "(SELECT count(*) FROM pg_catalog.pg_stat_activity w WHERE w.wait_event_type = 'Lock' AND "
-    "clock_timestamp() - w.query_start > '3 s' AND $1::int = ANY (pg_catalog.pg_blocking_pids(w.pid))), "
-    "(SELECT count(*) FROM pg_catalog.pg_locks WHERE pid = $1::int AND NOT granted)";
+    "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity w WHERE w.wait_event_type = 'Lock' AND "
+    "pg_catalog.clock_timestamp() - w.query_start > '3 s' AND $1::int = ANY "
+    "(pg_catalog.pg_blocking_pids(w.pid))), "
+    "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE pid = $1::int AND NOT granted)";
 
 static void say(struct session *s, const char *text)
 {
@@ -113,13 +115,15 @@ static int disturbers(struct session *s, struct arena *arena, const char **ret, 
     cleanup_result PGresult *r = NULL;
     if (PG_ASK(
             &s->conn, "looking for long transactions", &r, err,
-            "SELECT string_agg(format('%s (pid %s, role %s, %s for %s s)', "
+            "SELECT pg_catalog.string_agg(pg_catalog.format('%s (pid %s, role %s, %s for %s s)', "
             "coalesce(nullif(a.application_name, "
-            "''), 'no name'), a.pid, a.usename, a.state, extract(epoch FROM clock_timestamp() - "
+            "''), 'no name'), a.pid, a.usename, a.state, extract(epoch FROM pg_catalog.clock_timestamp() - "
             "a.xact_start)::int), ', ') FROM pg_catalog.pg_stat_activity a WHERE a.datname = "
-            "current_database() AND a.pid <> pg_backend_pid() AND (a.application_name = 'pg_dump' OR "
+            "current_database() AND a.pid <> pg_catalog.pg_backend_pid() AND (a.application_name = 'pg_dump' "
+            "OR "
             "(a.state "
-            "LIKE 'idle in transaction%' AND a.xact_start < clock_timestamp() - interval '60 s')) AND EXISTS "
+            "LIKE 'idle in transaction%' AND a.xact_start < pg_catalog.clock_timestamp() - interval '60 s')) "
+            "AND EXISTS "
             "(SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.relation >= 16384)") < 0)
         return -1;
     *ret = PQgetisnull(r, 0, 0) ? NULL : arena_strdup(arena, PQgetvalue(r, 0, 0));

@@ -17,7 +17,7 @@ const char *record_table_sql(const struct session *s, struct arena *arena)
         return "";
     return arena_printf(arena,
                         "CREATE TABLE %s (version varchar(64) PRIMARY KEY, name varchar(255) NOT NULL, "
-                        "applied_at timestamptz NOT NULL DEFAULT now()); ",
+                        "applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()); ",
                         s->books.table_sql);
 }
 
@@ -34,7 +34,7 @@ const char *record_version_sql(const struct session *s, struct arena *arena, con
                         b->table_sql, has_name ? ", name" : "", stamp ? ", " : "", stamp ? stamp : "",
                         version, has_name ? ", " : "",
                         has_name ? pg_literal(arena, &s->conn, arena_strndup(arena, m->name, 255)) : "",
-                        stamp ? ", now()" : "", b->table_sql, version);
+                        stamp ? ", pg_catalog.now()" : "", b->table_sql, version);
 }
 
 static const char *number_or_null(struct arena *arena, unsigned number)
@@ -60,7 +60,7 @@ static const char *supersede_sql(const struct session *s, struct arena *arena, c
                            pg_literal(arena, &s->conn, s->step->name), pg_literal(arena, &s->conn, m->file));
     return arena_printf(
         arena,
-        "UPDATE %s SET finished_at = coalesce(finished_at, now()), error = coalesce(error, CASE "
+        "UPDATE %s SET finished_at = coalesce(finished_at, pg_catalog.now()), error = coalesce(error, CASE "
         "state WHEN 'running' THEN '%s' ELSE 'the version was missing from its table, and was run "
         "again' END), state = 'failed' WHERE %s; ",
         s->books.log_sql, crash, which);
@@ -83,6 +83,7 @@ const char *record_log_sql(const struct session *s, struct arena *arena, const s
         {"mode", e->mode},
         {"state", e->state},
         {"prefix_sha256", e->prefix_hash},
+        {"settings", e->settings},
         {"agent", "deploy-agent " VERSION},
         {"sqlstate", e->sqlstate && *e->sqlstate ? e->sqlstate : NULL},
         {"error", e->error ? pg_mask(arena, e->error->text, 4096) : NULL},
@@ -96,11 +97,11 @@ const char *record_log_sql(const struct session *s, struct arena *arena, const s
     return arena_printf(
         arena,
         "%sINSERT INTO %s (%sstmts_total, stmts_done, started_at, finished_at, duration_ms, backend_pid, "
-        "db_user, error_line, stmt_index) VALUES (%s%u, %u, to_timestamp(%lld.%06lld), %s, %s, "
-        "pg_backend_pid(), session_user, %s, %s); ",
+        "db_user, error_line, stmt_index) VALUES (%s%u, %u, pg_catalog.to_timestamp(%lld.%06lld), %s, %s, "
+        "pg_catalog.pg_backend_pid(), session_user, %s, %s); ",
         supersede_sql(s, arena, e), s->books.log_sql, str_text(&columns), str_text(&values), e->total,
         e->done, (long long)(e->started_us / US_PER_S), (long long)(e->started_us % US_PER_S),
-        e->finished ? "clock_timestamp()" : "NULL",
+        e->finished ? "pg_catalog.clock_timestamp()" : "NULL",
         e->finished ? arena_printf(arena, "%lld", (long long)(took_ms > 0 ? took_ms : 0)) : "NULL",
         number_or_null(arena, e->error_line), number_or_null(arena, e->statement));
 }

@@ -58,7 +58,7 @@ int records_schema(struct arena *arena, const struct migrate_target *target, int
         .target = *target,
         .name = "records",
         .folder = "migrations/records",
-        .table = RECORDS_VERSION_TABLE,
+        .table = "deploy_agent.records_version",
         .versioned = true,
         .timeout_us = timeout_us,
         .lock_wait_us = timeout_us,

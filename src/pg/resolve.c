@@ -54,7 +54,7 @@ static int whole_again(struct session *s, struct arena *arena, const struct migr
         arena_printf(
             arena,
             "UPDATE %s SET state = 'failed', stmts_done = 0, prefix_sha256 = NULL, stmt_index = NULL, "
-            "finished_at = coalesce(finished_at, now()) WHERE id = %lld",
+            "finished_at = coalesce(finished_at, pg_catalog.now()) WHERE id = %lld",
             s->books.log_sql, (long long)log->id),
         err);
 }

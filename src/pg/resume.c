@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/fault.h"
 #include "base/cleanup.h"
@@ -20,12 +19,12 @@ static int check_gone(struct apply *a, const struct migration_log *log, struct e
 {
     cleanup_arena struct arena arena = {0};
     cleanup_result PGresult *r = NULL;
-    const char *sql =
-        arena_printf(&arena,
-                     "SELECT l.stmt_index, a.pid FROM %s l LEFT JOIN pg_catalog.pg_stat_activity a ON "
-                     "a.pid = l.backend_pid AND a.application_name LIKE 'deploy-agent%%' AND "
-                     "a.backend_start <= l.started_at AND a.pid <> pg_backend_pid() WHERE l.id = %lld",
-                     a->s->books.log_sql, (long long)log->id);
+    const char *sql = arena_printf(
+        &arena,
+        "SELECT l.stmt_index, a.pid, l.settings FROM %s l LEFT JOIN pg_catalog.pg_stat_activity a ON "
+        "a.pid = l.backend_pid AND a.application_name LIKE 'deploy-agent%%' AND "
+        "a.backend_start <= l.started_at AND a.pid <> pg_catalog.pg_backend_pid() WHERE l.id = %lld",
+        a->s->books.log_sql, (long long)log->id);
     if (pg_ask(&a->s->conn, "looking for an earlier run", &r, err, sql, 0, NULL) < 0)
         return -1;
     if (PQntuples(r) == 0)
@@ -33,6 +32,7 @@ static int check_gone(struct apply *a, const struct migration_log *log, struct e
     if (!PQgetisnull(r, 0, 1))
         return error_set(err, ERR_CONFLICT, 0, "%s: an earlier run of it is still at work (pid %s)",
                          a->migration->file, PQgetvalue(r, 0, 1));
+    a->settings = PQgetisnull(r, 0, 2) ? NULL : arena_strdup(a->s->arena, PQgetvalue(r, 0, 2));
     if (log->state == MIGRATION_RUNNING && !PQgetisnull(r, 0, 0))
         a->in_doubt = strtoul(PQgetvalue(r, 0, 0), NULL, 10) == log->done + 1;
     return 0;
@@ -70,6 +70,7 @@ int resume_begin(struct apply *a, struct error *err)
                                 .total = a->migration->summary.n_statements,
                                 .done = a->done,
                                 .prefix_hash = a->done ? a->prefix : NULL,
+                                .settings = a->done ? a->settings : NULL,
                                 .statement = a->in_doubt ? a->done + 1 : 0,
                                 .started_us = a->started_us};
     const char *insert = record_log_sql(a->s, &arena, &e);
@@ -125,36 +126,4 @@ int resume_reconcile(struct apply *a, struct error *err)
     if (!log || log->id != a->log_id || log->state != MIGRATION_RUNNING)
         a->log_id = 0;
     return log ? resume_from(a, log, err) : 0;
-}
-
-/* ---- settings of the session ---- */
-
-static bool begins_with_word(const struct sql_statement *st, const char *word)
-{
-    size_t len = strlen(word);
-    return st->len > len && strncasecmp(st->text, word, len) == 0 && strchr(" \t\r\n(", st->text[len]);
-}
-
-static bool is_setting(const struct sql_statement *st)
-{
-    return begins_with_word(st, "SET") || begins_with_word(st, "RESET") ||
-           begins_with_word(st, "SELECT set_config") || begins_with_word(st, "SELECT pg_catalog.set_config");
-}
-
-/* With the file's transactions around them, a SET that was rolled back stays so, and SET LOCAL stays local.
- */
-int resume_settings(struct apply *a, struct error *err)
-{
-    struct sql_lexer lexer;
-    struct sql_statement st;
-    int r;
-    sql_lexer_init(&lexer, a->migration->file, a->text, a->len);
-    while ((r = sql_next(&lexer, &st, err)) > 0 && st.number <= a->done) {
-        bool control = st.kind == SQL_BEGIN || st.kind == SQL_COMMIT || st.kind == SQL_ROLLBACK;
-        if (!control && !is_setting(&st))
-            continue;
-        if (apply_statement(a, &st, err) < 0)
-            return -1;
-    }
-    return r < 0 ? -1 : 0;
 }

@@ -13,6 +13,8 @@
  */
 
 static const unsigned pauses_s[] = {1, 2, 5, 10, 20, 30};
+/* After the deadline, for finding out what became of a statement that could not be cancelled. */
+static const int64_t aftermath_us = 30 * US_PER_S;
 
 static bool passes(const struct pg_failure *f)
 {
@@ -60,18 +62,33 @@ static int reconnect(struct apply *a, struct error *err)
     if (session_again(a->s, err) < 0 || resume_reconcile(a, err) < 0)
         return -1;
     a->unknown = false;
+    a->login_settings = NULL;
     return 0;
 }
 
 /* The words of the first error matter more than that the second attempt could not be made. */
-static int give_up(const struct error *why, struct error *err)
+static int give_up(const struct apply *a, const struct error *why, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    const char *second = arena_strdup(&arena, err->text);
-    return error_set(
-        err, err->kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE, 0,
-        "%s; then: %s. Whether its last COMMIT happened is not known: the next run reads it from the log",
-        why->text, second);
+    const char *second = arena_strdup(&arena, err->text), *outcome;
+    if (a->unknown)
+        outcome = "Whether its last COMMIT happened is not known: the next run reads it from the log";
+    else if (a->done || a->alone || a->log_id)
+        outcome = "How far it came is in the log, from which the next run goes on";
+    else
+        outcome = "No COMMIT was sent: the server takes back what it did";
+    return error_set(err, err->kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE, 0, "%s; then: %s. %s",
+                     why->text, second, outcome);
+}
+
+/* It was past its time already; what it held is free again, for the lock came back only with its session's
+ * end.
+ */
+static int too_late(struct apply *a, const struct error *why, struct error *err)
+{
+    a->failure.cause = PG_LATE;
+    return error_set(err, ERR_TIMEOUT, 0, "%s; the step's time is over, and its session was ended",
+                     why->text);
 }
 
 int apply_file(struct apply *a, struct error *err)
@@ -85,11 +102,16 @@ int apply_file(struct apply *a, struct error *err)
         if (!a->s->conn.pg)
             a->failure.cause = PG_LOST;
         if (a->failure.cause == PG_LOST && !reconnected) {
+            bool late = mono_us() >= a->s->deadline_us;
             reconnected = true;
+            if (late)
+                a->s->deadline_us = mono_us() + aftermath_us;
             if (reconnect(a, err) < 0)
-                return give_up(&why, err);
+                return give_up(a, &why, err);
             if (a->recorded)
                 return 0;
+            if (late)
+                return too_late(a, &why, err);
             continue;
         }
         if (session_rollback(a->s, &ignored) < 0 || !passes(&a->failure) || retry == ARRAY_SIZE(pauses_s))

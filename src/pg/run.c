@@ -66,7 +66,7 @@ static const char *failure_sql(const struct apply *a, struct arena *arena, const
         return record_log_sql(s, arena, &e);
     return arena_printf(
         arena,
-        "UPDATE %s SET state = '%s', finished_at = clock_timestamp(), sqlstate = %s, error = %s, "
+        "UPDATE %s SET state = '%s', finished_at = pg_catalog.clock_timestamp(), sqlstate = %s, error = %s, "
         "error_line = %u, stmt_index = %s WHERE id = %lld AND state = 'running'",
         s->books.log_sql, a->in_doubt || lost ? "running" : "failed",
         pg_literal(arena, &s->conn, *a->failure.sqlstate ? a->failure.sqlstate : NULL),
@@ -111,6 +111,7 @@ static int prepare(struct run *run, struct apply *a, struct arena *arena, struct
     const struct migration *m = a->migration;
     if (plan_read_file(run->s.step, arena, m, &a->text, &a->len, err) < 0)
         return -1;
+    run->s.names_advisory = strcasestr(a->text, "advisory") != NULL;
     a->names_table = run->s.books.name && strcasestr(a->text, run->s.books.name);
     return m == run->diff.partial ? resume_from(a, run->diff.partial_log, err) : 0;
 }

@@ -170,7 +170,8 @@ static int look_around(struct session *s, struct error *err)
     if (s->version < OLDEST_VERSION)
         return error_set(err, ERR_REFUSED, 0, "this PostgreSQL is too old: 11 or newer is needed");
     if (PG_ASK(&s->conn, "asking PostgreSQL about itself", &r, err,
-               "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), "
+               "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
+               "pg_catalog.current_setting('transaction_read_only'), "
                "session_user, current_schema(), $1::text IS NULL OR EXISTS (SELECT FROM "
                "pg_catalog.pg_namespace WHERE nspname = $1), (SELECT oid FROM pg_catalog.pg_database WHERE "
                "datname = "
@@ -178,12 +179,8 @@ static int look_around(struct session *s, struct error *err)
                s->step ? s->step->schema : NULL) < 0)
         return -1;
     s->backend_pid = (int)strtol(PQgetvalue(r, 0, 0), NULL, 10);
-    if (strcmp(PQgetvalue(r, 0, 1), "t") == 0)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "this PostgreSQL is a standby (in recovery): migrations need the primary");
-    if (strcmp(PQgetvalue(r, 0, 2), "on") == 0)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "this PostgreSQL only reads (default_transaction_read_only is on)");
+    if (pg_refuse_reader(PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2), err) < 0)
+        return -1;
     if (strcmp(PQgetvalue(r, 0, 5), "t") != 0)
         return error_set(err, ERR_NOT_FOUND, 0, "schema %s does not exist", s->step->schema);
     s->user = arena_strdup(s->arena, PQgetvalue(r, 0, 3));
@@ -280,7 +277,7 @@ int session_reset(struct session *s, struct error *err)
     const char *sql =
         arena_printf(&arena,
                      "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; DEALLOCATE "
-                     "ALL; DISCARD TEMP; %s%s",
+                     "ALL; DISCARD TEMP; DISCARD SEQUENCES; %s%s",
                      as_statements(s, &arena), lock_ours_sql(s, &arena));
     if (pg_run(&s->conn, &(struct pg_call){.sql = sql, .finishing = true}, &result, &failure) < 0) {
         pg_failure_error(&failure, err);
@@ -288,7 +285,7 @@ int session_reset(struct session *s, struct error *err)
     }
     cleanup_result PGresult *r = result.res;
     if (strcmp(PQgetvalue(r, 0, 0), "t") == 0)
-        return 0;
+        return s->names_advisory ? lock_release_others(s, err) : 0;
     s->locked = false;
     return error_set(err, ERR_CONFLICT, 0,
                      "the file gave the lock of the migrations away (pg_advisory_unlock_all or DISCARD ALL): "

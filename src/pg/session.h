@@ -42,7 +42,8 @@ struct session {
     const char *user, *schema; /* who we are; the first existing schema of the search_path, NULL: none */
     int64_t key;
     bool locked;
-    bool relogged; /* after a lost connection: what was planned before may not hold any more */
+    bool names_advisory; /* the file that ran last speaks of advisory locks */
+    bool relogged;       /* after a lost connection: what was planned before may not hold any more */
     struct books books;
     struct observer observer;
     const char **warnings;
@@ -66,20 +67,25 @@ int session_rollback(struct session *s, struct error *err) MUST_CHECK;
 void session_warn(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void session_waiting(struct session *s, const char *text); /* NULL: for nothing */
 /* Inside of a file's transaction, before what is ours: until its COMMIT only, so that a file's own SET holds
- * on. */
+ * on. The login's search_path is for the triggers of others; ours names the schema of all it calls. */
 #define SESSION_OURS                                                                                         \
-    "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path = "        \
-    "pg_catalog; "
+    "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path TO "       \
+    "DEFAULT; SET LOCAL quote_all_identifiers TO off; "
+/* A transaction of ours between those of a file, which may have made READ ONLY the default. */
+#define SESSION_BEGIN "BEGIN READ WRITE; "
 
 /* In one message with a COMMIT nobody looks at counts: a statement that has to find one row fails (22012)
  * when it finds none. Around UPDATE … RETURNING, or a SELECT. */
-#define ONE_ROW(sql)    "WITH one AS (" sql ") SELECT 1 / count(*) FROM one; "
+#define ONE_ROW(sql)    "WITH one AS (" sql ") SELECT 1 / pg_catalog.count(*) FROM one; "
 #define ONE_ROW_MISSING "22012"
 
 /* ---- lock.c ---- */
 
 int lock_acquire(struct session *s, struct error *err) MUST_CHECK;
 const char *lock_ours_sql(const struct session *s, struct arena *arena); /* is it still ours? */
+/* Advisory locks that a file took and did not give back end with it, as they would with its session in psql.
+ */
+int lock_release_others(struct session *s, struct error *err) MUST_CHECK;
 
 /* ---- books.c, history.c ---- */
 
@@ -106,6 +112,7 @@ struct log_entry {
     const char *mode, *state;
     unsigned total, done;
     const char *prefix_hash; /* NULL */
+    const char *settings;    /* of settings.c; NULL */
     int64_t started_us;      /* wall */
     bool finished;
     const struct error *error;      /* NULL: none */

@@ -626,3 +626,23 @@ class Case(unittest.TestCase):
         """Lines that jobs appended to a file on a volume of the stack: each run leaves one."""
         out = self.lab.docker("run", "--rm", "-v", f"{self.name}_{volume}:/data", f"{self.registry}/web:1", "cat", f"/data/{file}", check=False)
         return out.splitlines()
+
+
+class PostgresCase(Case):
+    """With a service `db` that makes its files at the first start; its volume goes with the test."""
+
+    gate = {**Case.gate, "healthy_deadline": "45s"}
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full("pg"), check=False)
+
+    def postgres(self, **more):
+        return {
+            "image": f"{self.registry}/postgres:15",
+            "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}", "PGPASSWORD": "${DB_PASSWORD}"},
+            "volumes": ["pg:/var/lib/postgresql/data"],
+            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
+            "deploy": {"endpoint_mode": "dnsrr"},
+            **more,
+        }

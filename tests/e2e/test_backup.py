@@ -9,22 +9,20 @@ import re
 import signal
 import subprocess
 
-from harness import Case, long, wait_for
+from harness import PostgresCase, long, wait_for
 
 PASSWORD = "pass 'word\\ $(1234) \"x"
 QUOTED = "pass%20%27word%5C%20%24%281234%29%20%22x"
 DUMP = re.compile(r"[a-z0-9_-]+\.app_\d{8}T\d{6}Z_[0-9a-f]{8}\.dump")
 
 
-class Backup(Case):
+class Backup(PostgresCase):
     tapped = True
     limit = 300
-    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
-        for volume in ("pg", "backups"):
-            self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full(volume), check=False)
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full("backups"), check=False)
         self.configure(stack={"env_file": self.env_file(DB_PASSWORD=PASSWORD, DATABASE_URL=f"postgres://app:{QUOTED}@db:5432/app")})
 
     # ---- stack files ----
@@ -35,20 +33,10 @@ class Backup(Case):
         return {"run": {"name": name, "service": "db", "command": ["psql", "-v", "ON_ERROR_STOP=1", "-h", "tasks.db", "-U", "app", "-c", text],
                         "timeout": "60s"}}
 
-    def database(self, **more):
-        return {
-            "image": f"{self.registry}/postgres:15",
-            "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}", "PGPASSWORD": "${DB_PASSWORD}"},
-            "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
-            "deploy": {"endpoint_mode": "dnsrr"},
-            **more,
-        }
-
     def version(self, number, *steps, database=None, **backup):
         release = {"database": {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "60s", "backup": {"volume": "backups", **backup}},
                    "steps": list(steps)}
-        return self.stack(release, db=database or self.database(), web=self.web(VERSION=number), volumes={"pg": {}, "backups": {}})
+        return self.stack(release, db=database or self.postgres(), web=self.web(VERSION=number), volumes={"pg": {}, "backups": {}})
 
     def first(self, rows=1000, **more):
         """A first deployment, with a table in the end."""
@@ -244,24 +232,24 @@ class Bad(Backup):
     @long
     def test_image_without_pg_dump(self):
         base = self.image_with("")
-        self.first(database=self.database(image=base))
-        record = self.second("failed", database=self.database(image=base))
+        self.first(database=self.postgres(image=base))
+        record = self.second("failed", database=self.postgres(image=base))
         self.assertIn("has no pg_dump", record["reason"])
         self.untouched(record)
         self.assertEqual(self.files(), [])
 
     def test_pg_dump_of_another_version(self):
         base = self.image_with("#!/bin/sh\necho 'pg_dump: error: aborting because of server version mismatch' >&2\nexit 1\n")
-        self.first(database=self.database(image=base))
-        record = self.second("failed", database=self.database(image=base))
+        self.first(database=self.postgres(image=base))
+        record = self.second("failed", database=self.postgres(image=base))
         self.assertIn("server version mismatch", record["reason"])
         self.untouched(record)
 
     @long
     def test_not_required(self):
         base = self.image_with("")
-        self.first(database=self.database(image=base))
-        record = self.second(database=self.database(image=base), required=False)
+        self.first(database=self.postgres(image=base))
+        record = self.second(database=self.postgres(image=base), required=False)
         self.assertEqual(self.backup_step(record)["state"], "failed (allowed)")
         self.assertIn("no backup", record["reason"])
         self.assertIn("no backup", self.agentctl("log", self.name, "--wide").stdout)

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, lab, long, wait_for
+from harness import Case, PostgresCase, lab, long, wait_for
 
 FIELDS = {"status", "database", "migrations", "ahead", "missing_files", "modified", "failed", "invalid_indexes", "missing_tables", "running",
           "checked_at"}
@@ -197,26 +197,17 @@ class Server(Http):
         self.assertEqual(self.get(f"/health/database?stack={self.name}")[0], 404)
 
 
-class Database(Http):
+class Database(PostgresCase, Http):
     slow = True
     limit = 300
-    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full("pg"), check=False)
         self.listen(f"127.0.0.1:{self.port}", stack={"env_file": self.env_file(DB_PASSWORD="pass-1234-word",
                                                                               DATABASE_URL="postgres://app:pass-1234-word@db:5432/app")})
 
     def stack_with(self, *steps, **more):
-        postgres = {
-            "image": f"{self.registry}/postgres:15",
-            "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}", "PGPASSWORD": "${DB_PASSWORD}"},
-            "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
-            "deploy": {"endpoint_mode": "dnsrr"},
-        }
-        return self.stack({"database": {"service": "db", "url_from": "DATABASE_URL"}, "steps": list(steps)}, db=postgres,
+        return self.stack({"database": {"service": "db", "url_from": "DATABASE_URL"}, "steps": list(steps)}, db=self.postgres(),
                           web=self.web(VERSION="one", **more), volumes={"pg": {}})
 
     def psql(self, name, sql, **more):

@@ -3,7 +3,7 @@
 
 import json
 
-from harness import Case
+from harness import Case, PostgresCase
 
 
 class Migrations(Case):
@@ -153,28 +153,18 @@ class Migrations(Case):
         self.expect(commit, "succeeded")
 
 
-class Database(Case):
+class Database(PostgresCase):
     """With a real PostgreSQL and the Django application of the quickstart's shape."""
 
     limit = 300
-    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_pg", check=False)
         self.configure(stack={"env_file": self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:pass-1234-word@db:5432/app")})
 
     def stack_with_database(self, *steps, wait="60s", **more):
-        postgres = {
-            "image": f"{self.registry}/postgres:15",
-            "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}"},
-            "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
-            "deploy": {"endpoint_mode": "dnsrr"},
-            **more,
-        }
         release = {"database": {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": wait}, "steps": list(steps)}
-        return self.stack(release, db=postgres, web=self.web(VERSION="one"), volumes={"pg": {}})
+        return self.stack(release, db=self.postgres(**more), web=self.web(VERSION="one"), volumes={"pg": {}})
 
     def query(self, sql):
         task = self.engine.running(self.full("db"))[0]

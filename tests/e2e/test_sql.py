@@ -4,19 +4,17 @@ What the runner does with single files is tested in tests/pg."""
 
 import json
 
-from harness import Case, long
+from harness import PostgresCase, long
 
 ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-1234-word@db:5432/app",
        "ADMIN_URL": "postgres://app:pass-1234-word@db:5432/postgres"}
 
 
-class Sql(Case):
+class Sql(PostgresCase):
     limit = 300
-    gate = {**Case.gate, "healthy_deadline": "45s"}  # a PostgreSQL that makes its files
 
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_pg", check=False)
         self.configure(stack={"env_file": self.env_file(**ENV)})
 
     # ---- stack files ----
@@ -26,17 +24,10 @@ class Sql(Case):
         return {"sql": {"name": name, "dir": folder, **more}}
 
     def version(self, number, *steps, database=None, web=None):
-        postgres = {
-            "image": f"{self.registry}/postgres:15",
-            "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "${DB_PASSWORD}"},
-            "volumes": ["pg:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "3s", "retries": 30},
-            "deploy": {"endpoint_mode": "dnsrr"},
-        }
         release = {"database": {"service": "db", "url_from": "DATABASE_URL", "admin_url_from": "ADMIN_URL", "ready_timeout": "60s",
                                 **(database or {})},
                    "steps": list(steps) or [self.sql()], "health": self.health()}
-        return self.stack(release, db=postgres, web=self.web(VERSION=number, **(web or {})), volumes={"pg": {}})
+        return self.stack(release, db=self.postgres(), web=self.web(VERSION=number, **(web or {})), volumes={"pg": {}})
 
     def put(self, number, *steps, state="succeeded", remove=(), files=None, **more):
         """Deploys a version with files; the record."""

@@ -247,6 +247,7 @@ class Disturber:
     def __init__(self, forward_to=None, cut_after=None, byte_per_s=None, answer=None):
         self.forward_to, self.cut_after, self.byte_per_s, self.answer = forward_to, cut_after, byte_per_s, answer
         self.connections = 0
+        self.troubles = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.open = []
@@ -273,30 +274,29 @@ class Disturber:
                 self.open.append(server)
                 threading.Thread(target=self.pump, args=(client, server, None, None), daemon=True).start()
                 self.pump(server, client, self.cut_after, self.byte_per_s)
-        except OSError:
-            pass
+        except OSError as e:
+            self.troubles.append(f"{e}")
 
-    @staticmethod
-    def pump(source, sink, cut_after, byte_per_s):
-        passed = 0
+    def pump(self, source, sink, cut_after, byte_per_s):
+        passed, cut = 0, False
         try:
-            while True:
+            while not cut:
                 data = source.recv(max(1, byte_per_s // 20) if byte_per_s else 65536)
                 if cut_after is not None and passed + len(data) > cut_after:
-                    data = data[: cut_after - passed]
-                    sink.sendall(data)
-                    break
+                    data, cut = data[: cut_after - passed], True
                 if not data:
                     break
                 sink.sendall(data)
                 passed += len(data)
                 if byte_per_s:
                     time.sleep(len(data) / byte_per_s)
-        except OSError:
-            pass
-        for s in (source, sink):
+        except OSError as e:
+            self.troubles.append(f"after {passed} bytes: {e}")
+            cut = True
+        # The end of one direction is not the end of the other: a side that still writes would be answered with a reset.
+        for s, how in ((source, socket.SHUT_RDWR), (sink, socket.SHUT_RDWR)) if cut else ((sink, socket.SHUT_WR),):
             try:
-                s.shutdown(socket.SHUT_RDWR)
+                s.shutdown(how)
             except OSError:
                 pass
 

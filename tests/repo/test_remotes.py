@@ -236,7 +236,7 @@ class EachTransport(Case):
             keys = self.ssh(port=slow.port) if keys else [f"repository=http://127.0.0.1:{slow.port}/git/{self.name}.git"]
             with self.subTest(name):
                 answer = self.drive(*keys, "timeout_ms=2000", "fetch", self.dir / name)
-                self.assertEqual((answer.code, answer.err), (0, ""))
+                self.assertEqual((answer.code, answer.err), (0, ""), slow.troubles)
                 self.assertGreater(answer.seconds, 2.5)
 
     def test_another_process_fetches(self):

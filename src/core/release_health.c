@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "core/release_internal.h"
 
@@ -164,6 +165,13 @@ static int finish_tcp(const struct decode *d, const struct node *node, const str
     return split_host_port(d, node_get(node, "tcp"), raw->tcp, strlen(raw->tcp), 0, check, err);
 }
 
+/* Labels stand in reasons and logs; cut first, half of a secret would not be known as one. */
+static const char *short_text(struct arena *arena, const char *text)
+{
+    const char *redacted = secret_redact(arena, text);
+    return str_clean(arena, redacted, strlen(redacted), true, 60);
+}
+
 /* It runs again and again: what it reads is all it may do. A transaction that it ended would not be read
  * only. */
 static int finish_sql(const struct decode *d, const struct node *node, const struct raw_check *raw,
@@ -177,8 +185,7 @@ static int finish_sql(const struct decode *d, const struct node *node, const str
                           "must be one SELECT, without ; in it, that yields one row with true");
     check->kind = CHECK_SQL;
     check->sql = raw->sql;
-    check->label = arena_printf(d->arena, "%s sql '%s'", check->service,
-                                str_clean(d->arena, sql, strlen(sql), true, 60));
+    check->label = arena_printf(d->arena, "%s sql '%s'", check->service, short_text(d->arena, sql));
     return 0;
 }
 
@@ -192,8 +199,8 @@ static int finish_command(const struct decode *d, const struct node *node, const
         str_printf(&words, "%s%s", i ? " " : "", raw->command[i]);
     check->kind = CHECK_COMMAND;
     check->command = raw->command;
-    check->label = arena_printf(d->arena, "%s command '%s'", check->service,
-                                str_clean(d->arena, str_text(&words), words.len, true, 60));
+    check->label =
+        arena_printf(d->arena, "%s command '%s'", check->service, short_text(d->arena, str_text(&words)));
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "core_fixture.h"
 
 /* Four services in two lines; what a case adds begins in line 3. */
@@ -278,6 +279,26 @@ static void no_section(void **state)
     assert_string_equal(str_text(&have), "");
     manifest_release(&m);
     manifest_release(&m);
+}
+
+/* Labels are shown, and short: a secret is hidden before they are cut, since half of one is not known. */
+static void labels(void **state)
+{
+    (void)state;
+    struct manifest m = {0};
+    struct error err = {0};
+    secret_register("a-very-long-password-1234");
+    assert_int_equal(
+        fixture_load(SERVICES
+                     "  database: {url_from: URL}\n  health: {web: [{command: [psql, "
+                     "'host=database.example.org user=somebody password=a-very-long-password-1234']}, "
+                     "{sql: \"SELECT 'a long string, and one more' > 'a-very-long-password-1234'\"}]}\n",
+                     NULL, NULL, 0, &m, &err),
+        0);
+    for (size_t i = 0; i < m.release.n_checks; i++)
+        assert_null(strstr(m.release.checks[i].label, "a-very"));
+    manifest_release(&m);
+    secret_forget_all();
 }
 
 /* ---- refusals ---- */
@@ -705,8 +726,9 @@ static void unchecked_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decoding), cmocka_unit_test(no_section), cmocka_unit_test(refusals),
-        cmocka_unit_test(order),    cmocka_unit_test(long_chain), cmocka_unit_test(unchecked_names),
+        cmocka_unit_test(decoding),        cmocka_unit_test(no_section), cmocka_unit_test(labels),
+        cmocka_unit_test(refusals),        cmocka_unit_test(order),      cmocka_unit_test(long_chain),
+        cmocka_unit_test(unchecked_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

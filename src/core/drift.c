@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* The stack's row holds them: what is longer is cut, and says so. */
-enum { MAX_ENTRIES = 100, MAX_CHANGES = 20 };
+/* The stack's row holds them, and a text of 16 KiB at most: what is longer is cut, and says so. */
+enum { MAX_ENTRIES = 100, MAX_CHANGES = 20, MAX_BYTES = 12000 };
 
 /* ---- who ---- */
 
@@ -30,7 +30,7 @@ static const char *clean(struct arena *arena, const char *text)
 
 /* ---- one entry ---- */
 
-static json_t *words(const char *const *changes)
+static json_t *words(struct arena *arena, const char *const *changes)
 {
     json_t *list = json_array();
     for (size_t i = 0; changes && changes[i]; i++) {
@@ -38,7 +38,7 @@ static json_t *words(const char *const *changes)
             json_array_append_new(list, json_string("…"));
             break;
         }
-        json_array_append_new(list, json_string(changes[i]));
+        json_array_append_new(list, json_string(clean(arena, changes[i])));
     }
     return list;
 }
@@ -79,7 +79,7 @@ static void add_changed(struct arena *arena, const struct drift_input *input,
     const char *state = json_path_string(service, "UpdateStatus", "State", NULL);
     const char *agent = other_agent(input, recorded, live);
     /* the live one is the newer of the two: "replicas 2 → 5" */
-    json_t *changes = words(spec_differences(arena, live, recorded, input->networks));
+    json_t *changes = words(arena, spec_differences(arena, live, recorded, input->networks));
     const char *how = joined(arena, changes);
     if (trouble && str_starts(state, "rollback"))
         add(arena, entries, record->service, record->name, "rolled_back", "swarm", changes,
@@ -140,6 +140,24 @@ static json_t *by_name(const json_t *services)
     return index;
 }
 
+static void cut(struct arena *arena, json_t *entries)
+{
+    size_t n = json_array_size(entries), kept = 0, bytes = 0;
+    for (; kept < n && kept < MAX_ENTRIES; kept++) {
+        bytes += json_dumpb(json_array_get(entries, kept), NULL, 0, JSON_COMPACT);
+        if (kept > 0 && bytes > MAX_BYTES)
+            break;
+    }
+    if (kept == n)
+        return;
+    while (json_array_size(entries) > kept)
+        json_array_remove(entries, json_array_size(entries) - 1);
+    json_t *last = json_array_get(entries, kept - 1);
+    const char *text = json_path_string(last, "text", NULL);
+    json_object_set_new(last, "text",
+                        json_string(arena_printf(arena, "%s; and %zu more services", text, n - kept)));
+}
+
 json_t *drift_find(struct arena *arena, const struct drift_input *input)
 {
     cleanup_json json_t *live = by_name(input->services);
@@ -155,8 +173,7 @@ json_t *drift_find(struct arena *arena, const struct drift_input *input)
     }
     json_object_foreach (live, name, service)
         look_at_stranger(arena, input, service, entries);
-    while (json_array_size(entries) > MAX_ENTRIES)
-        json_array_remove(entries, json_array_size(entries) - 1);
+    cut(arena, entries);
     return entries;
 }
 

@@ -69,6 +69,8 @@ enum verdict probe_converged(const struct probe_series *now, enum probe_was was,
         return VERDICT_OK;
     if (!late)
         return VERDICT_NOT_YET;
+    if (now->unasked > 0 && now->failures == 0) /* the last that is known of it is nothing bad */
+        return VERDICT_INCONCLUSIVE;
     if (was == PROBE_FLAKY && now->asked > 0 && now->failures < failures_allowed(was, settings))
         return VERDICT_OK;
     return was == PROBE_FAILED && now->asked > 0 ? VERDICT_OK : VERDICT_REGRESSED;

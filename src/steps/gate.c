@@ -119,11 +119,11 @@ const char *gate_unverified(const struct gate *gate)
 
 /* ---- checks ---- */
 
-static const struct probe *not_asked(const struct gate *gate)
+static const struct probe *not_asked(const struct gate *gate, bool late)
 {
     for (size_t i = 0; i < gate->prober->n; i++) {
         const struct probe *probe = &gate->prober->items[i];
-        if (probe_converged(&probe->now, probe->was, gate->settings, false) == VERDICT_INCONCLUSIVE)
+        if (probe_converged(&probe->now, probe->was, gate->settings, late) == VERDICT_INCONCLUSIVE)
             return probe;
     }
     return NULL;
@@ -356,6 +356,9 @@ static int late(struct gate *gate, struct error *err)
             probe_converged(&probe->now, probe->was, gate->settings, true) == VERDICT_REGRESSED)
             return prober_regressed(gate->prober, probe, err);
     }
+    const struct probe *unasked = not_asked(gate, true);
+    if (unasked)
+        return prober_inconclusive(unasked, err);
     cleanup_arena struct arena arena = {0};
     return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
@@ -371,7 +374,7 @@ int gate_wait(struct gate *gate, struct error *err)
             return -1;
         if (well)
             return 0;
-        const struct probe *unasked = not_asked(gate);
+        const struct probe *unasked = not_asked(gate, false);
         if (unasked)
             return prober_inconclusive(unasked, err);
         if (step_should_stop(gate->ctx, err) < 0)

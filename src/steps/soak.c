@@ -25,11 +25,13 @@ static int judge_untouched(struct step_ctx *ctx, const struct watches *others, s
         for (size_t k = 0; k < others->items[i].prober->n; k++) {
             struct prober *prober = others->items[i].prober;
             const struct probe *probe = &prober->items[k];
-            /* without a baseline nobody knows whether it is this deployment's doing */
-            if (probe->was == PROBE_UNKNOWN ||
-                probe_watched(&probe->now, probe->was, &ctx->manifest->release.gate) != VERDICT_REGRESSED)
+            enum verdict verdict = probe_watched(&probe->now, probe->was, &ctx->manifest->release.gate);
+            /* without a baseline nobody knows whether it is this deployment's doing; what failed before
+             * cannot become worse */
+            if (verdict == VERDICT_OK || probe->was == PROBE_UNKNOWN || probe->was == PROBE_FAILED)
                 continue;
-            (void)prober_regressed(prober, probe, err);
+            (void)(verdict == VERDICT_REGRESSED ? prober_regressed(prober, probe, err)
+                                                : prober_inconclusive(probe, err));
             return error_wrap(err, "%s, which was not touched", others->items[i].service->key);
         }
     return 0;

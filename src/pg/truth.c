@@ -5,6 +5,7 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "pg/conn.h"
 
 /* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
@@ -32,8 +33,12 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
         return -1;
     if (pg_run(&conn, &(struct pg_call){.sql = sql}, &result, &failure) < 0) {
         *ret = false;
-        snprintf(ret_text, text_size, "%s%s%s", failure.text, failure.sqlstate[0] ? ", SQLSTATE " : "",
-                 failure.sqlstate);
+        /* by our clock, or by the server's statement_timeout */
+        if (failure.cause == PG_LATE || pg_failure_is(&failure, "57014"))
+            snprintf(ret_text, text_size, "no answer within %s", duration_text(&arena, timeout_us));
+        else
+            snprintf(ret_text, text_size, "%s%s%s", failure.text, failure.sqlstate[0] ? ", SQLSTATE " : "",
+                     failure.sqlstate);
         return 0;
     }
     cleanup_result PGresult *r = result.res;

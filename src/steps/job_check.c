@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/fault.h"
 #include "agent/plan.h"
 #include "agent/spec.h"
 #include "base/cleanup.h"
@@ -55,6 +56,20 @@ static int wait_for(struct step_ctx *ctx, const char *id, const struct health_ch
     }
 }
 
+/*
+ * A worker that died has left it: one of this deployment, or of an earlier one of the same commit. Its answer
+ * would be about another moment.
+ */
+static int remove_former(struct step_ctx *ctx, const char *name, struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    if (docker_service(ctx->docker, name, &live, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    if (!str_eq(spec_label(json_object_get(live, "Spec"), LABEL_STACK), ctx->stack->name))
+        return error_set(err, ERR_CONFLICT, 0, "a service named %s exists and is not ours; remove it", name);
+    return job_remove(ctx, json_path_string(live, "ID", NULL), err);
+}
+
 static int run(struct step_ctx *ctx, const struct health_check *check, size_t number,
                struct check_result *ret, struct error *err)
 {
@@ -62,17 +77,18 @@ static int run(struct step_ctx *ctx, const struct health_check *check, size_t nu
     cleanup_json json_t *live = NULL, *spec = NULL;
     const char *id, *step = arena_printf(&arena, "%s-%zu", check->service, number);
     const char *service = stack_service(ctx->manifest->stack, check->service)->name;
+    const char *name = job_name(&arena, ctx->stack->name, step, ctx->deployment->commit, JOB_HEALTH);
     struct error removal = {0};
     if (docker_service(ctx->docker, service, &live, err) < 0)
         return -1;
-    spec = job_spec(json_object_get(live, "Spec"),
-                    job_name(&arena, ctx->stack->name, step, ctx->deployment->commit, JOB_HEALTH),
-                    (const char *const *)check->command);
+    spec = job_spec(json_object_get(live, "Spec"), name, (const char *const *)check->command);
     json_object_set_new(spec, "Labels",
                         json_pack("{s:s, s:s}", LABEL_STACK, ctx->stack->name, LABEL_STEP, step));
-    if (job_remove_leftover(ctx, spec, err) < 0 || send_create(ctx, spec, &id, err) < 0)
+    if (remove_former(ctx, name, err) < 0 || send_create(ctx, spec, &id, err) < 0)
         return -1;
+    fault_point("check.created");
     int r = wait_for(ctx, id, check, ret, err);
+    fault_point("check.ended");
     if (job_remove(ctx, id, &removal) == 0 || r < 0)
         return r;
     *err = removal;

@@ -6,6 +6,7 @@
 
 #include "agent/docker.h"
 #include "agent/drift.h"
+#include "agent/fault.h"
 #include "agent/plan.h"
 #include "agent/spec.h"
 #include "base/cleanup.h"
@@ -209,8 +210,10 @@ int drift_look(struct work *work, const struct drift_look *look, struct drift_an
     if (!current)
         return 0;
     bool corrected = drift_is_corrected(entries, &now, &note);
-    if (record(work, entries, note, &answer, err) < 0 ||
-        (corrected && request(work, look, &answer.requested, err) < 0))
+    if (record(work, entries, note, &answer, err) < 0)
+        return -1;
+    fault_point("drift.recorded");
+    if (corrected && request(work, look, &answer.requested, err) < 0)
         return -1;
     *ret = answer;
     return 0;

@@ -58,6 +58,8 @@ POINTS = {
             "sql.committed", "sql.committed:nth=2", "sql.committed:nth=3", "sql.intent", "sql.intent:nth=2", "sql.alone", "sql.alone:nth=2",
             "sql.recorded", "sql.recorded:nth=4", "sql.schema_done", "step.ran", "journal.committed:nth=20"],
     "sql-fails": ["sql.statement:nth=9", "sql.recorded:nth=4", "putback.begin", "end.state"],
+    # two before anything, two after the migration, two in the gate
+    "checks": ["check.created", "check.ended", "check.created:nth=3", "check.created:nth=5", "check.ended:nth=6", "check.created:nth=7"],
     "first": ["service.created", "roll.sent", "job.create"],
     "migration-fails": ["job.created", "job.succeeded", "job.failed", "putback.begin", "end.state"],
     "health-fails": ["gate.look", "putback.begin", "putback.sent"],
@@ -77,6 +79,7 @@ CHAINS = {
              "prune.remove", "end.record", "end.state"],
     "rejected": ["plan.saved", "job.created", "job.succeeded", "roll.sent", "putback.begin", "putback.intent", "putback.sent", "end.state"],
     "first-fails": ["putback.begin", "putback.remove"],
+    "checks": ["check.created", "check.ended", "job.created", "check.created", "roll.sent", "check.ended", "soak.look"],
     # no more than three in a step
     "sql": ["sql.locked", "sql.statement", "sql.before_commit", "sql.schema_done", "step.ran"],
 }
@@ -485,6 +488,40 @@ def job_removed_dead(lane):
     lane.to_end(a.id)
     same(lane.state(a.id), "succeeded", f"state ({lane.reason(a.id)})")
     a.invariants()
+
+
+@case("a check's job that a dead deployment left")
+def check_left(lane):
+    """It runs still when the same commit is tried again, under the same name."""
+    def make(lane):
+        s = stack(lane, gate={"baseline_samples": 1, "success_threshold": 1, "soak": "0s"})
+        s["x-release"]["health"]["one"] = [{"command": ["sleep", "8"], "timeout": "60s"}]
+        return s, {}
+
+    a = attempt(lane, "good", make=make)
+    lane.to_end(a.id, [fault("service.created")] * 4)
+    same(lane.state(a.id), "stuck", f"state ({lane.reason(a.id)})")
+    check(lane.jobs(), "the job is gone before the second try")
+    a.id = lane.retry(a.id)
+    lane.to_end(a.id)
+    same(lane.state(a.id), "succeeded", f"state ({lane.reason(a.id)})")
+    a.invariants()
+
+
+@case("killed between the drift that was seen and its correction")
+def drift_seen(lane):
+    lane.configure(drift="correct")
+    lane.engine.update(f"{lane.name}_one", env(1))
+    same(lane.run("observe", lane.name, faults="drift.recorded:kill")[0], KILLED, "exit code")
+    check("one" in lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], "nothing was recorded")
+    code, worker = lane.run("observe", lane.name)
+    same((code, worker.lines()[-1]["result"]), (0, "requested"), "the next look")
+    deployment = worker.lines()[-1]["deployment"]
+    lane.to_end(deployment)
+    same(lane.state(deployment), "succeeded", f"state ({lane.reason(deployment)})")
+    check(not has_foreign(lane, "one"), "the change is still there")
+    same(lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], None, "drift")
+    lane.configure()
 
 
 @case("a migration that hangs")

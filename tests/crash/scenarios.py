@@ -88,6 +88,13 @@ def crash_loop(lane):
     return s, {}
 
 
+def checks(lane):
+    """Each question by a command is a job."""
+    s = stack(lane, gate={"baseline_samples": 2})
+    s["x-release"]["health"]["one"] += [{"tcp": "one:8000"}, {"command": ["exit", "0"], "timeout": "60s"}]
+    return s, {}
+
+
 # ---- SQL files ----
 
 TENANTS = ("tenant_a", "tenant_b")
@@ -153,6 +160,7 @@ SCENARIOS = {
     "health-fails": (health_fails, False, 1, "rolled_back"),
     "rejected": (rejected, False, 1, "rolled_back"),
     "crash-loop": (crash_loop, False, 1, "rolled_back"),
+    "checks": (checks, False, 1, "succeeded"),
     "sql": (sql, False, 0, "succeeded"),
     "sql-fails": (sql_fails, False, 0, "failed"),
     "first": (good, True, 1, "succeeded"),

@@ -500,6 +500,13 @@ class Lane:
         with self.journal(write=True) as db:
             db.execute("UPDATE deployment SET cancel_requested = 1 WHERE id = ?", (deployment,))
 
+    def retry(self, deployment):
+        """As agentctl retry asks for it. Returns the ID."""
+        with self.journal(write=True) as db:
+            return db.execute("INSERT INTO deployment (stack, state, commit_id, branch, subject, author, trigger_name, requested_us)"
+                              " SELECT stack, 'requested', commit_id, branch, subject, author, 'retry', requested_us"
+                              " FROM deployment WHERE id = ?", (deployment,)).lastrowid
+
     def step(self, deployment, kind, name=None):
         for row in self.rows("SELECT * FROM step WHERE deployment = ? AND kind = ?", deployment, kind):
             if name in (None, row["name"]):
@@ -571,11 +578,11 @@ class Lane:
     def effects(self, since):
         """
         What changed the swarm, in counts: {"update service STACK_one": 1}. Which old secrets and configs are pruned
-        depends on how many deployments the stack has seen.
+        depends on how many deployments the stack has seen; how often checks are asked, on the time that others take.
         """
         counts = {}
         for effect in self.tap.effects[since:]:
-            if effect.status < 300 and effect.words not in ("remove secret", "remove config"):
+            if effect.status < 300 and effect.words not in ("remove secret", "remove config") and "_hlt_" not in effect.name:
                 key = f"{effect.words} {self.neutral(effect.name)}"
                 counts[key] = counts.get(key, 0) + 1
         return counts

@@ -32,7 +32,7 @@ struct probe_count probe_window(const struct probe_series *series, unsigned wind
         window = WINDOW_MAX;
     count.asked = series->asked < window ? series->asked : window;
     for (unsigned i = 0; i < count.asked; i++)
-        count.passed += series->last_answers >> i & 1;
+        count.passed += (series->last_answers >> i & 1) != 0;
     return count;
 }
 

@@ -5,7 +5,6 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/str.h"
 #include "pg/conn.h"
 
 /* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
@@ -35,7 +34,7 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
         *ret = false;
         /* by our clock, or by the server's statement_timeout */
         if (failure.cause == PG_LATE || pg_failure_is(&failure, "57014"))
-            snprintf(ret_text, text_size, "no answer within %s", duration_text(&arena, timeout_us));
+            snprintf(ret_text, text_size, "no answer within %.3gs", (double)timeout_us / US_PER_S);
         else
             snprintf(ret_text, text_size, "%s%s%s", failure.text, failure.sqlstate[0] ? ", SQLSTATE " : "",
                      failure.sqlstate);

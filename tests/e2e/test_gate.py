@@ -258,23 +258,39 @@ class Gate(Case):
         self.assertIn("no service was touched", record["reason"])
         self.assertEqual(self.specs(), before)
 
+    def wait_for_soak(self, commit):
+        def soaks():
+            record = self.record(commit)
+            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
+
+        self.wait(soaks, 60, "the soak")
+
     def test_untouched_service_breaks_in_the_soak(self):
         stack = self.breakable()
         stack["x-release"]["gate"] = {**self.gate, "soak": "30s"}
         stack["services"]["other"]["environment"]["VERSION"] = "three"
         before, web = self.specs(), self.task_ids("web")
         commit = self.commit(stack)
-
-        def soaks():
-            record = self.record(commit)
-            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
-
-        self.wait(soaks, 60, "the soak")
+        self.wait_for_soak(commit)
         self.breaks()
         record = self.expect(commit, "rolled_back", 60)
         self.assertIn("web, which was not touched: web /health: 5 of 5 before", record["reason"])
         self.assertEqual(self.specs(), before)
         self.assertEqual(self.task_ids("web"), web)
+
+    def test_untouched_service_that_cannot_be_asked_any_more(self):
+        """Nobody knows how it is: that is not called well, and nothing speaks against what was rolled."""
+        stack = self.stack({"health": {"web": [{"http": "http://third:8000/health", "timeout": "4s"}]}, "gate": {**self.gate, "soak": "30s"}},
+                           web=self.web(VERSION="one"), other=self.web(VERSION="one"), third=self.web())
+        self.deploy(stack)
+        stack["services"]["other"]["environment"]["VERSION"] = "two"
+        commit = self.commit(stack)
+        self.wait_for_soak(commit)
+        self.lab.docker("service", "scale", "--detach", f"{self.full('third')}=0")
+        record = self.expect(commit, "halted", 60)
+        self.assertIn("web, which was not touched: third /health could not be asked 5 times in a row", record["reason"])
+        self.assertIn("inconclusive", record["reason"])
+        self.serves("other", "two")
 
     def test_name_that_does_not_resolve_is_no_verdict(self):
         stack = self.two(VERSION="two")

@@ -264,17 +264,6 @@ int books_make_log(struct session *s, struct error *err)
                       b->log_sql, s->user, b->schema);
 }
 
-/* One key for each table of versions: whoever writes to it, from whatever stack, is one at a time. */
-static int find_key(struct session *s, const char *subject, struct error *err)
-{
-    cleanup_result PGresult *r = NULL;
-    if (PG_ASK(&s->conn, "making the key of the lock", &r, err,
-               "SELECT pg_catalog.hashtextextended('deploy-agent:migrate:' || $1, 0)", subject) < 0)
-        return -1;
-    s->key = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-    return 0;
-}
-
 int books_open(struct session *s, struct error *err)
 {
     struct books *b = &s->books;
@@ -286,7 +275,7 @@ int books_open(struct session *s, struct error *err)
     }
     const char *subject =
         b->table_sql ? b->table_sql : arena_printf(s->arena, "%s/%s", s->step->name, b->schema);
-    if (find_key(s, subject, err) < 0 || find_log(s, err) < 0)
+    if (lock_key(s, subject, err) < 0 || find_log(s, err) < 0)
         return -1;
     return 0;
 }

@@ -32,6 +32,16 @@ const char *lock_ours_sql(const struct session *s, struct arena *arena)
                         (long long)s->key, (long long)s->key);
 }
 
+int lock_key(struct session *s, const char *subject, struct error *err)
+{
+    cleanup_result PGresult *r = NULL;
+    if (PG_ASK(&s->conn, "making the key of the lock", &r, err,
+               "SELECT pg_catalog.hashtextextended('deploy-agent:migrate:' || $1, 0)", subject) < 0)
+        return -1;
+    s->key = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+    return 0;
+}
+
 static int try_lock(struct session *s, const char *key, struct error *err)
 {
     cleanup_result PGresult *r = NULL;
@@ -96,6 +106,16 @@ int lock_acquire(struct session *s, struct error *err)
         session_waiting(s, NULL);
     fault_point("sql.locked");
     return 0;
+}
+
+int lock_is_ours(struct session *s, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    cleanup_result PGresult *r = NULL;
+    if (pg_ask(&s->conn, "looking at the lock of the migrations", &r, err, lock_ours_sql(s, &arena), 0,
+               NULL) < 0)
+        return -1;
+    return strcmp(PQgetvalue(r, 0, 0), "t") == 0;
 }
 
 /* Each as often as it was taken. An oid is an integer without a sign; the cast keeps its bits. */

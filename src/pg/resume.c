@@ -32,7 +32,7 @@ static int check_gone(struct apply *a, const struct migration_log *log, struct e
     if (!PQgetisnull(r, 0, 1))
         return error_set(err, ERR_CONFLICT, 0, "%s: an earlier run of it is still at work (pid %s)",
                          a->migration->file, PQgetvalue(r, 0, 1));
-    a->settings = PQgetisnull(r, 0, 2) ? NULL : arena_strdup(a->s->arena, PQgetvalue(r, 0, 2));
+    a->settings = !log->done || PQgetisnull(r, 0, 2) ? NULL : arena_strdup(a->s->arena, PQgetvalue(r, 0, 2));
     if (log->state == MIGRATION_RUNNING && !PQgetisnull(r, 0, 0))
         a->in_doubt = strtoul(PQgetvalue(r, 0, 0), NULL, 10) == log->done + 1;
     return 0;

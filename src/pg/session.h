@@ -81,7 +81,10 @@ void session_waiting(struct session *s, const char *text); /* NULL: for nothing 
 
 /* ---- lock.c ---- */
 
+/* Of a table of versions: whoever writes to it, from whatever stack, is one at a time. Or "containers". */
+int lock_key(struct session *s, const char *subject, struct error *err) MUST_CHECK;
 int lock_acquire(struct session *s, struct error *err) MUST_CHECK;
+int lock_is_ours(struct session *s, struct error *err) MUST_CHECK;       /* 1: yes; 0: no */
 const char *lock_ours_sql(const struct session *s, struct arena *arena); /* is it still ours? */
 /* Advisory locks that a file took and did not give back end with it, as they would with its session in psql.
  */

@@ -23,8 +23,9 @@ static const struct {
     {"53100", "the server's disk is full"},
     {"53200", "the server has no memory for it"},
     {"22021", "the file is read as UTF-8"},
-    {"25006",
-     "its transactions are READ ONLY, and nothing can be recorded in such a one: leave that setting out"},
+    {"25006", "READ ONLY by a setting of the file, in whose transactions nothing can be recorded: leave it "
+              "out; or the "
+              "server takes no writes any more (standby, default_transaction_read_only)"},
 };
 
 PGTransactionStatusType apply_state(const struct apply *a)
@@ -58,8 +59,9 @@ static void add_owner(struct apply *a, struct str *text)
     if (!blank || session_rollback(a->s, &ignored) < 0)
         return;
     if (PG_ASK(&a->s->conn, "looking for an owner", &r, &ignored,
-               "SELECT pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE relname = $1 UNION SELECT "
-               "pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = $1 LIMIT 1",
+               "SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE relname = $1 "
+               "UNION SELECT "
+               "pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = $1 LIMIT 1",
                blank + 1) == 0 &&
         PQntuples(r) == 1)
         str_printf(text, ", %s belongs to %s", blank + 1, PQgetvalue(r, 0, 0));

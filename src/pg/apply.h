@@ -31,8 +31,10 @@ struct apply {
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
     unsigned alone;             /* a statement that ran, without a transaction, and did not come to its end */
     int64_t log_id;             /* the row `running`; 0: none */
-    const char *login_settings; /* json; NULL: not looked at */
-    const char *settings;       /* json: those that that row has, as they are not the login's; NULL: none */
+    const char *login_settings; /* of settings.c, as json; NULL: not looked at */
+    const char *settings;       /* those that were not the login's, as json; NULL: none */
+    unsigned settings_at;       /* behind which statement */
+    bool settings_seen;         /* a statement behind that one sets something */
     bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 
     struct pg_failure failure;

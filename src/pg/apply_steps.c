@@ -18,12 +18,13 @@ static int write_progress(struct apply *a, const struct sql_statement *st, const
     bool own, in_block = apply_state(a) == PQTRANS_INTRANS;
     if (in_block && a->names_table && apply_check(a, &own, err) < 0)
         return -1;
-    const char *sql = arena_printf(&arena,
-                                   "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW(
-                                       "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
-                                       "settings = %s, stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
-                                   in_block ? "" : SESSION_BEGIN, a->s->books.log_sql, st->number, a->seen,
-                                   pg_literal(&arena, &a->s->conn, a->settings), (long long)a->log_id, end);
+    const char *sql = arena_printf(
+        &arena,
+        "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW(
+            "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
+            "settings = %s, settings_at = %u, stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
+        in_block ? "" : SESSION_BEGIN, a->s->books.log_sql, st->number, a->seen,
+        pg_literal(&arena, &a->s->conn, a->settings), a->settings_at, (long long)a->log_id, end);
     return apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err);
 }
 

@@ -17,7 +17,7 @@
 /* "classid" and "objid" are the key's halves; objsubid 1 marks one of 64 bits. */
 #define OF_OUR_KEY                                                                                           \
     "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = (SELECT oid FROM "            \
-    "pg_catalog.pg_database WHERE datname = current_database()) AND (l.classid::bigint << 32) | "            \
+    "pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND (l.classid::bigint << 32) | " \
     "l.objid::bigint = "
 
 /*
@@ -135,13 +135,19 @@ int lock_release_others(struct session *s, struct error *err)
         "AND "
         "l.granted AND l.pid = pg_catalog.pg_backend_pid() AND NOT (l.objsubid = 1 AND k.big = %lld)",
         (long long)s->key);
+    const struct pg_call call = {.sql = sql, .finishing = true};
     for (bool some = true, first = true; some; first = false) {
-        cleanup_result PGresult *r = NULL;
-        if (pg_ask(&s->conn, "releasing the file's advisory locks", &r, err, sql, 0, NULL) < 0)
-            return -1;
-        some = PQntuples(r) > 0;
+        struct pg_failure failure;
+        struct pg_result result;
+        if (pg_run(&s->conn, &call, &result, &failure) < 0) {
+            pg_failure_error(&failure, err);
+            return error_wrap(err, "releasing the advisory locks of %s", s->advisory_file);
+        }
+        some = PQntuples(result.res) > 0;
+        PQclear(result.res);
         if (some && first)
-            session_warn(s, "advisory locks that the file took and kept were released at its end");
+            session_warn(s, "%s: advisory locks that it took and kept were released at its end",
+                         s->advisory_file);
     }
     return 0;
 }

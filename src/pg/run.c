@@ -84,9 +84,15 @@ static void record_failure(struct apply *a, const struct error *err)
     if (!a->s->conn.pg || (a->failure.cause == PG_LOST && !a->log_id) || session_rollback(a->s, &why) < 0)
         return;
     const struct pg_call call = {.sql = failure_sql(a, &arena, err), .finishing = true};
-    if (session_reset(a->s, &why) == 0 && pg_run(&a->s->conn, &call, NULL, &failure) < 0)
+    const char *text = why.text;
+    int r = session_reset(a->s, &why);
+    if (r == 0) {
+        r = pg_run(&a->s->conn, &call, NULL, &failure);
+        text = failure.text;
+    }
+    if (r < 0)
         session_warn(a->s, "%s: its failure could not be recorded in %s: %s", a->migration->file,
-                     a->s->books.log_sql, failure.text);
+                     a->s->books.log_sql, text);
 }
 
 /* ---- one file ---- */
@@ -111,7 +117,7 @@ static int prepare(struct run *run, struct apply *a, struct arena *arena, struct
     const struct migration *m = a->migration;
     if (plan_read_file(run->s.step, arena, m, &a->text, &a->len, err) < 0)
         return -1;
-    run->s.names_advisory = strcasestr(a->text, "advisory") != NULL;
+    run->s.advisory_file = strcasestr(a->text, "advisory") ? m->file : NULL;
     a->names_table = run->s.books.name && strcasestr(a->text, run->s.books.name);
     return m == run->diff.partial ? resume_from(a, run->diff.partial_log, err) : 0;
 }

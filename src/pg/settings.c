@@ -8,15 +8,15 @@
 
 /*
  * A file in several transactions may set, between them, where its tables go and who they belong to; whoever
- * goes on with it in another session has to have the same. What can be seen to be a setting is run again.
- * What others set (a function, DO) shows in the values: where those are not the login's, the log's row has
- * them.
+ * goes on with it in another session has to have the same. After a COMMIT the session is asked, and what is
+ * not as the login has it stands in the log's row, with the number of the statement behind which that held.
+ * What can be seen to be a setting behind that one (a crash came between COMMIT and question) is run again.
  */
 
-/* Whose things are, where they go, how values are read. The role comes after the user that may take it. */
-static const char *const kept[] = {
-    "session_authorization",    "role",     "search_path", "default_tablespace",
-    "session_replication_role", "TimeZone", "DateStyle",   "IntervalStyle"};
+/* Whose things are, where they go, how values are read; in an order in which a superuser may set them all. */
+#define KEPT                                                                                                 \
+    "ARRAY['session_replication_role', 'session_authorization', 'role', 'search_path', "                     \
+    "'default_tablespace', 'TimeZone', 'DateStyle', 'IntervalStyle']"
 
 static int look(struct apply *a, struct arena *arena, const char *sql, const char **ret, struct error *err)
 {
@@ -30,14 +30,12 @@ static int look(struct apply *a, struct arena *arena, const char *sql, const cha
 
 int settings_begin(struct apply *a, struct error *err)
 {
-    cleanup_arena struct arena arena = {0};
-    cleanup_str struct str list = {0};
     if (a->login_settings)
         return 0;
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        str_printf(&list, "%s'%s', pg_catalog.current_setting('%s')", i ? ", " : "", kept[i], kept[i]);
-    const char *sql = arena_printf(&arena, "SELECT pg_catalog.json_build_object(%s)", str_text(&list));
-    return look(a, a->s->arena, sql, &a->login_settings, err);
+    return look(a, a->s->arena,
+                "SELECT pg_catalog.json_object_agg(key, pg_catalog.current_setting(key)) FROM "
+                "pg_catalog.unnest(" KEPT ") key",
+                &a->login_settings, err);
 }
 
 static bool begins_with_word(const struct sql_statement *st, const char *word)
@@ -54,9 +52,7 @@ static bool is_setting(const struct sql_statement *st)
 
 void settings_saw(struct apply *a, const struct sql_statement *st)
 {
-    if (is_setting(st))
-        a->settings =
-            NULL; /* as the row will say; running it again is right until the new values are there */
+    a->settings_seen |= is_setting(st);
 }
 
 int settings_record(struct apply *a, struct error *err)
@@ -73,47 +69,52 @@ int settings_record(struct apply *a, struct error *err)
         pg_literal(&arena, &a->s->conn, a->login_settings));
     if (look(a, &arena, sql, &now, err) < 0)
         return -1;
-    if (now == a->settings || str_eq(now, a->settings))
+    bool same = now ? str_eq(now, a->settings) : !a->settings;
+    a->settings_at = a->done; /* the row has it with the next COMMIT; until then nothing behind it is lost */
+    if (same && !a->settings_seen)
         return 0;
-    sql = arena_printf(&arena,
-                       SESSION_BEGIN SESSION_OURS ONE_ROW(
-                           "UPDATE %s SET settings = %s WHERE id = %lld RETURNING 1") "COMMIT",
-                       a->s->books.log_sql, pg_literal(&arena, &a->s->conn, now), (long long)a->log_id);
+    sql = arena_printf(
+        &arena,
+        SESSION_BEGIN SESSION_OURS ONE_ROW(
+            "UPDATE %s SET settings = %s, settings_at = %u WHERE id = %lld RETURNING 1") "COMMIT",
+        a->s->books.log_sql, pg_literal(&arena, &a->s->conn, now), a->settings_at, (long long)a->log_id);
     if (apply_own(a, "recording the session's settings", sql, true, NULL, err) < 0)
         return -1;
     a->settings = now ? arena_strdup(a->s->arena, now) : NULL;
+    a->settings_seen = false;
     return 0;
+}
+
+static int set_recorded(struct apply *a, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *sql = arena_printf(
+        &arena,
+        "SELECT pg_catalog.set_config(key, value, false) FROM (SELECT key, n, coalesce(%s::json ->> key, "
+        "%s::json "
+        "->> key) AS value FROM pg_catalog.unnest(" KEPT ") WITH ORDINALITY k (key, n)) v WHERE "
+        "pg_catalog.current_setting(key) IS DISTINCT FROM value ORDER BY n",
+        pg_literal(&arena, &a->s->conn, a->settings), pg_literal(&arena, &a->s->conn, a->login_settings));
+    return apply_own(a, "setting what the done statements have set", sql, false, NULL, err);
 }
 
 /* With the file's transactions around them, a SET that was rolled back stays so, and SET LOCAL stays local.
  */
-static int run_again(struct apply *a, struct error *err)
+int settings_restore(struct apply *a, struct error *err)
 {
     struct sql_lexer lexer;
     struct sql_statement st;
     int r;
+    if (set_recorded(a, err) < 0)
+        return -1;
     sql_lexer_init(&lexer, a->migration->file, a->text, a->len);
     while ((r = sql_next(&lexer, &st, err)) > 0 && st.number <= a->done) {
         bool control = st.kind == SQL_BEGIN || st.kind == SQL_COMMIT || st.kind == SQL_ROLLBACK;
-        if (!control && !is_setting(&st))
+        if (st.number <= a->settings_at || (!control && !is_setting(&st)))
             continue;
+        settings_saw(a, &st);
         if (apply_statement(a, &st, err) < 0)
             return -1;
     }
     return r < 0 ? -1 : 0;
-}
-
-int settings_restore(struct apply *a, struct error *err)
-{
-    cleanup_arena struct arena arena = {0};
-    if (run_again(a, err) < 0)
-        return -1;
-    if (!a->settings || apply_state(a) != PQTRANS_IDLE)
-        return 0;
-    const char *sql =
-        arena_printf(&arena,
-                     "SELECT pg_catalog.set_config(key, value, false) FROM pg_catalog.json_each_text(%s) "
-                     "WHERE pg_catalog.current_setting(key) IS DISTINCT FROM value",
-                     pg_literal(&arena, &a->s->conn, a->settings));
-    return apply_own(a, "setting what the done statements have set", sql, false, NULL, err);
 }

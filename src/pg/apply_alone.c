@@ -47,7 +47,7 @@ static int find_index(struct apply *a, struct arena *arena, const struct sql_sta
                "pg_catalog.to_regclass($2) AND c.relkind = 'i' AND c.relname = "
                "(pg_catalog.parse_ident($1))[1]::name",
                index, table) < 0)
-        return -1;
+        return apply_place(a, st, err);
     if (PQntuples(r) == 0)
         return 0;
     ret->sql = arena_strdup(arena, PQgetvalue(r, 0, 0));
@@ -135,7 +135,7 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
                "l.relation = "
                "c.oid AND l.pid <> pg_catalog.pg_backend_pid())",
                object) < 0)
-        return -1;
+        return apply_place(a, st, err);
     for (int i = 0; i < PQntuples(r); i++)
         if (drop(a, arena, arena_strdup(arena, PQgetvalue(r, i, 0)), err) < 0)
             return -1;

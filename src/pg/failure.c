@@ -71,13 +71,13 @@ static size_t dollar_length(const char *p)
     return end ? (size_t)(end - p) + tag + 1 : strlen(p);
 }
 
-/* Of 'password' => … and 'password': …; otherwise a literal begins here. */
+/* Of 'password' => …, 'password': … and ('password', …); otherwise a literal begins here. */
 static bool is_key_end(const char *p)
 {
     if (*p != '\'')
         return false;
     p += 1 + strspn(p + 1, " ");
-    return *p == ':' || *p == '=';
+    return *p == ':' || *p == '=' || *p == ',';
 }
 
 /* After the word PASSWORD: what has to be hidden begins at *start, is that long. The word may be a key of
@@ -86,8 +86,9 @@ static size_t secret_length(const char *p, const char **start)
 {
     bool assigned = false;
     p += strspn(p, "\\");
-    p += *p == '"' || is_key_end(p);
-    while (isspace((unsigned char)*p) || (*p && strchr("=:>\\", *p))) {
+    bool is_key = is_key_end(p);
+    p += *p == '"' || is_key;
+    while (isspace((unsigned char)*p) || (*p && strchr(is_key ? "=:>\\," : "=:>\\", *p))) {
         assigned |= *p == '=' || *p == ':';
         p++;
     }

@@ -101,9 +101,9 @@ int apply_file(struct apply *a, struct error *err)
         *err = why;
         if (!a->s->conn.pg)
             a->failure.cause = PG_LOST;
-        if (a->failure.cause == PG_LOST && !reconnected) {
-            const int64_t deadline_us = a->s->deadline_us;
-            bool late = mono_us() >= deadline_us;
+        const int64_t deadline_us = a->s->deadline_us;
+        bool late = mono_us() >= deadline_us;
+        if (a->failure.cause == PG_LOST && (!reconnected || late)) {
             reconnected = true;
             if (late)
                 a->s->deadline_us = mono_us() + aftermath_us;

@@ -4,6 +4,7 @@
 import unittest
 
 from case import Case, close_server
+from server import wait
 
 LOST = "a row that records the file was not written, or is gone"
 
@@ -179,6 +180,48 @@ class Traps(Case):
         self.run_ok()
         self.assertEqual(self.seen(), ["1", "2"])
 
+    def test_settings_stay_when_a_lock_is_waited_for(self):
+        """The next attempt is in the same session, which has them; nothing that sets one is called once more."""
+        self.sql("CREATE SCHEMA other; CREATE TABLE other.t (i int); INSERT INTO other.t VALUES (1); CREATE TABLE t (i int); INSERT INTO t VALUES (1); "
+                 "CREATE TABLE busy (i int); CREATE FUNCTION tenant() RETURNS text LANGUAGE sql AS $$ INSERT INTO public.seen VALUES (1); SELECT 'x'::text $$")
+        self.files(_001_a="SET search_path = other; BEGIN; CREATE TABLE a (id int); COMMIT;\nDO $$ BEGIN RESET search_path; END $$;\n"
+                          "SELECT set_config('app.tenant', public.tenant(), false);\n"
+                          "BEGIN; ALTER TABLE public.busy ADD x int; DELETE FROM t; COMMIT; SELECT 1;")
+        other = self.session()
+        other.do("BEGIN; LOCK TABLE busy")
+        run = self.start("run", lock_timeout_ms=300)
+        waits = "SELECT count(*) FROM pg_locks WHERE relation = 'busy'::regclass AND NOT granted"
+        for count in ("1", "0", "1"):
+            wait(lambda: self.value(waits) == count, 20, "its second attempt")
+        other.do("COMMIT")
+        answer = run.end()
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual((self.sql("SELECT i FROM other.t"), self.sql("SELECT i FROM public.t"), self.seen()), ([["1"]], [], ["1"]))
+
+    def test_settings_of_what_is_gone(self):
+        role = f"gone_{self.db}"
+        self.files(_001_a=f"BEGIN; CREATE TABLE x (id int CONSTRAINT c UNIQUE DEFERRABLE); SET CONSTRAINTS c DEFERRED; COMMIT; DROP TABLE x;\n"
+                          f"CREATE ROLE {role}; SET ROLE {role}; RESET ROLE; DROP ROLE {role}; SET app.x = '1';\nSELECT wrong;")
+        self.run_fails()
+        self.files(_001_a=f"BEGIN; CREATE TABLE x (id int CONSTRAINT c UNIQUE DEFERRABLE); SET CONSTRAINTS c DEFERRED; COMMIT; DROP TABLE x;\n"
+                          f"CREATE ROLE {role}; SET ROLE {role}; RESET ROLE; DROP ROLE {role}; SET app.x = '1';\nINSERT INTO seen SELECT current_setting('app.x')::int;")
+        self.assertIn("could not be made again", str(self.run_ok().value["warnings"]))
+        self.assertEqual(self.seen(), ["1"])
+
+    def test_settings_of_the_database_itself(self):
+        self.sql("CREATE SCHEMA other")
+        begin = f"ALTER DATABASE {self.db} SET search_path = other;\nBEGIN; CREATE TABLE a (id int); COMMIT;\n"
+        self.files(_001_a=f"{begin}SELECT wrong;")
+        self.run_fails(table="public.schema_migrations")
+        self.files(_001_a=f"{begin}CREATE TABLE b (id int);")
+        self.run_ok(table="public.schema_migrations")
+        self.assertEqual(self.sql("SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('a', 'b') ORDER BY 2"), [["public", "a"], ["public", "b"]])
+
+    def test_encodings_that_hide_a_backslash(self):
+        self.files(_001_a="SET client_encoding = 'GBK';\nINSERT INTO seen VALUES (7);\nSELECT E'あ\\'; COMMIT; BEGIN; SELECT 1 --';\nSELECT wrong;")
+        self.assertIn("client_encoding is GBK now", self.run_fails().error)
+        self.assertEqual(self.seen(), [])
+
     def test_role_that_a_function_takes(self):
         role = f"owner_{self.db}"
         self.sql(f"CREATE ROLE {role}; GRANT CREATE, USAGE ON SCHEMA public TO {role}; "
@@ -225,8 +268,10 @@ class Traps(Case):
         self.assertEqual(self.seen(), ["1", "2"])
 
     def test_commit_after_rollback(self):
-        self.files(_001_a="BEGIN; INSERT INTO seen VALUES (1); ROLLBACK; COMMIT;")
-        self.assertIn("rolls its last transaction back", self.run_fails().error)
+        for end in ("ROLLBACK; COMMIT;", "ROLLBACK AND CHAIN; COMMIT;", "ROLLBACK; RESET ALL;", "ROLLBACK; BEGIN; COMMIT;"):
+            with self.subTest(end):
+                self.files(_001_a=f"BEGIN; INSERT INTO seen VALUES (1); {end}")
+                self.assertIn("rolls its last transaction back", self.run_fails().error)
         self.files(_001_a="INSERT INTO seen VALUES (2);\nROLLBACK;")
         self.run_ok()
         self.assertEqual(self.seen(), ["2"])
@@ -244,6 +289,21 @@ class Traps(Case):
         self.files(_001_a="SELECT pg_advisory_lock(1); SELECT pg_sleep(20);")
         self.run_fails("timeout", timeout_ms=1500)
         self.assertEqual(self.log("version, state"), [("001", "failed")])
+
+    def test_passwords_without_quotes(self):
+        for text in ("ALTER ROLE postgres PASSWORD s3cret;", 'ALTER ROLE postgres WITH PASSWORD "s3cret" LOGIN;',
+                     "DO $$ BEGIN PERFORM set_config('app.password', 's3cret', false), 1 / 0; END $$;"):
+            self.files(_001_a=text)
+            self.assertNotIn("s3cret", self.run_fails().error)
+
+    def test_lock_given_away_by_a_file_that_fails(self):
+        self.files(_001_a="SELECT pg_advisory_unlock_all();\nDROP INDEX CONCURRENTLY nothere;")
+        self.assertIn("nothere", self.run_fails().error)
+        self.assertEqual(self.log("version, state"), [("001", "failed")])
+
+    def test_names_with_comments_in_them(self):
+        self.files(_001_a="CREATE INDEX CONCURRENTLY i ON public /* x */ .seen (n);")
+        self.assertIn("001_a.sql:1:1: looking for the index", self.run_fails().error)
 
     def test_rows_are_not_shown(self):
         self.sql("CREATE TABLE persons (name text, secret text NOT NULL, CHECK (name <> 'x'))")

@@ -302,8 +302,9 @@ class Traps(Case):
         self.assertEqual(self.log("version, state"), [("001", "failed")])
 
     def test_names_with_comments_in_them(self):
-        self.files(_001_a="CREATE INDEX CONCURRENTLY i ON public /* x */ .seen (n);")
-        self.assertIn("001_a.sql:1:1: looking for the index", self.run_fails().error)
+        self.sql("INSERT INTO seen VALUES (1), (1)")
+        self.files(_001_a="CREATE UNIQUE INDEX CONCURRENTLY i ON public /* x /* y */ */ . -- z\n seen (n);")
+        self.assertIn("the invalid index public.i stays", self.run_fails().error)
 
     def test_rows_are_not_shown(self):
         self.sql("CREATE TABLE persons (name text, secret text NOT NULL, CHECK (name <> 'x'))")

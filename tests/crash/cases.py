@@ -129,7 +129,7 @@ def register_kills():
             # at the same place again: what the second worker finds is what the first left
             if ":nth" not in point:  # what is done by then is not done again
                 add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
-    for nth in range(2, 13):
+    for nth in range(2, 15):
         add(f"kill full step.begin {nth}", killed_at("full", f"step.begin:nth={nth}"), long=True, shape="full")
         add(f"kill full step.ran {nth}", killed_at("full", f"step.ran:nth={nth}"), long=True, shape="full")
 

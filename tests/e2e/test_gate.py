@@ -146,6 +146,9 @@ class Gate(Case):
         self.serves("web", "one")
         self.assertEqual(self.specs()[self.full("other")], self.before[self.full("other")])
         self.assertEqual(self.spec("web")["TaskTemplate"], self.before[self.full("web")]["TaskTemplate"], record["reason"])
+        # its verdict stays on the service, and is none on the next update
+        self.deploy(self.two(VERSION="three"))
+        self.serves("web", "three")
 
     def test_third_of_three_fails(self):
         def stack(version, **more):

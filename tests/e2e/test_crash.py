@@ -48,6 +48,7 @@ class Supervisor(Case):
         self.serves("web", "two")
         self.assertEqual([d["state"] for d in self.log()], ["succeeded", "succeeded"])
 
+    @long
     def test_killed_after_the_plan(self):
         self.killed("plan.saved")
 

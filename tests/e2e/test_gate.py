@@ -66,6 +66,7 @@ class Gate(Case):
     def test_crash_loop(self):
         self.rolled_back(self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=3), "exit")
 
+    @long
     def test_refuses_to_start(self):
         self.rolled_back(self.two(VERSION="two", REFUSE=1), "exit")
         output = self.agentctl("show", str(self.log()[0]["id"]), "--logs").stdout
@@ -95,6 +96,7 @@ class Gate(Case):
         stack["x-release"]["health"] = self.health(path="/", body="^two$$")
         self.deploy(stack)
 
+    @long
     def test_host_and_headers_reach_the_service(self):
         stack = self.two(VERSION="two")
         stack["x-release"]["health"] = self.health(status=404, path="/nothing", host="www.example.org", header={"X-One": "1"})
@@ -115,6 +117,7 @@ class Gate(Case):
         stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "15s"}
         self.rolled_back(stack, "500")
 
+    @long
     def test_ends_well_before_it_was_asked(self):
         """Exit 0 is an end that on-failure allows, but a check that nobody could be asked has not passed."""
         self.gate = {**self.gate, "healthy_deadline": "12s"}

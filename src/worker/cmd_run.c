@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/hint.h"
+#include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
@@ -27,6 +28,9 @@ enum { MAX_RESUMES = 3 };
 static const int64_t turn_retry_us = 2 * US_PER_S;
 /* An engine that was just started is no manager for a moment. */
 static const int64_t swarm_start_us = 20 * US_PER_S;
+
+/* For proc_on_alive(), which has nothing to hand on. */
+static struct lease *kept_lease;
 
 struct run {
     struct work work;
@@ -48,6 +52,17 @@ static int load_deployment(struct run *run, int64_t id, struct error *err)
     return 0;
 }
 
+static void alive(void)
+{
+    hint_alive();
+    lease_keep(kept_lease);
+}
+
+static int confirm_lease(void *userdata, struct error *err)
+{
+    return lease_confirm(userdata, err);
+}
+
 static int open_run(struct run *run, const char *config_path, int64_t id, struct error *err)
 {
     struct work *w = &run->work;
@@ -60,6 +75,11 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
     /* the worker that held the lock a moment ago may have ended it */
     if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
         return -1;
+    const struct lease_options lease = {
+        .engine = w->config.docker, .stack = w->stack->name, .host_id = w->host_id, .deployment = id};
+    if (lease_open(&lease, &kept_lease, err) < 0)
+        return -1;
+    docker_set_guard(w->docker, confirm_lease, kept_lease);
     log_context(w->stack->name, id, run->deployment.commit);
     run->ctx = (struct step_ctx){
         .arena = &w->arena,
@@ -70,6 +90,7 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         .deployment = &run->deployment,
         .host_id = w->host_id,
         .salt = w->salt,
+        .lease = kept_lease,
         .waiting = "", /* what a dead worker left is cleared by the first that waits for nothing */
     };
     return 0;
@@ -80,6 +101,7 @@ static void close_run(struct run *run)
     relay_close(run->ctx.relay);
     json_decref(run->ctx.baselines);
     snapshot_release(&run->snapshot);
+    lease_close(TAKE(kept_lease));
     work_close(&run->work);
     if (run->lock_fd >= 0)
         close(run->lock_fd);
@@ -102,20 +124,27 @@ static int newer_requested(void *userdata, struct error *err)
     return 0;
 }
 
-/* May this node act: the engine answers, is a manager, and the leader where that is asked for? */
-static int look_for_turn(struct run *run, struct error *err)
+/*
+ * May this node act: the engine answers, is a manager, and the leader where that is asked for, and no other
+ * agent deploys the stack?
+ */
+static int look_for_turn(struct run *run, bool begun, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct swarm_info swarm = {0};
     if (docker_swarm(run->work.docker, &arena, &swarm, err) < 0)
         return -1;
-    if (!swarm.active || !swarm.manager)
+    if (!swarm.active)
         return error_set(
             err, ERR_REFUSED, 0,
             "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
+    if (!swarm.manager)
+        return error_set(
+            err, ERR_UNAVAILABLE, 0,
+            "this node is not a manager of the swarm; waits until it is one (docker node promote)");
     if (run->work.config.act == ACT_LEADER && !swarm.leader)
         return error_set(err, ERR_UNAVAILABLE, 0, "this node is not the leader of the swarm (act = leader)");
-    return 0;
+    return lease_look(run->ctx.lease, swarm.node_id, begun, err);
 }
 
 /*
@@ -127,13 +156,14 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
     bool logged = false;
     for (int64_t started = mono_us();;) {
         struct error why = {0};
-        if (look_for_turn(run, &why) == 0) {
+        if (look_for_turn(run, begun, &why) == 0) {
             step_waiting(&run->ctx, NULL);
             return 0;
         }
         bool may_pass =
             why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
-        if (!begun && !may_pass) {
+        bool passed = why.kind == ERR_CONFLICT && why.code == LEASE_PASSED;
+        if (passed || (!begun && !may_pass)) {
             *err = why;
             return -1;
         }
@@ -150,6 +180,23 @@ static int wait_for_turn(struct run *run, bool begun, struct error *err)
             step_should_stop(&run->ctx, err) < 0)
             return -1;
         if (!begun && newer_requested(run, err) < 0)
+            return -1;
+    }
+}
+
+/* Of a plan that changes something. ERR_CONFLICT (LEASE_MOVED): it was made from what is no longer so. */
+static int take_lease(struct run *run, struct error *err)
+{
+    for (;;) {
+        if (lease_take(run->ctx.lease, err) == 0) {
+            step_waiting(&run->ctx, NULL);
+            return 0;
+        }
+        if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
+            return -1;
+        step_waiting(&run->ctx, "taking the stack's lease: %s", err->text);
+        step_pause(&run->ctx, turn_retry_us);
+        if (step_should_stop(&run->ctx, err) < 0)
             return -1;
     }
 }
@@ -315,20 +362,59 @@ static int end_stuck(struct run *run, unsigned resumes, struct error *err)
         err);
 }
 
-/* requested → planned */
+static int make_plan(struct run *run, bool *ret_empty, struct error *err)
+{
+    return run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
+                                                       : plan_commit(run, ret_empty, err);
+}
+
+static void drop_plan(struct run *run)
+{
+    snapshot_release(&run->snapshot);
+    run->snapshot = (struct snapshot){0};
+    run->ctx.manifest = NULL;
+    run->ctx.repo = NULL;
+    run->ctx.database_url = run->ctx.migrate_url = run->ctx.admin_url = NULL;
+}
+
+/* requested → planned. The plan is good only while no other agent has deployed since it was made. */
 static int start(struct run *run, bool *ret_empty, struct error *err)
 {
-    if (wait_for_turn(run, false, err) < 0)
-        return -1;
-    int r = run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
-                                                        : plan_commit(run, ret_empty, err);
-    return r < 0 ? -1 : load_manifest(run, err);
+    for (;;) {
+        if (wait_for_turn(run, false, err) < 0 || make_plan(run, ret_empty, err) < 0)
+            return -1;
+        if (*ret_empty || take_lease(run, err) == 0)
+            return load_manifest(run, err);
+        if (err->kind != ERR_CONFLICT || err->code != LEASE_MOVED)
+            return -1;
+        log_notice("planning again: %s", err->text);
+        drop_plan(run);
+    }
 }
 
 static bool plan_is_empty(const struct deployment *deployment)
 {
     cleanup_json json_t *plan = json_loads(deployment->plan, 0, NULL);
     return json_is_true(json_object_get(plan, "empty"));
+}
+
+/* Its plan was made before the other agent came: what is left to do, the next poll finds out. */
+static int end_passed(struct run *run, struct error *err)
+{
+    const char *reason = arena_strdup(&run->work.arena, err->text);
+    return pipeline_end(&run->ctx, DEPLOYMENT_SUPERSEDED, reason, err);
+}
+
+/* Our turn again, and the lease: a dead worker of this agent has left it to us. */
+static int get_back(struct run *run, bool empty, struct error *err)
+{
+    do {
+        if (wait_for_turn(run, !empty, err) < 0)
+            return -1;
+        if (empty || take_lease(run, err) == 0)
+            return 0;
+    } while (err->kind == ERR_CONFLICT && err->code == LEASE_MOVED);
+    return -1;
 }
 
 static int resume(struct run *run, struct error *err)
@@ -339,11 +425,12 @@ static int resume(struct run *run, struct error *err)
     if (resumes > MAX_RESUMES)
         return end_stuck(run, resumes, err);
     log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
-    if (wait_for_turn(run, true, err) < 0)
-        return -1;
+    bool empty = plan_is_empty(&run->deployment);
+    if (get_back(run, empty, err) < 0)
+        return err->kind == ERR_CONFLICT ? end_passed(run, err) : -1;
     if (load_manifest(run, err) < 0)
         return step_is_shutdown(err) ? -1 : pipeline_give_up(&run->ctx, err);
-    return pipeline_run(&run->ctx, plan_is_empty(&run->deployment), err);
+    return pipeline_run(&run->ctx, empty, err);
 }
 
 static int run_deployment(struct run *run, struct error *err)
@@ -361,9 +448,14 @@ static int run_deployment(struct run *run, struct error *err)
 /* Tells the next worker, where the journal still can be written, that this was no crash. */
 static int stopped(struct run *run)
 {
-    struct error err = {0};
-    if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id,
-                                                  DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
+    struct error err = {0}, lost = {0};
+    const char *reason = REASON_STOPPED;
+    if (lease_is_lost(run->ctx.lease, &lost)) {
+        log_warning("stopped in the middle of it: %s", lost.text);
+        reason = lost.text;
+    }
+    if (run->deployment.plan &&
+        journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED, reason, &err) < 0)
         log_warning("%s", err.text);
     return EXIT_STOPPED;
 }
@@ -379,7 +471,7 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         return EXIT_BAD_USAGE;
     }
     proc_catch_stop();
-    proc_on_alive(hint_alive);
+    proc_on_alive(alive);
     proc_alive();
     int exit_code = EXIT_GOOD;
     if (open_run(&run, context->config_path, id, &err) < 0) {
@@ -389,6 +481,8 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         exit_code = err.kind == ERR_CANCELLED || proc_stop_requested() ? stopped(&run) : EXIT_FAILED;
         if (exit_code == EXIT_FAILED)
             log_error("deployment #%" PRId64 ": %s", id, err.text);
+    } else {
+        lease_give(run.ctx.lease);
     }
     close_run(&run);
     return exit_code;

@@ -182,6 +182,7 @@ class Tap:
         self.path = path
         self.upstream = upstream
         self.requests = []
+        self.lease_writes = []  # apart: they are no part of what is deployed, and how many there are depends on the time
         self.strange = set()  # requests that no list has
         self.relayed = set()  # connections that carry something else by now
         self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
@@ -218,6 +219,9 @@ class Tap:
             return True
         for method, path in self.request.findall(data):
             line = f"{method.decode()} {re.sub('^/v1[.][0-9]+', '', path.decode())}"
+            if b'"deploy-agent.lease"' in data:
+                self.lease_writes.append(line)
+                continue
             self.requests.append(line)
             if not ALLOWED.fullmatch(line.split("?")[0]):
                 self.strange.add(line)

@@ -39,7 +39,7 @@ struct swarm_info {
     bool active;  /* this node is in a swarm */
     bool manager; /* and a reachable manager */
     bool leader;
-    const char *node_id, *availability, *engine_version, *cluster_id;
+    const char *node_id, *node_name, *availability, *engine_version, *cluster_id;
 };
 int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *ret,
                  struct error *err) MUST_CHECK;

@@ -193,8 +193,10 @@ static int send_request(struct docker *docker, const struct call *call, struct h
 int docker_send(struct docker *docker, struct call *call, struct str *ret_body, struct error *err)
 {
     struct http_response response = {0};
+    bool guarded = docker->guard && (endpoints[call->endpoint].flags & EPF_EFFECT);
     int r = docker_negotiate(docker, err);
-    if (r == 0 && docker->guard && (endpoints[call->endpoint].flags & EPF_EFFECT))
+    /* last of all: as little as can be lies between the answer and the request */
+    if (r == 0 && guarded)
         r = docker->guard(docker->guard_userdata, err);
     if (r == 0)
         r = send_request(docker, call, &response, err);

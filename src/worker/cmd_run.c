@@ -7,7 +7,6 @@
 #include "agent/control.h"
 #include "agent/fault.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -16,6 +15,7 @@
 #include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
+#include "worker/turn.h"
 #include "worker/verbs.h"
 
 /*
@@ -24,10 +24,6 @@
  */
 
 enum { MAX_RESUMES = 3 };
-
-static const int64_t turn_retry_us = 2 * US_PER_S;
-/* An engine that was just started is no manager for a moment. */
-static const int64_t swarm_start_us = 20 * US_PER_S;
 
 /* For proc_on_alive(), which has nothing to hand on. */
 static struct lease *kept_lease;
@@ -122,83 +118,6 @@ static int newer_requested(void *userdata, struct error *err)
     if (newer.id > run->deployment.id)
         return error_set(err, ERR_CONFLICT, 0, "by #%" PRId64 " (%.7s)", newer.id, newer.commit);
     return 0;
-}
-
-/*
- * May this node act: the engine answers, is a manager, and the leader where that is asked for, and no other
- * agent deploys the stack?
- */
-static int look_for_turn(struct run *run, bool begun, struct error *err)
-{
-    cleanup_arena struct arena arena = {0};
-    struct swarm_info swarm = {0};
-    if (docker_swarm(run->work.docker, &arena, &swarm, err) < 0)
-        return -1;
-    if (!swarm.active)
-        return error_set(
-            err, ERR_REFUSED, 0,
-            "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
-    if (!swarm.manager)
-        return error_set(
-            err, ERR_UNAVAILABLE, 0,
-            "this node is not a manager of the swarm; waits until it is one (docker node promote)");
-    if (run->work.config.act == ACT_LEADER && !swarm.leader)
-        return error_set(err, ERR_UNAVAILABLE, 0, "this node is not the leader of the swarm (act = leader)");
-    return lease_look(run->ctx.lease, swarm.node_id, begun, err);
-}
-
-/*
- * One that has begun waits for as long as it takes: it has things to finish. One that has not gives up for
- * good reasons, and makes way for a newer commit.
- */
-static int wait_for_turn(struct run *run, bool begun, struct error *err)
-{
-    bool logged = false;
-    for (int64_t started = mono_us();;) {
-        struct error why = {0};
-        if (look_for_turn(run, begun, &why) == 0) {
-            step_waiting(&run->ctx, NULL);
-            return 0;
-        }
-        bool may_pass =
-            why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
-        bool passed = why.kind == ERR_CONFLICT && why.code == LEASE_PASSED;
-        if (passed || (!begun && !may_pass)) {
-            *err = why;
-            return -1;
-        }
-        step_waiting(&run->ctx, "%s", why.text);
-        if (!logged)
-            log_warning("waiting: %s", why.text);
-        logged = true;
-        if (begun)
-            step_sleep(turn_retry_us);
-        else
-            step_pause(&run->ctx, turn_retry_us);
-        enum stop_reason stop = step_stop_reason(&run->ctx);
-        if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) &&
-            step_should_stop(&run->ctx, err) < 0)
-            return -1;
-        if (!begun && newer_requested(run, err) < 0)
-            return -1;
-    }
-}
-
-/* Of a plan that changes something. ERR_CONFLICT (LEASE_MOVED): it was made from what is no longer so. */
-static int take_lease(struct run *run, struct error *err)
-{
-    for (;;) {
-        if (lease_take(run->ctx.lease, err) == 0) {
-            step_waiting(&run->ctx, NULL);
-            return 0;
-        }
-        if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
-            return -1;
-        step_waiting(&run->ctx, "taking the stack's lease: %s", err->text);
-        step_pause(&run->ctx, turn_retry_us);
-        if (step_should_stop(&run->ctx, err) < 0)
-            return -1;
-    }
 }
 
 static int save_plan(struct run *run, const struct plan *plan, struct error *err)
@@ -362,6 +281,32 @@ static int end_stuck(struct run *run, unsigned resumes, struct error *err)
         err);
 }
 
+/* What was tried elsewhere and did not do well is not tried again for the only reason that another node leads
+ * now. */
+static int check_hold(struct run *run, struct error *err)
+{
+    if (run->deployment.trigger != TRIGGER_POLL && run->deployment.trigger != TRIGGER_WEBHOOK)
+        return 0;
+    return lease_check_hold(run->ctx.lease, run->deployment.commit, err);
+}
+
+/* For the agents of other managers, whose records know nothing of this end. */
+static void give_lease(struct run *run)
+{
+    struct error ignored = {0};
+    struct stack_state state = {0};
+    const struct deployment *d = &run->deployment;
+    const char *held = NULL, *why = "rolled back from by request";
+    if (load_deployment(run, d->id, &ignored) == 0 && deployment_state_holds(d->state)) {
+        held = d->commit;
+        why = deployment_state_name(d->state);
+    } else if (d->state == DEPLOYMENT_SUCCEEDED && d->trigger == TRIGGER_ROLLBACK &&
+               journal_stack(run->work.journal, &run->work.arena, d->stack, &state, &ignored) == 0) {
+        held = state.tip;
+    }
+    lease_give(run->ctx.lease, held, why);
+}
+
 static int make_plan(struct run *run, bool *ret_empty, struct error *err)
 {
     return run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
@@ -380,10 +325,11 @@ static void drop_plan(struct run *run)
 /* requested → planned. The plan is good only while no other agent has deployed since it was made. */
 static int start(struct run *run, bool *ret_empty, struct error *err)
 {
+    const struct turn turn = {.ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
     for (;;) {
-        if (wait_for_turn(run, false, err) < 0 || make_plan(run, ret_empty, err) < 0)
+        if (turn_wait(&turn, err) < 0 || check_hold(run, err) < 0 || make_plan(run, ret_empty, err) < 0)
             return -1;
-        if (*ret_empty || take_lease(run, err) == 0)
+        if (*ret_empty || turn_take(&turn, err) == 0)
             return load_manifest(run, err);
         if (err->kind != ERR_CONFLICT || err->code != LEASE_MOVED)
             return -1;
@@ -398,6 +344,11 @@ static bool plan_is_empty(const struct deployment *deployment)
     return json_is_true(json_object_get(plan, "empty"));
 }
 
+static bool is_passed(const struct error *err)
+{
+    return err->kind == ERR_CONFLICT && err->code == LEASE_PASSED;
+}
+
 /* Its plan was made before the other agent came: what is left to do, the next poll finds out. */
 static int end_passed(struct run *run, struct error *err)
 {
@@ -405,32 +356,28 @@ static int end_passed(struct run *run, struct error *err)
     return pipeline_end(&run->ctx, DEPLOYMENT_SUPERSEDED, reason, err);
 }
 
-/* Our turn again, and the lease: a dead worker of this agent has left it to us. */
-static int get_back(struct run *run, bool empty, struct error *err)
+static int go_on(struct run *run, const struct turn *turn, struct error *err)
 {
-    do {
-        if (wait_for_turn(run, !empty, err) < 0)
-            return -1;
-        if (empty || take_lease(run, err) == 0)
-            return 0;
-    } while (err->kind == ERR_CONFLICT && err->code == LEASE_MOVED);
-    return -1;
+    bool empty = plan_is_empty(&run->deployment);
+    log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
+    while (!empty && turn_take(turn, err) < 0)
+        if (err->kind != ERR_CONFLICT || turn_wait(turn, err) < 0)
+            return is_passed(err) ? end_passed(run, err) : -1;
+    if (load_manifest(run, err) < 0)
+        return step_is_shutdown(err) ? -1 : pipeline_give_up(&run->ctx, err);
+    return pipeline_run(&run->ctx, empty, err);
 }
 
 static int resume(struct run *run, struct error *err)
 {
+    const struct turn turn = {.ctx = &run->ctx, .begun = true};
     unsigned resumes;
+    /* until then it stays `interrupted`; dying while it waits is no failed attempt */
+    if (turn_wait(&turn, err) < 0)
+        return is_passed(err) ? end_passed(run, err) : -1;
     if (count_resume(run, &resumes, err) < 0)
         return -1;
-    if (resumes > MAX_RESUMES)
-        return end_stuck(run, resumes, err);
-    log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
-    bool empty = plan_is_empty(&run->deployment);
-    if (get_back(run, empty, err) < 0)
-        return err->kind == ERR_CONFLICT ? end_passed(run, err) : -1;
-    if (load_manifest(run, err) < 0)
-        return step_is_shutdown(err) ? -1 : pipeline_give_up(&run->ctx, err);
-    return pipeline_run(&run->ctx, empty, err);
+    return resumes > MAX_RESUMES ? end_stuck(run, resumes, err) : go_on(run, &turn, err);
 }
 
 static int run_deployment(struct run *run, struct error *err)
@@ -482,7 +429,7 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         if (exit_code == EXIT_FAILED)
             log_error("deployment #%" PRId64 ": %s", id, err.text);
     } else {
-        lease_give(run.ctx.lease);
+        give_lease(&run);
     }
     close_run(&run);
     return exit_code;

@@ -318,7 +318,7 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
         switch (steps[i].state) {
         case STEP_DONE:
             if (take_up(ctx, &steps[i], err) < 0)
-                return 1;
+                return step_is_shutdown(err) ? -1 : 1;
             continue;
         case STEP_SKIPPED:
         case STEP_FAILED_ALLOWED:

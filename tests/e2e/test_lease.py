@@ -81,3 +81,51 @@ class Lease(Case):
         self.assertIn("was taken over by the agent on", self.one.log_text())
         self.assertEqual(self.specs(), specs)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
+
+    def test_bad_commit_is_tried_once(self):
+        """What one agent has put back the other does not try on its own; a person may ask for it."""
+        first = self.commit(self.version("one"))
+        for host in (self.one, self.two):
+            host.start()
+        for host in (self.one, self.two):
+            self.assertEqual(host.ended(first)["state"], "succeeded")
+        stack = self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "6s"}},
+                           web=self.web(VERSION="two", HEALTH_STATUS=500), other=self.web(VERSION="one"))
+        second = self.commit(stack)
+        records = [host.ended(second) for host in (self.one, self.two)]
+        self.assertEqual(sorted(r["state"] for r in records), ["failed", "rolled_back"])
+        held = next(i for i, r in enumerate(records) if r["state"] == "failed")
+        self.assertRegex(records[held]["reason"], r"^commit \w+ is held since the agent on \S+ \(its deployment #2\) has deployed the stack: rolled_back; "
+                                                  r"agentctl retry .*; no service was touched$")
+        host = (self.one, self.two)[held]
+        host.agentctl("retry", self.name, code=0)
+        self.assertEqual(host.ended(second, 60, at_least=2)["state"], "rolled_back")
+        # a new commit is nobody's past
+        third = self.commit(self.version("three"))
+        self.assertEqual([h.ended(third)["state"] for h in (self.one, self.two)], ["succeeded"] * 2)
+        self.assertEqual(self.lease()["Spec"]["Labels"]["deploy-agent.lease-held-commit"], "")
+
+    def test_migration_of_a_dead_agent(self):
+        """It ends while nobody is there; who takes over reads its outcome, and does not run it again."""
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full("data"), check=False)
+
+        def version(number):
+            return self.stack({"steps": [self.job("first", command=["append", "/data/runs", f"{number} first"]),
+                                         self.job("second", command=["append", "/data/runs", f"{number} second"])]},
+                              web=self.web(VERSION=number, volumes=["data:/data"]), volumes={"data": {}})
+
+        self.needs_faults()
+        commit = self.commit(version("one"))
+        # it and its worker die with the job of the second step on its way
+        self.one.start(FAULTS="job.created:stop:nth=2")
+        self.wait(lambda: "fault point job.created" in self.one.log_text(), 60, "the second job")
+        self.one.kill()
+        self.assertEqual([s["Spec"]["Labels"]["deploy-agent.step"] for s in self.job_services()], ["second"])
+        self.two.start()
+        record = self.two.ended(commit, 90)
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertEqual(self.volume_lines(), ["one first", "one second"])
+        self.assertEqual(self.job_services(), [])
+        shown = self.two.agentctl("show", str(record["id"]), "--logs", code=0).stdout
+        self.assertIn("it ended well in the deployment that was taken over", shown)
+        self.assertIn("first", self.lease()["Spec"]["Labels"]["deploy-agent.lease-done"])

@@ -89,6 +89,17 @@ int migrate_resolve(struct arena *arena, const struct migrate_step *step, const 
 int migrate_schemas(struct arena *arena, const struct migrate_target *target, const char *query,
                     const char ***ret, struct error *err) MUST_CHECK;
 
+/* ---- beside a container that migrates ---- */
+
+/* One in a database at a time, for as long as it is open. Lives in the arena, and needs the step's target. */
+struct migrate_guard;
+/* step: target, lock_wait_us, should_stop, waiting; only looked at until it returns. */
+int migrate_guard_open(struct arena *arena, const struct migrate_step *step, struct migrate_guard **ret,
+                       struct error *err) MUST_CHECK;
+bool migrate_guard_holds(
+    struct migrate_guard *guard); /* false: the connection, and the lock with it, is gone */
+void migrate_guard_close(struct migrate_guard *guard); /* NULL: nothing */
+
 /* ---- expectations ---- */
 
 struct migrate_expectation {

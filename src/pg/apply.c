@@ -23,8 +23,9 @@ static const struct {
     {"53100", "the server's disk is full"},
     {"53200", "the server has no memory for it"},
     {"22021", "the file is read as UTF-8"},
-    {"25006",
-     "its transactions are READ ONLY, and nothing can be recorded in such a one: leave that setting out"},
+    {"25006", "READ ONLY by a setting of the file, in whose transactions nothing can be recorded: leave it "
+              "out; or the "
+              "server takes no writes any more (standby, default_transaction_read_only)"},
 };
 
 PGTransactionStatusType apply_state(const struct apply *a)
@@ -58,8 +59,9 @@ static void add_owner(struct apply *a, struct str *text)
     if (!blank || session_rollback(a->s, &ignored) < 0)
         return;
     if (PG_ASK(&a->s->conn, "looking for an owner", &r, &ignored,
-               "SELECT pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE relname = $1 UNION SELECT "
-               "pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = $1 LIMIT 1",
+               "SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE relname = $1 "
+               "UNION SELECT "
+               "pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = $1 LIMIT 1",
                blank + 1) == 0 &&
         PQntuples(r) == 1)
         str_printf(text, ", %s belongs to %s", blank + 1, PQgetvalue(r, 0, 0));
@@ -74,10 +76,23 @@ static void add_advice(struct apply *a, struct str *text)
         add_owner(a, text);
 }
 
+/* Near what: the server would say it, and it may be a password without its quotes. */
+static bool names_secret(const struct apply *a, const struct sql_statement *st)
+{
+    cleanup_arena struct arena arena = {0};
+    if (!pg_failure_is(&a->failure, "42601"))
+        return false;
+    const char *text = arena_strndup(&arena, st->text, st->len), *word = strcasestr(text, "password");
+    return word && a->failure.position > (unsigned)(word - text);
+}
+
 static int fail_at(struct apply *a, const struct sql_statement *st, struct error *err)
 {
     cleanup_str struct str more = {0};
     unsigned line, column;
+    if (names_secret(a, st))
+        snprintf(a->failure.text, sizeof a->failure.text,
+                 "syntax error behind PASSWORD, where a literal has to be");
     pg_failure_error(&a->failure, err);
     locate(a, st, &line, &column);
     a->at = *st;
@@ -103,12 +118,25 @@ int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *
                      st->column ? st->column : 1, text);
 }
 
+int apply_place(struct apply *a, const struct sql_statement *st, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    bool is_ours = err->kind == ERR_FAILED || err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND;
+    return is_ours && a->s->conn.pg ? apply_refuse(a, st, err, "%s", arena_strdup(&arena, err->text)) : -1;
+}
+
 /* ---- sending ---- */
 
-/* Where a statement ends was told by the standard's rules: with others, a COMMIT may hide in what we take for
- * a string. */
+/* Where a statement ends was told by the standard's rules, in UTF-8: by others, a COMMIT may hide in what we
+ * take for a string. These are the encodings in which a character may end with the byte of a backslash. */
 static int check_lexis(struct apply *a, const struct sql_statement *st, struct error *err)
 {
+    static const char *const unsafe[] = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "GB18030", "JOHAB"};
+    const char *encoding = PQparameterStatus(a->s->conn.pg, "client_encoding");
+    for (size_t i = 0; encoding && i < ARRAY_SIZE(unsafe); i++)
+        if (str_eq(encoding, unsafe[i]))
+            return apply_refuse(a, st, err,
+                                "client_encoding is %s now, and the file is UTF-8: leave it alone", encoding);
     if (!str_eq(PQparameterStatus(a->s->conn.pg, "standard_conforming_strings"), "off"))
         return 0;
     return apply_refuse(
@@ -217,11 +245,8 @@ static int look_for_table(struct apply *a, struct error *err)
     struct migration_history kept = b->history;
     if (apply_own(a, "looking for the table of versions", SESSION_OURS, false, NULL, err) < 0)
         return -1;
-    if (books_look(a->s, err) < 0) {
-        cleanup_arena struct arena arena = {0};
-        bool is_table = err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND;
-        return is_table ? apply_refuse(a, &a->at, err, "%s", arena_strdup(&arena, err->text)) : -1;
-    }
+    if (books_look(a->s, err) < 0)
+        return apply_place(a, &a->at, err);
     b->history.versions = kept.versions;
     b->history.n_versions = kept.n_versions;
     if (!b->exists)
@@ -254,11 +279,16 @@ static const char *log_sql(const struct apply *a, struct arena *arena)
         a->s->books.log_sql, (long long)(took_ms > 0 ? took_ms : 0), (long long)a->log_id);
 }
 
+bool apply_is_utf8(const struct apply *a)
+{
+    const char *encoding = PQparameterStatus(a->s->conn.pg, "client_encoding");
+    return !encoding || str_eq(encoding, "UTF8");
+}
+
 /* A file may have set another; the names that we write are UTF-8. */
 int apply_encoding(struct apply *a, struct error *err)
 {
-    const char *encoding = PQparameterStatus(a->s->conn.pg, "client_encoding");
-    if (!encoding || str_eq(encoding, "UTF8"))
+    if (apply_is_utf8(a))
         return 0;
     return apply_own(a, "setting client_encoding", "SET LOCAL client_encoding = 'UTF8'", false, NULL, err);
 }

@@ -31,8 +31,10 @@ struct apply {
     bool in_doubt;              /* statement done + 1 was sent, alone, and nobody saw how it ended */
     unsigned alone;             /* a statement that ran, without a transaction, and did not come to its end */
     int64_t log_id;             /* the row `running`; 0: none */
-    const char *login_settings; /* json; NULL: not looked at */
-    const char *settings;       /* json: those that that row has, as they are not the login's; NULL: none */
+    const char *login_settings; /* of settings.c, as json; NULL: not looked at */
+    const char *settings;       /* the file's, as json; of user and role only what is not the login's */
+    unsigned settings_at;       /* behind which statement */
+    bool settings_seen;         /* a statement behind that one sets something */
     bool unknown;               /* the link broke at a COMMIT, and what became of that was not found out */
 
     struct pg_failure failure;
@@ -51,6 +53,8 @@ int apply_own(struct apply *a, const char *doing, const char *sql, bool commits,
 /* Fails at a statement, in words of ours. */
 int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* An error of a question that a statement made necessary gets its place; -1. */
+int apply_place(struct apply *a, const struct sql_statement *st, struct error *err);
 /* Triggers and constraints that wait for the COMMIT see what the file has set: they come before our settings.
  */
 #define APPLY_DEFERRED "SET CONSTRAINTS ALL IMMEDIATE; "
@@ -59,6 +63,7 @@ int apply_refuse(struct apply *a, const struct sql_statement *st, struct error *
 int apply_check(struct apply *a, bool *ret_own, struct error *err) MUST_CHECK;
 /* Rows and COMMIT of a file that is through; in its transaction. */
 int apply_finish(struct apply *a, struct error *err) MUST_CHECK;
+bool apply_is_utf8(const struct apply *a);
 int apply_encoding(struct apply *a, struct error *err) MUST_CHECK;
 PGTransactionStatusType apply_state(const struct apply *a);
 /* The next state of `prefix` when st is done, too. */
@@ -88,12 +93,13 @@ int resume_prefix(const char *file, const char *text, size_t len, unsigned n, ch
 
 /* ---- settings.c ---- */
 
-/* Before anything of the file: what the login has. */
+/* In each session, before anything of the file: what the login has. */
 int settings_begin(struct apply *a, struct error *err) MUST_CHECK;
-void settings_saw(struct apply *a, const struct sql_statement *st);
-/* After a COMMIT of the file: values that are not the login's go into the log's row. */
+/* True: it is a setting of the session. */
+bool settings_saw(struct apply *a, const struct sql_statement *st);
+/* After a COMMIT of the file: what is other than before goes into the log's row. */
 int settings_record(struct apply *a, struct error *err) MUST_CHECK;
-/* Before it goes on in another session: as the done statements left them. */
+/* Before it goes on in this session, another one: as the done statements left them. */
 int settings_restore(struct apply *a, struct error *err) MUST_CHECK;
 
 /* ---- retry.c ---- */

@@ -19,9 +19,41 @@ struct index {
     bool valid, building; /* by another session */
 };
 
+/* Behind a comment, which the lexer has seen to be closed. */
+static const char *comment_end(const char *p, const char *end)
+{
+    unsigned depth = 0;
+    if (*p == '-') {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        return newline ? newline : end;
+    }
+    do {
+        bool opens = p[0] == '/' && p[1] == '*', closes = p[0] == '*' && p[1] == '/';
+        depth += opens;
+        depth -= closes;
+        p += opens || closes ? 2 : 1;
+    } while (depth && p + 1 < end);
+    return p;
+}
+
+/* A name as to_regclass() reads it: comments may stand between its parts. */
 static const char *written(struct arena *arena, const char *text, size_t len)
 {
-    return text ? arena_strndup(arena, text, len) : NULL;
+    cleanup_str struct str name = {0};
+    bool quoted = false;
+    if (!text)
+        return NULL;
+    for (const char *p = text, *end = text + len; p < end;) {
+        bool comment =
+            !quoted && p + 1 < end && ((p[0] == '/' && p[1] == '*') || (p[0] == '-' && p[1] == '-'));
+        if (comment) {
+            p = comment_end(p, end);
+            continue;
+        }
+        quoted ^= *p == '"';
+        str_append_char(&name, *p++);
+    }
+    return arena_strdup(arena, str_text(&name));
 }
 
 /* As the statement's session sees it: an index stands in its table's schema. */
@@ -47,7 +79,7 @@ static int find_index(struct apply *a, struct arena *arena, const struct sql_sta
                "pg_catalog.to_regclass($2) AND c.relkind = 'i' AND c.relname = "
                "(pg_catalog.parse_ident($1))[1]::name",
                index, table) < 0)
-        return -1;
+        return apply_place(a, st, err);
     if (PQntuples(r) == 0)
         return 0;
     ret->sql = arena_strdup(arena, PQgetvalue(r, 0, 0));
@@ -135,7 +167,7 @@ static int prepare_reindex(struct apply *a, struct arena *arena, const struct sq
                "l.relation = "
                "c.oid AND l.pid <> pg_catalog.pg_backend_pid())",
                object) < 0)
-        return -1;
+        return apply_place(a, st, err);
     for (int i = 0; i < PQntuples(r); i++)
         if (drop(a, arena, arena_strdup(arena, PQgetvalue(r, i, 0)), err) < 0)
             return -1;

@@ -16,14 +16,15 @@ static int write_progress(struct apply *a, const struct sql_statement *st, const
 {
     cleanup_arena struct arena arena = {0};
     bool own, in_block = apply_state(a) == PQTRANS_INTRANS;
-    if (in_block && a->names_table && apply_check(a, &own, err) < 0)
+    if (in_block && (apply_encoding(a, err) < 0 || (a->names_table && apply_check(a, &own, err) < 0)))
         return -1;
-    const char *sql = arena_printf(&arena,
-                                   "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW(
-                                       "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
-                                       "settings = %s, stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
-                                   in_block ? "" : SESSION_BEGIN, a->s->books.log_sql, st->number, a->seen,
-                                   pg_literal(&arena, &a->s->conn, a->settings), (long long)a->log_id, end);
+    const char *sql = arena_printf(
+        &arena,
+        "%s" APPLY_DEFERRED SESSION_OURS ONE_ROW(
+            "UPDATE %s SET stmts_done = %u, prefix_sha256 = '%s', "
+            "settings = %s, settings_at = %u, stmt_index = NULL WHERE id = %lld RETURNING 1") "%s",
+        in_block ? "" : SESSION_BEGIN, a->s->books.log_sql, st->number, a->seen,
+        pg_literal(&arena, &a->s->conn, a->settings), a->settings_at, (long long)a->log_id, end);
     return apply_own(a, "recording the progress and COMMIT", sql, true, NULL, err);
 }
 
@@ -72,24 +73,25 @@ static int wrapped(struct apply *a, const struct sql_statement *st, struct error
     return is_last(a, st) ? apply_finish(a, err) : apply_progress(a, st, "COMMIT", err);
 }
 
+/* rolled_back: since then nothing was done that stays, and it is not undone by a COMMIT of nothing. */
 static int step(struct apply *a, const struct sql_statement *st, bool *rolled_back, struct error *err)
 {
-    bool in_block = apply_state(a) == PQTRANS_INTRANS;
+    bool in_block = apply_state(a) == PQTRANS_INTRANS, sets = settings_saw(a, st);
     a->at = *st;
-    if (st->kind != SQL_ROLLBACK && st->kind != SQL_COMMIT)
-        *rolled_back = false;
     switch (st->kind) {
     case SQL_BEGIN:
         return apply_statement(a, st, err);
-    case SQL_COMMIT: /* outside of a transaction neither of both does anything */
-        *rolled_back = *rolled_back && !in_block;
-        return commit(a, st, err);
+    case SQL_COMMIT:
+        return *rolled_back ? apply_statement(a, st, err) : commit(a, st, err);
     case SQL_ROLLBACK:
         *rolled_back = *rolled_back || in_block;
         return apply_statement(a, st, err);
     default:
+        *rolled_back = *rolled_back && sets;
         break;
     }
+    if (*rolled_back && is_last(a, st))
+        return apply_statement(a, st, err);
     if (in_block)
         return apply_statement(a, st, err);
     if (sql_kind_refuses_transaction(st->kind) || a->in_doubt)
@@ -118,8 +120,9 @@ int apply_steps(struct apply *a, struct error *err)
     struct sql_statement st;
     bool rolled_back = false;
     int r;
-    if (settings_begin(a, err) < 0 || (!a->log_id && resume_begin(a, err) < 0) ||
-        (a->done && settings_restore(a, err) < 0))
+    bool is_new = !a->login_settings; /* a session in which nothing of the file was run */
+    if ((is_new && settings_begin(a, err) < 0) || (!a->log_id && resume_begin(a, err) < 0) ||
+        (is_new && a->done && settings_restore(a, err) < 0))
         return -1;
     sql_lexer_init(&lexer, a->migration->file, a->text, a->len);
     memcpy(a->seen, a->prefix, sizeof a->seen);
@@ -127,7 +130,6 @@ int apply_steps(struct apply *a, struct error *err)
         if (st.number <= a->done)
             continue;
         apply_prefix(a->seen, &st);
-        settings_saw(a, &st);
         if (step(a, &st, &rolled_back, err) < 0)
             return -1;
         a->in_doubt = false;

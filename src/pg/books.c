@@ -123,8 +123,8 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
             "p), "
             "r AS (SELECT name, schema, pg_catalog.to_regclass(CASE WHEN schema IS NULL THEN "
             "pg_catalog.quote_ident(name) ELSE pg_catalog.format('%I.%I', schema, name) END) AS oid FROM q) "
-            "SELECT r.name, coalesce(n.nspname, r.schema, current_schema()), c.oid, c.relkind, "
-            "pg_catalog.quote_ident(coalesce(n.nspname, r.schema, current_schema())) || '.' || "
+            "SELECT r.name, coalesce(n.nspname, r.schema, pg_catalog.current_schema()), c.oid, c.relkind, "
+            "pg_catalog.quote_ident(coalesce(n.nspname, r.schema, pg_catalog.current_schema())) || '.' || "
             "pg_catalog.quote_ident(r.name), "
             "c.relpersistence = 't' FROM r "
             "LEFT JOIN pg_catalog.pg_class c ON c.oid = r.oid LEFT JOIN pg_catalog.pg_namespace n ON n.oid "
@@ -151,7 +151,7 @@ static int find_table(struct session *s, const char *suffix, const char **ret_oi
 int books_look(struct session *s, struct error *err)
 {
     struct books *b = &s->books;
-    const char *oid;
+    const char *oid = NULL;
     b->exists = b->has_name = false;
     b->stamp = b->found_sql = b->history.required = NULL;
     b->history.shape = MIGRATION_NO_TABLE;
@@ -208,7 +208,8 @@ static int choose_log(struct session *s, const char **ret_schema_sql, struct err
                "pg_catalog.has_schema_privilege(n.oid, "
                "'CREATE') AND NOT "
                "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = n.oid AND relname = '" LOG_NAME
-               "'), pg_catalog.has_database_privilege(current_database(), 'CREATE')), n.oid IS NOT NULL, "
+               "'), pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')), n.oid IS "
+               "NOT NULL, "
                "pg_catalog.format('%I." LOG_FALLBACK
                "', $1::text) FROM (SELECT) one LEFT JOIN pg_catalog.pg_namespace n ON nspname = '" LOG_SCHEMA
                "'",
@@ -247,7 +248,7 @@ int books_make_log(struct session *s, struct error *err)
         "text, started_at timestamptz NOT NULL, finished_at timestamptz, duration_ms bigint, backend_pid "
         "int, "
         "agent text, db_user text, sqlstate text, error text, error_line int, stmt_index int, settings "
-        "json); "
+        "json, settings_at int); "
         "CREATE UNIQUE INDEX ON %s (table_name, version) WHERE state IN ('running', 'applied', 'resolved'); "
         "CREATE INDEX ON %s (table_name, version, id); COMMIT",
         schema_sql, b->log_sql, b->log_sql, b->log_sql);
@@ -264,17 +265,6 @@ int books_make_log(struct session *s, struct error *err)
                       b->log_sql, s->user, b->schema);
 }
 
-/* One key for each table of versions: whoever writes to it, from whatever stack, is one at a time. */
-static int find_key(struct session *s, const char *subject, struct error *err)
-{
-    cleanup_result PGresult *r = NULL;
-    if (PG_ASK(&s->conn, "making the key of the lock", &r, err,
-               "SELECT pg_catalog.hashtextextended('deploy-agent:migrate:' || $1, 0)", subject) < 0)
-        return -1;
-    s->key = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-    return 0;
-}
-
 int books_open(struct session *s, struct error *err)
 {
     struct books *b = &s->books;
@@ -286,7 +276,7 @@ int books_open(struct session *s, struct error *err)
     }
     const char *subject =
         b->table_sql ? b->table_sql : arena_printf(s->arena, "%s/%s", s->step->name, b->schema);
-    if (find_key(s, subject, err) < 0 || find_log(s, err) < 0)
+    if (lock_key(s, subject, err) < 0 || find_log(s, err) < 0)
         return -1;
     return 0;
 }

@@ -157,6 +157,8 @@ const char *pg_literal(struct arena *arena, const struct pg_conn *conn, const ch
     if (!text)
         return "NULL";
     char *quoted = PQescapeLiteral(conn->pg, text, strlen(text));
+    if (!quoted) /* not of the session's encoding */
+        return "NULL";
     const char *copy = arena_strdup(arena, quoted);
     PQfreemem(quoted);
     return copy;

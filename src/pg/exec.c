@@ -149,7 +149,7 @@ static void lost(const struct message *m, struct pg_failure *failure)
     if (m->cancelled_at && m->unreachable)
         snprintf(failure->text, sizeof failure->text,
                  "the server lets in, and then does not answer, not even a request to cancel");
-    else if (m->cancelled_at)
+    else if (m->cancelled_at && mono_us() - m->cancelled_at > cancel_patience_us)
         snprintf(failure->text, sizeof failure->text, "it did not heed the request to cancel it for %lld s",
                  (long long)(cancel_patience_us / US_PER_S));
     else if (!failure->text[0])

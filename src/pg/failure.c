@@ -29,7 +29,7 @@ static size_t run_of(const char *p, char c)
  */
 static size_t literal_length(const char *p)
 {
-    bool escapes = p[-1] == 'E' || p[-1] == 'e';
+    bool escapes = *p == '"' ? p[-1] != '\\' : p[-1] == 'E' || p[-1] == 'e';
     size_t n = 1;
     for (; p[n]; n++) {
         if (escapes && p[n] == '\\' && p[n + 1])
@@ -71,14 +71,24 @@ static size_t dollar_length(const char *p)
     return end ? (size_t)(end - p) + tag + 1 : strlen(p);
 }
 
+/* Of 'password' => …, 'password': … and ('password', …); otherwise a literal begins here. */
+static bool is_key_end(const char *p)
+{
+    if (*p != '\'')
+        return false;
+    p += 1 + strspn(p + 1, " ");
+    return *p == ':' || *p == '=' || *p == ',';
+}
+
 /* After the word PASSWORD: what has to be hidden begins at *start, is that long. The word may be a key of
  * JSON or YAML, too. */
 static size_t secret_length(const char *p, const char **start)
 {
     bool assigned = false;
     p += strspn(p, "\\");
-    p += *p == '"' || (*p == '\'' && strchr(":=", p[1 + strspn(p + 1, " ")]));
-    while (isspace((unsigned char)*p) || (*p && strchr("=:>\\", *p))) {
+    bool is_key = is_key_end(p);
+    p += *p == '"' || is_key;
+    while (isspace((unsigned char)*p) || (*p && strchr(is_key ? "=:>\\," : "=:>\\", *p))) {
         assigned |= *p == '=' || *p == ':';
         p++;
     }
@@ -133,11 +143,18 @@ static unsigned data_line(const char *context)
     return (unsigned)strtoul(comma, NULL, 10);
 }
 
-/* The DETAIL of NOT NULL and CHECK is the whole row, with whatever a table has of persons and secrets; which
- * column or constraint it is says the message. */
+/* The DETAIL of NOT NULL, CHECK and CHECK OPTION is the whole row, with whatever a table has of persons and
+ * secrets; which column or constraint it is says the message. */
 static bool shows_a_row(const char *state)
 {
-    return str_eq(state, "23502") || str_eq(state, "23514");
+    return str_eq(state, "23502") || str_eq(state, "23514") || str_eq(state, "44000");
+}
+
+/* "COPY persons, line 3, column name: "…"" ends before the row. */
+static size_t shown_length(const char *part)
+{
+    const char *comma = str_starts(part, "COPY ") ? strchr(part, ',') : NULL;
+    return comma ? (size_t)(comma - part) + strcspn(comma, ":") : strlen(part);
 }
 
 void pg_failure_from(struct pg_failure *failure, const PGresult *res)
@@ -156,7 +173,7 @@ void pg_failure_from(struct pg_failure *failure, const PGresult *res)
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         const char *part = PQresultErrorField(res, parts[i].field);
         if (part && !(parts[i].field == PG_DIAG_MESSAGE_DETAIL && shows_a_row(state)))
-            str_printf(&text, "%s%s", parts[i].label, part);
+            str_printf(&text, "%s%.*s", parts[i].label, (int)shown_length(part), part);
     }
     if (!text.len)
         str_append(&text, PQresultErrorMessage(res));

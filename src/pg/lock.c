@@ -17,7 +17,7 @@
 /* "classid" and "objid" are the key's halves; objsubid 1 marks one of 64 bits. */
 #define OF_OUR_KEY                                                                                           \
     "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = (SELECT oid FROM "            \
-    "pg_catalog.pg_database WHERE datname = current_database()) AND (l.classid::bigint << 32) | "            \
+    "pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND (l.classid::bigint << 32) | " \
     "l.objid::bigint = "
 
 /*
@@ -30,6 +30,16 @@ const char *lock_ours_sql(const struct session *s, struct arena *arena)
                         "SELECT CASE WHEN pg_catalog.pg_advisory_unlock(%lld) THEN "
                         "pg_catalog.pg_try_advisory_lock(%lld) END",
                         (long long)s->key, (long long)s->key);
+}
+
+int lock_key(struct session *s, const char *subject, struct error *err)
+{
+    cleanup_result PGresult *r = NULL;
+    if (PG_ASK(&s->conn, "making the key of the lock", &r, err,
+               "SELECT pg_catalog.hashtextextended('deploy-agent:migrate:' || $1, 0)", subject) < 0)
+        return -1;
+    s->key = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+    return 0;
 }
 
 static int try_lock(struct session *s, const char *key, struct error *err)
@@ -98,6 +108,16 @@ int lock_acquire(struct session *s, struct error *err)
     return 0;
 }
 
+int lock_is_ours(struct session *s, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    cleanup_result PGresult *r = NULL;
+    if (pg_ask(&s->conn, "looking at the lock of the migrations", &r, err, lock_ours_sql(s, &arena), 0,
+               NULL) < 0)
+        return -1;
+    return strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+}
+
 /* Each as often as it was taken. An oid is an integer without a sign; the cast keeps its bits. */
 int lock_release_others(struct session *s, struct error *err)
 {
@@ -115,13 +135,19 @@ int lock_release_others(struct session *s, struct error *err)
         "AND "
         "l.granted AND l.pid = pg_catalog.pg_backend_pid() AND NOT (l.objsubid = 1 AND k.big = %lld)",
         (long long)s->key);
+    const struct pg_call call = {.sql = sql, .finishing = true};
     for (bool some = true, first = true; some; first = false) {
-        cleanup_result PGresult *r = NULL;
-        if (pg_ask(&s->conn, "releasing the file's advisory locks", &r, err, sql, 0, NULL) < 0)
-            return -1;
-        some = PQntuples(r) > 0;
+        struct pg_failure failure;
+        struct pg_result result;
+        if (pg_run(&s->conn, &call, &result, &failure) < 0) {
+            pg_failure_error(&failure, err);
+            return error_wrap(err, "releasing the advisory locks of %s", s->advisory_file);
+        }
+        some = PQntuples(result.res) > 0;
+        PQclear(result.res);
         if (some && first)
-            session_warn(s, "advisory locks that the file took and kept were released at its end");
+            session_warn(s, "%s: advisory locks that it took and kept were released at its end",
+                         s->advisory_file);
     }
     return 0;
 }

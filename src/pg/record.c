@@ -30,11 +30,12 @@ const char *record_version_sql(const struct session *s, struct arena *arena, con
                                                        : pg_literal(arena, &s->conn, m->version);
     return arena_printf(arena,
                         "INSERT INTO %s (version%s%s%s) VALUES (%s%s%s%s) ON CONFLICT DO NOTHING; " ONE_ROW(
-                            "SELECT FROM %s WHERE version = %s"),
+                            "SELECT FROM %s WHERE version%s OPERATOR(pg_catalog.=) %s"),
                         b->table_sql, has_name ? ", name" : "", stamp ? ", " : "", stamp ? stamp : "",
                         version, has_name ? ", " : "",
                         has_name ? pg_literal(arena, &s->conn, arena_strndup(arena, m->name, 255)) : "",
-                        stamp ? ", pg_catalog.now()" : "", b->table_sql, version);
+                        stamp ? ", pg_catalog.now()" : "", b->table_sql,
+                        b->exists && b->history.version_is_number ? "" : "::text", version);
 }
 
 static const char *number_or_null(struct arena *arena, unsigned number)
@@ -97,11 +98,12 @@ const char *record_log_sql(const struct session *s, struct arena *arena, const s
     return arena_printf(
         arena,
         "%sINSERT INTO %s (%sstmts_total, stmts_done, started_at, finished_at, duration_ms, backend_pid, "
-        "db_user, error_line, stmt_index) VALUES (%s%u, %u, pg_catalog.to_timestamp(%lld.%06lld), %s, %s, "
-        "pg_catalog.pg_backend_pid(), session_user, %s, %s); ",
+        "db_user, error_line, stmt_index, settings_at) VALUES (%s%u, %u, "
+        "pg_catalog.to_timestamp(%lld.%06lld), %s, %s, "
+        "pg_catalog.pg_backend_pid(), session_user, %s, %s, %u); ",
         supersede_sql(s, arena, e), s->books.log_sql, str_text(&columns), str_text(&values), e->total,
         e->done, (long long)(e->started_us / US_PER_S), (long long)(e->started_us % US_PER_S),
         e->finished ? "pg_catalog.clock_timestamp()" : "NULL",
         e->finished ? arena_printf(arena, "%lld", (long long)(took_ms > 0 ? took_ms : 0)) : "NULL",
-        number_or_null(arena, e->error_line), number_or_null(arena, e->statement));
+        number_or_null(arena, e->error_line), number_or_null(arena, e->statement), e->settings_at);
 }

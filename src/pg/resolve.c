@@ -45,18 +45,18 @@ static int whole_again(struct session *s, struct arena *arena, const struct migr
                        const struct migration_log *log, struct error *err)
 {
     if (books_has_version(&s->books, m->number))
-        return error_set(err, ERR_CONFLICT, 0, "version %s is applied: table %s has it", m->version,
-                         s->books.table_sql);
+        return error_set(err, ERR_CONFLICT, 0,
+                         "table %s has version %s: when what it did is undone, delete that row first",
+                         s->books.table_sql, m->version);
     if (!log)
         return error_set(err, ERR_CONFLICT, 0, "version %s has never been begun", m->version);
-    return send(
-        s,
-        arena_printf(
-            arena,
-            "UPDATE %s SET state = 'failed', stmts_done = 0, prefix_sha256 = NULL, stmt_index = NULL, "
-            "finished_at = coalesce(finished_at, pg_catalog.now()) WHERE id = %lld",
-            s->books.log_sql, (long long)log->id),
-        err);
+    return send(s,
+                arena_printf(arena,
+                             "UPDATE %s SET state = 'failed', stmts_done = 0, prefix_sha256 = NULL, settings "
+                             "= NULL, settings_at = 0, stmt_index = NULL, "
+                             "finished_at = coalesce(finished_at, pg_catalog.now()) WHERE id = %lld",
+                             s->books.log_sql, (long long)log->id),
+                err);
 }
 
 static int statement(struct session *s, struct arena *arena, const struct migration *m,

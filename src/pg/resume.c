@@ -14,6 +14,14 @@
  * committed is what the row of the log says, for it was committed with it.
  */
 
+/* Two columns of the log's row. */
+static void read_settings(struct apply *a, PGresult *r, int column)
+{
+    a->settings = PQgetisnull(r, 0, column) ? NULL : arena_strdup(a->s->arena, PQgetvalue(r, 0, column));
+    a->settings_at = (unsigned)strtoul(PQgetvalue(r, 0, column + 1), NULL, 10);
+    a->settings_seen = false;
+}
+
 /* A file of the session's lock may have given it away: is its process still there? */
 static int check_gone(struct apply *a, const struct migration_log *log, struct error *err)
 {
@@ -21,7 +29,8 @@ static int check_gone(struct apply *a, const struct migration_log *log, struct e
     cleanup_result PGresult *r = NULL;
     const char *sql = arena_printf(
         &arena,
-        "SELECT l.stmt_index, a.pid, l.settings FROM %s l LEFT JOIN pg_catalog.pg_stat_activity a ON "
+        "SELECT l.stmt_index, a.pid, l.settings, l.settings_at FROM %s l LEFT JOIN "
+        "pg_catalog.pg_stat_activity a ON "
         "a.pid = l.backend_pid AND a.application_name LIKE 'deploy-agent%%' AND "
         "a.backend_start <= l.started_at AND a.pid <> pg_catalog.pg_backend_pid() WHERE l.id = %lld",
         a->s->books.log_sql, (long long)log->id);
@@ -32,7 +41,7 @@ static int check_gone(struct apply *a, const struct migration_log *log, struct e
     if (!PQgetisnull(r, 0, 1))
         return error_set(err, ERR_CONFLICT, 0, "%s: an earlier run of it is still at work (pid %s)",
                          a->migration->file, PQgetvalue(r, 0, 1));
-    a->settings = PQgetisnull(r, 0, 2) ? NULL : arena_strdup(a->s->arena, PQgetvalue(r, 0, 2));
+    read_settings(a, r, 2);
     if (log->state == MIGRATION_RUNNING && !PQgetisnull(r, 0, 0))
         a->in_doubt = strtoul(PQgetvalue(r, 0, 0), NULL, 10) == log->done + 1;
     return 0;
@@ -70,7 +79,8 @@ int resume_begin(struct apply *a, struct error *err)
                                 .total = a->migration->summary.n_statements,
                                 .done = a->done,
                                 .prefix_hash = a->done ? a->prefix : NULL,
-                                .settings = a->done ? a->settings : NULL,
+                                .settings = a->settings,
+                                .settings_at = a->settings_at,
                                 .statement = a->in_doubt ? a->done + 1 : 0,
                                 .started_us = a->started_us};
     const char *insert = record_log_sql(a->s, &arena, &e);
@@ -89,7 +99,8 @@ static int reconcile_unversioned(struct apply *a, struct error *err)
     cleanup_result PGresult *r = NULL;
     const char *sql =
         arena_printf(&arena,
-                     "SELECT id, state, stmts_done, prefix_sha256, stmt_index FROM %s WHERE file = $1 "
+                     "SELECT id, state, stmts_done, prefix_sha256, stmt_index, settings, settings_at FROM %s "
+                     "WHERE file = $1 "
                      "AND run_id IS NOT DISTINCT FROM $2 AND backend_pid = $3::int AND (id = $4::bigint "
                      "OR state = 'applied') ORDER BY id DESC LIMIT 1",
                      a->s->books.log_sql);
@@ -104,6 +115,7 @@ static int reconcile_unversioned(struct apply *a, struct error *err)
     a->done = (unsigned)strtoul(PQgetvalue(r, 0, 2), NULL, 10);
     snprintf(a->prefix, sizeof a->prefix, "%s", PQgetvalue(r, 0, 3));
     a->in_doubt = strtoul(PQgetvalue(r, 0, 4), NULL, 10) == a->done + 1;
+    read_settings(a, r, 5);
     return 0;
 }
 
@@ -123,6 +135,8 @@ int resume_reconcile(struct apply *a, struct error *err)
     a->done = 0;
     a->prefix[0] = '\0';
     a->in_doubt = false;
+    a->settings = NULL;
+    a->settings_at = 0;
     if (!log || log->id != a->log_id || log->state != MIGRATION_RUNNING)
         a->log_id = 0;
     return log ? resume_from(a, log, err) : 0;

@@ -101,13 +101,15 @@ int apply_file(struct apply *a, struct error *err)
         *err = why;
         if (!a->s->conn.pg)
             a->failure.cause = PG_LOST;
-        if (a->failure.cause == PG_LOST && !reconnected) {
-            bool late = mono_us() >= a->s->deadline_us;
+        const int64_t deadline_us = a->s->deadline_us;
+        bool late = mono_us() >= deadline_us;
+        if (a->failure.cause == PG_LOST && (!reconnected || late)) {
             reconnected = true;
             if (late)
                 a->s->deadline_us = mono_us() + aftermath_us;
             if (reconnect(a, err) < 0)
                 return give_up(a, &why, err);
+            a->s->deadline_us = a->s->conn.deadline_us = deadline_us;
             if (a->recorded)
                 return 0;
             if (late)

@@ -79,14 +79,21 @@ static void record_failure(struct apply *a, const struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct error why = {0};
-    struct pg_failure failure;
+    struct pg_failure failure = {0};
     /* lost, and no row yet: its COMMIT, or another agent, may have applied it since */
     if (!a->s->conn.pg || (a->failure.cause == PG_LOST && !a->log_id) || session_rollback(a->s, &why) < 0)
         return;
+    /* also when the file gave the lock away: the row is its own */
+    if (session_reset(a->s, &why) < 0 && why.kind != ERR_CONFLICT)
+        goto not_recorded;
+    /* quoted only now, in the session's own encoding */
     const struct pg_call call = {.sql = failure_sql(a, &arena, err), .finishing = true};
-    if (session_reset(a->s, &why) == 0 && pg_run(&a->s->conn, &call, NULL, &failure) < 0)
-        session_warn(a->s, "%s: its failure could not be recorded in %s: %s", a->migration->file,
-                     a->s->books.log_sql, failure.text);
+    if (pg_run(&a->s->conn, &call, NULL, &failure) == 0)
+        return;
+    pg_failure_error(&failure, &why);
+not_recorded:
+    session_warn(a->s, "%s: its failure could not be recorded in %s: %s", a->migration->file,
+                 a->s->books.log_sql, why.text);
 }
 
 /* ---- one file ---- */
@@ -111,7 +118,7 @@ static int prepare(struct run *run, struct apply *a, struct arena *arena, struct
     const struct migration *m = a->migration;
     if (plan_read_file(run->s.step, arena, m, &a->text, &a->len, err) < 0)
         return -1;
-    run->s.names_advisory = strcasestr(a->text, "advisory") != NULL;
+    run->s.advisory_file = strcasestr(a->text, "advisory") ? m->file : NULL;
     a->names_table = run->s.books.name && strcasestr(a->text, run->s.books.name);
     return m == run->diff.partial ? resume_from(a, run->diff.partial_log, err) : 0;
 }

@@ -172,10 +172,10 @@ static int look_around(struct session *s, struct error *err)
     if (PG_ASK(&s->conn, "asking PostgreSQL about itself", &r, err,
                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
                "pg_catalog.current_setting('transaction_read_only'), "
-               "session_user, current_schema(), $1::text IS NULL OR EXISTS (SELECT FROM "
+               "session_user, pg_catalog.current_schema(), $1::text IS NULL OR EXISTS (SELECT FROM "
                "pg_catalog.pg_namespace WHERE nspname = $1), (SELECT oid FROM pg_catalog.pg_database WHERE "
                "datname = "
-               "current_database())",
+               "pg_catalog.current_database())",
                s->step ? s->step->schema : NULL) < 0)
         return -1;
     s->backend_pid = (int)strtol(PQgetvalue(r, 0, 0), NULL, 10);
@@ -285,7 +285,7 @@ int session_reset(struct session *s, struct error *err)
     }
     cleanup_result PGresult *r = result.res;
     if (strcmp(PQgetvalue(r, 0, 0), "t") == 0)
-        return s->names_advisory ? lock_release_others(s, err) : 0;
+        return s->advisory_file ? lock_release_others(s, err) : 0;
     s->locked = false;
     return error_set(err, ERR_CONFLICT, 0,
                      "the file gave the lock of the migrations away (pg_advisory_unlock_all or DISCARD ALL): "

@@ -42,8 +42,8 @@ struct session {
     const char *user, *schema; /* who we are; the first existing schema of the search_path, NULL: none */
     int64_t key;
     bool locked;
-    bool names_advisory; /* the file that ran last speaks of advisory locks */
-    bool relogged;       /* after a lost connection: what was planned before may not hold any more */
+    const char *advisory_file; /* that ran last, and speaks of advisory locks; NULL */
+    bool relogged;             /* after a lost connection: what was planned before may not hold any more */
     struct books books;
     struct observer observer;
     const char **warnings;
@@ -67,7 +67,8 @@ int session_rollback(struct session *s, struct error *err) MUST_CHECK;
 void session_warn(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void session_waiting(struct session *s, const char *text); /* NULL: for nothing */
 /* Inside of a file's transaction, before what is ours: until its COMMIT only, so that a file's own SET holds
- * on. The login's search_path is for the triggers of others; ours names the schema of all it calls. */
+ * on. The login's search_path is for the triggers of others; ours names the schema of all that others might
+ * have made a better match of. */
 #define SESSION_OURS                                                                                         \
     "SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL search_path TO "       \
     "DEFAULT; SET LOCAL quote_all_identifiers TO off; "
@@ -81,7 +82,10 @@ void session_waiting(struct session *s, const char *text); /* NULL: for nothing 
 
 /* ---- lock.c ---- */
 
+/* Of a table of versions: whoever writes to it, from whatever stack, is one at a time. Or "containers". */
+int lock_key(struct session *s, const char *subject, struct error *err) MUST_CHECK;
 int lock_acquire(struct session *s, struct error *err) MUST_CHECK;
+int lock_is_ours(struct session *s, struct error *err) MUST_CHECK;       /* 1: yes; 0: no */
 const char *lock_ours_sql(const struct session *s, struct arena *arena); /* is it still ours? */
 /* Advisory locks that a file took and did not give back end with it, as they would with its session in psql.
  */
@@ -113,7 +117,8 @@ struct log_entry {
     unsigned total, done;
     const char *prefix_hash; /* NULL */
     const char *settings;    /* of settings.c; NULL */
-    int64_t started_us;      /* wall */
+    unsigned settings_at;
+    int64_t started_us; /* wall */
     bool finished;
     const struct error *error;      /* NULL: none */
     const char *sqlstate;           /* NULL */

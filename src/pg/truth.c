@@ -5,7 +5,16 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "pg/conn.h"
+
+/* A check may take longer than a worker may be silent. */
+static int stop_on_signal(void *userdata, struct error *err)
+{
+    (void)userdata;
+    proc_alive();
+    return proc_stop_requested() ? error_set(err, ERR_CANCELLED, 0, "stopped by a signal") : 0;
+}
 
 /* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
  * there may be somebody else's. */
@@ -23,7 +32,7 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
              struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = stop_on_signal};
     const struct pg_conn_options options = {
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_result result = {0};
@@ -31,6 +40,8 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
     if (pg_conn_open(&conn, &arena, &options, err) < 0 || begin(&conn, &arena, timeout_us, err) < 0)
         return -1;
     if (pg_run(&conn, &(struct pg_call){.sql = sql}, &result, &failure) < 0) {
+        if (failure.cause == PG_STOPPED)
+            return pg_failure_error(&failure, err);
         *ret = false;
         /* by our clock, or by the server's statement_timeout */
         if (failure.cause == PG_LATE || pg_failure_is(&failure, "57014"))

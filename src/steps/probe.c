@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "steps/baseline.h"
 #include "steps/database.h"
@@ -80,6 +81,7 @@ struct connection {
 static bool opened(void *userdata)
 {
     const struct connection *connection = userdata;
+    proc_alive();
     return relay_opened(connection->relay, connection->socket);
 }
 
@@ -118,7 +120,7 @@ static void judge_silence(struct prober *p, const struct step_database *db, cons
     const char *socket = arena_printf(&arena, "%s/.s.PGSQL.%u", folder ? folder : "", db->url.port);
     const char *why = folder && p->ctx->relay ? relay_failure(p->ctx->relay, socket) : NULL;
     snprintf(ret->text, sizeof ret->text, "%.250s", err->text);
-    ret->unasked = strstr(err->text, "could not translate host name") != NULL;
+    ret->unasked = err->kind == ERR_CANCELLED || strstr(err->text, "could not translate host name");
     if (why)
         judge_failure(db->url.port, why, ret);
 }

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/guard.h"
 #include "steps/job.h"
 #include "steps/kinds.h"
 #include "steps/persist.h"
@@ -68,6 +69,27 @@ static int run_phases(struct step_ctx *ctx, const struct step *step, const json_
     }
 }
 
+/* A job that has ended has nothing left to be guarded. */
+static int run_guarded(struct step_ctx *ctx, const struct step *step, const json_t *params, json_t *progress,
+                       struct error *err)
+{
+    const char *phase = json_path_string(progress, "phase", NULL);
+    bool ended = str_eq(phase, "done") || str_eq(phase, "failed");
+    struct guard_lock lock = {.held = NULL};
+    struct error lost = {0};
+    if (!ended && guard_lock_open(ctx, step, &lock, err) < 0)
+        return -1;
+    /* from here on a cancel waits for the migration; it is looked at once more before the job is made */
+    ctx->ignore_cancel = true;
+    int r = run_phases(ctx, step, params, progress, err);
+    ctx->ignore_cancel = false;
+    if (guard_lock_close(&lock, &lost) < 0 && r == 0) {
+        *err = lost;
+        return -1;
+    }
+    return r;
+}
+
 static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
                bool *ret_allowed, struct error *err)
 {
@@ -80,10 +102,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     if (PERSIST(journal_set_migration(ctx->journal, step->deployment, step->name, version, "running", err),
                 err) < 0)
         return -1;
-    /* from here on a cancel waits for the migration; it is looked at once more before the job is made */
-    ctx->ignore_cancel = true;
-    int r = run_phases(ctx, step, params, progress, err);
-    ctx->ignore_cancel = false;
+    int r = run_guarded(ctx, step, params, progress, err);
     if (r < 0 && step_is_shutdown(err))
         return -1;
     if (r < 0 && err->kind == ERR_CANCELLED) {
@@ -105,8 +124,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {
     (void)ctx;
-    return 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + job_removal_patience_us +
-                send_patience_us);
+    return guard_lock_patience_us + 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) +
+                                         job_removal_patience_us + send_patience_us);
 }
 
 const struct step_kind step_kind_run = {

@@ -51,7 +51,8 @@ def attempt(lane, scenario, **more):
 POINTS = {
     "good": ["image.resolve", "plan.save", "plan.saved", "step.begin", "step.ran", "pull.before", "job.create", "job.created",
              "job.succeeded", "job.recorded", "roll.intent", "service.updated", "roll.sent", "gate.look", "soak.look", "end.record", "end.state",
-             "end.said", "journal.begin", "journal.commit", "journal.committed", "lease.take", "lease.taken", "lease.renewed", "lease.noted", "lease.given"],
+             "end.said", "journal.begin", "journal.commit", "journal.committed",
+             "lease.take", "lease.taken", "lease.renewed", "lease.noted", "lease.given"],
     "full": ["network.create", "blob.create", "service.created", "prune.remove"],
     "sql": ["sql.locked", "sql.begun", "sql.statement", "sql.statement:nth=3", "sql.statement:nth=5", "sql.statement:nth=8", "sql.before_commit",
             "sql.before_commit:nth=2", "sql.before_commit:nth=3", "sql.commit_sent", "sql.commit_sent:nth=2", "sql.commit_sent:nth=3",
@@ -69,7 +70,8 @@ POINTS = {
 }
 # In the short version each point is passed at least once, most of them in a chain; these also alone.
 ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
-         "good journal.committed", "good lease.take", "good lease.taken", "good lease.renewed", "good lease.noted", "good lease.given", "good gate.look", "good step.begin", "full service.created", "first service.created",
+         "good journal.committed", "good lease.take", "good lease.taken", "good lease.renewed", "good lease.noted", "good lease.given",
+         "good gate.look", "good step.begin", "full service.created", "first service.created",
          "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
 # When all is on record.
@@ -131,7 +133,7 @@ def register_kills():
             # at the same place again: what the second worker finds is what the first left
             if ":nth" not in point:  # what is done by then is not done again
                 add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
-    for nth in range(2, 13):
+    for nth in range(2, 15):
         add(f"kill full step.begin {nth}", killed_at("full", f"step.begin:nth={nth}"), long=True, shape="full")
         add(f"kill full step.ran {nth}", killed_at("full", f"step.ran:nth={nth}"), long=True, shape="full")
 

@@ -236,6 +236,27 @@ class Database(PostgresCase):
         self.assertIsNone(self.spec("web"))
         self.assertEqual(self.query("SELECT 1"), "1")
 
+    def test_two_agents_never_migrate_at_once(self):
+        """Containers cannot hold our lock: a login of ours holds it beside them, as another agent's would."""
+        append = {"run": {"name": "schema", "service": "db", "command": ["psql", "${DATABASE_URL}", "-c", "CREATE TABLE IF NOT EXISTS t (i int)"]}}
+        first = self.commit(self.stack_with_database(append))
+        self.start()
+        self.expect(first, "succeeded", 90)
+        database = self.engine.running(self.full("db"))[0]["Status"]["ContainerStatus"]["ContainerID"]
+        self.lab.docker("exec", "-d", "-e", "PGAPPNAME=another", database, "psql", "-h", "127.0.0.1", "-U", "app", "-c",
+                        "SELECT pg_advisory_lock(hashtextextended('deploy-agent:migrate:containers', 0))", "-c", "SELECT pg_sleep(600)")
+        self.wait(lambda: self.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1", 20, "the other's lock")
+        slow = {"run": {**append["run"], "command": ["psql", "${DATABASE_URL}", "-c", "SELECT pg_sleep(8)"]}}
+        commit = self.commit(self.stack_with_database(slow))
+        self.wait(lambda: "held by another" in self.waiting(), 60, "the other to be named")
+        self.assertEqual(self.job_services(), [])
+        self.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'another'")
+        ours = "FROM pg_stat_activity WHERE application_name LIKE 'deploy-agent/%' AND state = 'idle' AND query LIKE '%advisory%'"
+        self.wait(lambda: self.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(8)'") == "1", 60, "the migration to run")
+        self.assertEqual(self.query(f"SELECT pg_terminate_backend(pid) {ours}"), "t")
+        record = self.expect(commit, "failed")
+        self.assertIn("it ended well, but the connection whose lock keeps other agents out of the database was lost", record["reason"])
+
     def test_wrong_password_is_said_at_once(self):
         self.configure(stack={"env_file": self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:wrong-9876@db:5432/app")})
         commit = self.commit(self.stack_with_database(self.job(), wait="120s"))

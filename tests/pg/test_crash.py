@@ -16,9 +16,10 @@ class Crash(Case):
     """Killed at every passage of every fault point; then once more, undisturbed."""
 
     FILES = {
-        "_001_tx": "CREATE TABLE did (file text, n int);\nINSERT INTO did VALUES ('001', 1);\n",
+        "_001_tx": "CREATE TABLE did (file text, n int);\nCREATE SCHEMA aside;\nINSERT INTO did VALUES ('001', 1);\n",
         "_002_own": "BEGIN;\nINSERT INTO did VALUES ('002', 1);\nINSERT INTO schema_migrations (version, name) VALUES ('002', 'own') ON CONFLICT DO NOTHING;\nCOMMIT;\n",
-        "_003_multi": "BEGIN;\nINSERT INTO did VALUES ('003', 1);\nCOMMIT;\nINSERT INTO did VALUES ('003', 2);\nBEGIN;\nINSERT INTO did VALUES ('003', 3);\nCOMMIT;\n",
+        "_003_multi": "SET search_path = aside, public;\nBEGIN;\nINSERT INTO did VALUES ('003', 1);\nCOMMIT;\nSET timezone = 'UTC';\nINSERT INTO did VALUES ('003', 2);\n"
+                      "CREATE TABLE kept (i int);\nBEGIN;\nINSERT INTO did VALUES ('003', 3);\nCOMMIT;\n",
         "_004_no_tx": "CREATE INDEX CONCURRENTLY did_file ON did (file);\nINSERT INTO did VALUES ('004', 1);\nCREATE INDEX CONCURRENTLY did_n ON did (n);\nVACUUM did;\n",
         "_005_tx": "INSERT INTO did VALUES ('005', 1);",
     }
@@ -27,11 +28,12 @@ class Crash(Case):
         return (
             self.sql("SELECT file, n FROM did ORDER BY 1, 2"),
             self.sql("SELECT version, name FROM schema_migrations ORDER BY 1"),
+            self.sql("SELECT schemaname FROM pg_tables WHERE tablename = 'kept'"),
             self.sql("SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 'did'::regclass ORDER BY 1"),
             self.log("version, state, stmts_done, stmts_total", "state IN ('applied', 'running')", "version"))
 
     def again(self):
-        self.sql("DROP TABLE IF EXISTS did, schema_migrations; DROP SCHEMA IF EXISTS deploy_agent CASCADE")
+        self.sql("DROP TABLE IF EXISTS did, schema_migrations; DROP SCHEMA IF EXISTS deploy_agent CASCADE; DROP SCHEMA IF EXISTS aside CASCADE")
 
     def reference(self):
         self.files(**self.FILES)
@@ -40,7 +42,7 @@ class Crash(Case):
 
     def sweep(self, point, action="kill"):
         reference, deaths = self.reference(), 0
-        self.assertEqual(len(reference[0]), 7)
+        self.assertEqual((len(reference[0]), reference[2]), (7, [["aside"]]))
         for nth in range(1, 60):
             self.again()
             answer = self.start("run", f"{point}:{action}:nth={nth}").end()

@@ -4,6 +4,7 @@
 import unittest
 
 from case import Case, close_server
+from server import wait
 
 LOST = "a row that records the file was not written, or is gone"
 
@@ -106,7 +107,7 @@ class Traps(Case):
 
     def test_a_trigger_that_divides_by_zero(self):
         """Its words, not ours about a row that is missing."""
-        self.sql("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 / 0; RETURN NULL; END $$; "
+        self.sql("CREATE TABLE schema_migrations (version varchar(20) PRIMARY KEY, name text); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 / 0; RETURN NULL; END $$; "
                  "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON seen DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f()")
         self.files(_001_a="INSERT INTO seen VALUES (1);")
         error = self.run_fails().error
@@ -128,7 +129,9 @@ class Traps(Case):
         """A better match for the arguments than the catalogue's, in the schema of the login."""
         self.sql("CREATE FUNCTION format(text, name, name) RETURNS text LANGUAGE sql AS $$ SELECT 'public.trap'::text $$; "
                  "CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE sql AS $$ SELECT 'public'::text $$; "
-                 "CREATE FUNCTION to_timestamp(numeric) RETURNS timestamptz LANGUAGE sql AS $$ SELECT NULL::timestamptz $$")
+                 "CREATE FUNCTION to_timestamp(numeric) RETURNS timestamptz LANGUAGE sql AS $$ SELECT NULL::timestamptz $$; "
+                 "CREATE FUNCTION never(varchar, varchar) RETURNS bool LANGUAGE sql AS $$ SELECT false $$; "
+                 "CREATE OPERATOR public.= (leftarg = varchar, rightarg = varchar, function = never)")
         self.files(_001_a="INSERT INTO seen VALUES (1);", _002_b="CREATE INDEX CONCURRENTLY i ON seen (n);")
         self.run_ok()
         self.assertEqual(self.run_ok().value["applied"], 0)
@@ -140,8 +143,9 @@ class Traps(Case):
                     "do": "DO $$ BEGIN SET search_path = other; END $$;",
                     "function": "SELECT move();",
                     "seen": "SET search_path = other;",
-                    "twice": "SET search_path = public; SELECT move();"}
-        self.sql("CREATE SCHEMA other; CREATE FUNCTION public.move() RETURNS void LANGUAGE sql AS $$ SELECT set_config('search_path', 'other', false) $$")
+                    "twice": "SET search_path = public; SELECT move();",
+                    "taken back": "SET search_path = third; BEGIN; SAVEPOINT s; SET search_path = public; ROLLBACK TO SAVEPOINT s; COMMIT; SELECT public.move();"}
+        self.sql("CREATE SCHEMA other; CREATE SCHEMA third; CREATE FUNCTION public.move() RETURNS void LANGUAGE sql AS $$ SELECT set_config('search_path', 'other', false) $$")
         for name, setting in settings.items():
             with self.subTest(name):
                 begin = f"{setting}\nBEGIN; CREATE TABLE a (id int); COMMIT;\nSET LOCAL timezone = 'UTC';\n"
@@ -151,6 +155,72 @@ class Traps(Case):
                 self.run_ok()
                 self.assertEqual(self.sql("SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('a', 'b') ORDER BY 2"), [["other", "a"], ["other", "b"]])
                 self.sql("DROP TABLE other.a, other.b; TRUNCATE schema_migrations, deploy_agent.migration_log")
+
+    def test_settings_that_go_back_to_the_login(self):
+        self.sql("CREATE SCHEMA other; CREATE FUNCTION public.back() RETURNS void LANGUAGE sql AS $$ SELECT set_config('search_path', '\"$user\", public', false) $$")
+        for setting in ("SET search_path = other; SELECT public.back();", "BEGIN; SAVEPOINT s; SET search_path = other; ROLLBACK TO SAVEPOINT s; COMMIT;"):
+            with self.subTest(setting):
+                self.files(_001_a=f"{setting}\nBEGIN; CREATE TABLE a (id int); COMMIT;\nSELECT wrong;")
+                self.run_fails()
+                self.files(_001_a=f"{setting}\nBEGIN; CREATE TABLE a (id int); COMMIT;\nCREATE TABLE b (id int);")
+                self.run_ok()
+                self.assertEqual(self.sql("SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('a', 'b') ORDER BY 2"), [["public", "a"], ["public", "b"]])
+                self.sql("DROP TABLE a, b; TRUNCATE schema_migrations, deploy_agent.migration_log")
+
+    def test_settings_of_one_who_may_less(self):
+        """What only a superuser may set comes before the role."""
+        role = f"plain_{self.db}"
+        self.sql(f"CREATE ROLE {role}; GRANT ALL ON seen TO {role}")
+        self.addCleanup(self.server.psql, "postgres", "-c", f"DROP ROLE {role}")
+        self.addCleanup(self.drop)
+        begin = f"DO $$ BEGIN SET session_replication_role = replica; SET role = {role}; END $$;\nBEGIN; INSERT INTO seen VALUES (1); COMMIT;\n"
+        self.files(_001_a=f"{begin}SELECT wrong;")
+        self.run_fails()
+        self.files(_001_a=f"{begin}INSERT INTO seen SELECT 2 WHERE current_setting('session_replication_role') = 'replica' AND current_user = '{role}';")
+        self.run_ok()
+        self.assertEqual(self.seen(), ["1", "2"])
+
+    def test_settings_stay_when_a_lock_is_waited_for(self):
+        """The next attempt is in the same session, which has them; nothing that sets one is called once more."""
+        self.sql("CREATE SCHEMA other; CREATE TABLE other.t (i int); INSERT INTO other.t VALUES (1); CREATE TABLE t (i int); INSERT INTO t VALUES (1); "
+                 "CREATE TABLE busy (i int); CREATE FUNCTION tenant() RETURNS text LANGUAGE sql AS $$ INSERT INTO public.seen VALUES (1); SELECT 'x'::text $$")
+        self.files(_001_a="SET search_path = other; BEGIN; CREATE TABLE a (id int); COMMIT;\nDO $$ BEGIN RESET search_path; END $$;\n"
+                          "SELECT set_config('app.tenant', public.tenant(), false);\n"
+                          "BEGIN; ALTER TABLE public.busy ADD x int; DELETE FROM t; COMMIT; SELECT 1;")
+        other = self.session()
+        other.do("BEGIN; LOCK TABLE busy")
+        run = self.start("run", lock_timeout_ms=300)
+        waits = "SELECT count(*) FROM pg_locks WHERE relation = 'busy'::regclass AND NOT granted"
+        for count in ("1", "0", "1"):
+            wait(lambda: self.value(waits) == count, 20, "its second attempt")
+        other.do("COMMIT")
+        answer = run.end()
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual((self.sql("SELECT i FROM other.t"), self.sql("SELECT i FROM public.t"), self.seen()), ([["1"]], [], ["1"]))
+
+    def test_settings_of_what_is_gone(self):
+        role = f"gone_{self.db}"
+        self.files(_001_a=f"BEGIN; CREATE TABLE x (id int CONSTRAINT c UNIQUE DEFERRABLE); SET CONSTRAINTS c DEFERRED; COMMIT; DROP TABLE x;\n"
+                          f"CREATE ROLE {role}; SET ROLE {role}; RESET ROLE; DROP ROLE {role}; SET app.x = '1';\nSELECT wrong;")
+        self.run_fails()
+        self.files(_001_a=f"BEGIN; CREATE TABLE x (id int CONSTRAINT c UNIQUE DEFERRABLE); SET CONSTRAINTS c DEFERRED; COMMIT; DROP TABLE x;\n"
+                          f"CREATE ROLE {role}; SET ROLE {role}; RESET ROLE; DROP ROLE {role}; SET app.x = '1';\nINSERT INTO seen SELECT current_setting('app.x')::int;")
+        self.assertIn("could not be made again", str(self.run_ok().value["warnings"]))
+        self.assertEqual(self.seen(), ["1"])
+
+    def test_settings_of_the_database_itself(self):
+        self.sql("CREATE SCHEMA other")
+        begin = f"ALTER DATABASE {self.db} SET search_path = other;\nBEGIN; CREATE TABLE a (id int); COMMIT;\n"
+        self.files(_001_a=f"{begin}SELECT wrong;")
+        self.run_fails(table="public.schema_migrations")
+        self.files(_001_a=f"{begin}CREATE TABLE b (id int);")
+        self.run_ok(table="public.schema_migrations")
+        self.assertEqual(self.sql("SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('a', 'b') ORDER BY 2"), [["public", "a"], ["public", "b"]])
+
+    def test_encodings_that_hide_a_backslash(self):
+        self.files(_001_a="SET client_encoding = 'GBK';\nINSERT INTO seen VALUES (7);\nSELECT E'あ\\'; COMMIT; BEGIN; SELECT 1 --';\nSELECT wrong;")
+        self.assertIn("client_encoding is GBK now", self.run_fails().error)
+        self.assertEqual(self.seen(), [])
 
     def test_role_that_a_function_takes(self):
         role = f"owner_{self.db}"
@@ -190,7 +260,7 @@ class Traps(Case):
     def test_read_only_files(self):
         """Nothing can be recorded in them; between them it can."""
         self.files(_001_a="BEGIN; INSERT INTO seen VALUES (1); COMMIT;\nSET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;\nSELECT 1;")
-        self.assertIn("are READ ONLY", self.run_fails().error)
+        self.assertIn("READ ONLY by a setting of the file", self.run_fails().error)
         self.assertEqual(self.log("state, stmts_done"), [("failed", "4")])
         self.files(_001_a="BEGIN; INSERT INTO seen VALUES (1); COMMIT;\nSET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;\nBEGIN READ WRITE; SELECT 1; COMMIT;",
                    _002_b="INSERT INTO seen VALUES (2);")
@@ -198,8 +268,10 @@ class Traps(Case):
         self.assertEqual(self.seen(), ["1", "2"])
 
     def test_commit_after_rollback(self):
-        self.files(_001_a="BEGIN; INSERT INTO seen VALUES (1); ROLLBACK; COMMIT;")
-        self.assertIn("rolls its last transaction back", self.run_fails().error)
+        for end in ("ROLLBACK; COMMIT;", "ROLLBACK AND CHAIN; COMMIT;", "ROLLBACK; RESET ALL;", "ROLLBACK; BEGIN; COMMIT;"):
+            with self.subTest(end):
+                self.files(_001_a=f"BEGIN; INSERT INTO seen VALUES (1); {end}")
+                self.assertIn("rolls its last transaction back", self.run_fails().error)
         self.files(_001_a="INSERT INTO seen VALUES (2);\nROLLBACK;")
         self.run_ok()
         self.assertEqual(self.seen(), ["2"])
@@ -208,14 +280,37 @@ class Traps(Case):
         self.files(_001_a="SELECT pg_advisory_lock(4711); SELECT pg_advisory_lock(4711); SELECT pg_advisory_lock_shared(-1, -2); "
                           "CREATE TABLE s (id serial); INSERT INTO s DEFAULT VALUES;",
                    _002_b="INSERT INTO seen SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();")
-        self.assertIn("advisory locks that the file took", str(self.run_ok().value["warnings"]))
+        self.assertIn("001_a.sql: advisory locks that it took", str(self.run_ok().value["warnings"]))
         self.assertEqual(self.seen(), ["1"])
         self.files(_003_a="CREATE TABLE s2 (id serial); INSERT INTO s2 DEFAULT VALUES;", _004_b="SELECT lastval();")
         self.assertIn("lastval is not yet defined", self.run_fails().error)
 
+    def test_failure_of_a_file_with_advisory_locks_is_recorded(self):
+        self.files(_001_a="SELECT pg_advisory_lock(1); SELECT pg_sleep(20);")
+        self.run_fails("timeout", timeout_ms=1500)
+        self.assertEqual(self.log("version, state"), [("001", "failed")])
+
+    def test_passwords_without_quotes(self):
+        for text in ("ALTER ROLE postgres PASSWORD s3cret;", 'ALTER ROLE postgres WITH PASSWORD "s3cret" LOGIN;',
+                     "DO $$ BEGIN PERFORM set_config('app.password', 's3cret', false), 1 / 0; END $$;"):
+            self.files(_001_a=text)
+            self.assertNotIn("s3cret", self.run_fails().error)
+
+    def test_lock_given_away_by_a_file_that_fails(self):
+        self.files(_001_a="SELECT pg_advisory_unlock_all();\nDROP INDEX CONCURRENTLY nothere;")
+        self.assertIn("nothere", self.run_fails().error)
+        self.assertEqual(self.log("version, state"), [("001", "failed")])
+
+    def test_names_with_comments_in_them(self):
+        self.sql("INSERT INTO seen VALUES (1), (1)")
+        self.files(_001_a="CREATE UNIQUE INDEX CONCURRENTLY i ON public /* x /* y */ */ . -- z\n seen (n);")
+        self.assertIn("the invalid index public.i stays", self.run_fails().error)
+
     def test_rows_are_not_shown(self):
         self.sql("CREATE TABLE persons (name text, secret text NOT NULL, CHECK (name <> 'x'))")
-        for text in ("INSERT INTO persons VALUES ('Erika Muster', NULL);", "INSERT INTO persons VALUES ('x', 'Erika Muster');"):
+        self.sql("CREATE VIEW shown AS SELECT * FROM persons WHERE name <> 'y' WITH CHECK OPTION")
+        for text in ("INSERT INTO persons VALUES ('Erika Muster', NULL);", "INSERT INTO persons VALUES ('x', 'Erika Muster');",
+                     "INSERT INTO shown VALUES ('y', 'Erika Muster');", "COPY persons FROM stdin;\nErika Muster\t\\N\n\\.\n"):
             self.files(_001_a=text)
             self.assertNotIn("Erika", self.run_fails().error)
 

@@ -35,6 +35,7 @@ static void test_masks(void **state)
         {"PASSWORD '' LOGIN", "PASSWORD '***' LOGIN"},
         {"{\"password\": \"abc\", \"a\": 1}", "{\"password\": '***', \"a\": 1}"},
         {"{\\\"db_password\\\": \\\"abc\\\"}", "{\\\"db_password\\\": \\'***'}"},
+        {"{\"password\": \"abc\\\"rest\"}", "{\"password\": '***'}"},
         {"password: abc, user: b", "password: '***', user: b"},
         {"'password' => 'abc'", "'password' => '***'"},
         {"no hunter2secret here", "no *** here"},

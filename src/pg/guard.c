@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "pg/session.h"
+
+/*
+ * What a container migrates cannot hold our lock, so an idle login of ours holds one beside it. An idle
+ * session is in nobody's way, not even in that of CREATE INDEX CONCURRENTLY.
+ */
+
+static const int64_t login_patience_us = 10 * US_PER_S, asking_us = 10 * US_PER_S;
+
+struct migrate_guard {
+    struct session s;
+    struct migrate_step step; /* without files: who waits, for how long */
+};
+
+int migrate_guard_open(struct arena *arena, const struct migrate_step *step, struct migrate_guard **ret,
+                       struct error *err)
+{
+    struct migrate_guard *guard = arena_alloc(arena, sizeof *guard);
+    *guard = (struct migrate_guard){.step = *step};
+    struct session *s = &guard->s;
+    s->target = &guard->step.target;
+    s->step = &guard->step;
+    s->arena = arena;
+    s->deadline_us = mono_us() + login_patience_us + step->lock_wait_us + asking_us;
+    if (session_open(s, login_patience_us, err) < 0 || lock_key(s, "containers", err) < 0 ||
+        lock_acquire(s, err) < 0) {
+        session_close(s);
+        return -1;
+    }
+    guard->step.should_stop = NULL;
+    guard->step.waiting = NULL;
+    *ret = guard;
+    return 0;
+}
+
+bool migrate_guard_holds(struct migrate_guard *guard)
+{
+    struct error ignored = {0};
+    guard->s.conn.deadline_us = mono_us() + asking_us;
+    return guard->s.conn.pg && lock_is_ours(&guard->s, &ignored) == 1;
+}
+
+void migrate_guard_close(struct migrate_guard *guard)
+{
+    if (guard)
+        session_close(&guard->s);
+}

@@ -368,11 +368,27 @@ static int go_on(struct run *run, const struct turn *turn, struct error *err)
     return pipeline_run(&run->ctx, empty, err);
 }
 
+/* Worker and agentd died together, with the host: nobody could say so. It may be long until it is our turn.
+ */
+static int mark_interrupted(struct run *run, struct error *err)
+{
+    if (run->deployment.state != DEPLOYMENT_RUNNING)
+        return 0;
+    if (PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED,
+                                  "agentd and its worker ended in the middle of it", err),
+                err) < 0)
+        return -1;
+    run->deployment.state = DEPLOYMENT_INTERRUPTED;
+    return 0;
+}
+
 static int resume(struct run *run, struct error *err)
 {
     const struct turn turn = {.ctx = &run->ctx, .begun = true};
     unsigned resumes;
-    /* until then it stays `interrupted`; dying while it waits is no failed attempt */
+    if (mark_interrupted(run, err) < 0)
+        return -1;
+    /* dying while it waits is no failed attempt */
     if (turn_wait(&turn, err) < 0)
         return is_passed(err) ? end_passed(run, err) : -1;
     if (count_resume(run, &resumes, err) < 0)

@@ -94,9 +94,12 @@ static void reading(void **state)
     assert_string_equal(r.held_commit, "");
     assert_string_equal(lease_holder(&arena, &r), "the agent on node1 (its deployment #5)");
     /* somebody else's, or damaged */
-    static const char *const odd[] = {"{\"ID\": \"x1\"}", "{\"ID\": \"x1\", \"Spec\": {\"Labels\": null}}",
-                                      "{\"ID\": \"x1\", \"Spec\": {\"Labels\": {\"deploy-agent.lease\": 1, "
-                                      "\"deploy-agent.deployment\": {}}}}"};
+    static const char *const odd[] = {
+        "{\"ID\": \"x1\"}",
+        "{\"ID\": \"x1\", \"Spec\": {\"Labels\": null}}",
+        "{\"ID\": \"x1\", \"Spec\": {\"Labels\": {\"deploy-agent.lease\": 1}}}",
+        "{\"ID\": \"x1\", \"Spec\": {\"Labels\": {\"deploy-agent.deployment\": {}}}}",
+    };
     for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
         cleanup_json json_t *config = json_loads(odd[i], 0, NULL);
         struct lease_record strange = lease_read(&arena, config);

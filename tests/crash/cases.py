@@ -494,7 +494,7 @@ def job_removed_dead(lane):
     a.invariants()
 
 
-@case("a check's job that a dead deployment left")
+@case("a check's job that a dead deployment left", long=True)
 def check_left(lane):
     """It runs still when the same commit is tried again, under the same name."""
     def make(lane):

@@ -12,7 +12,7 @@ def seconds(n):
     return f"{n * PATIENCE:.0f}s"
 
 
-GATE = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 3, "min_healthy_time": "1s",
+GATE = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 3, "min_healthy_time": "1s", "baseline_samples": 2,
         "healthy_deadline": seconds(120), "total_deadline": seconds(600), "soak": "1s"}
 # for versions whose failure only the deadline tells
 SHORT = {"healthy_deadline": seconds(15)}

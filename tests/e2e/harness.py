@@ -408,7 +408,7 @@ class Case(unittest.TestCase):
     agent_settings = {}
     stack_settings = {}
     gate = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 3, "min_healthy_time": "1s",
-            "healthy_deadline": "25s", "total_deadline": "120s", "soak": "0s"}
+            "baseline_samples": 3, "healthy_deadline": "25s", "total_deadline": "120s", "soak": "0s"}
 
     # ---- set-up ----
 

@@ -118,6 +118,7 @@ class Migration(Case):
         self.assertEqual(self.tap.count("^POST /services/create"), 1)
         self.lab.docker("rm", "-f", *self.job_containers(), check=False)
 
+    @long
     def test_prints_without_end(self):
         megabytes = 100 if os.environ.get("TESTS_FULL") else 30
         commit = self.commit(self.stack({"steps": [self.job(command=["spam", str(megabytes << 20)], timeout="120s")]}, web=self.web(VERSION="two")))
@@ -137,6 +138,7 @@ class Migration(Case):
         self.wait(lambda: any(t["Status"]["State"] == "complete" for t in self.engine.get("/tasks", filters=jobs)), 60, "the migration to end")
         return commit
 
+    @long
     def test_ends_while_its_log_cannot_be_read(self):
         """The job is the only witness: it stays until its output is on record."""
         commit = self.ended_unread()
@@ -424,6 +426,7 @@ class Cut(Case):
         self.cut(f"^POST /services/{self.engine.service(self.full('web'))['ID']}/update")
         self.assertEqual(self.updates("web"), 1)
 
+    @long
     def test_creation_of_the_job(self):
         self.cut("^POST /services/create")
         self.assertEqual(self.tap.count("^POST /services/create"), 1)

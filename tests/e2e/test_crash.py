@@ -48,6 +48,7 @@ class Supervisor(Case):
         self.serves("web", "two")
         self.assertEqual([d["state"] for d in self.log()], ["succeeded", "succeeded"])
 
+    @long
     def test_killed_after_the_plan(self):
         self.killed("plan.saved")
 
@@ -93,7 +94,7 @@ class Supervisor(Case):
         os.kill(worker, signal.SIGKILL)
         self.start_ready()
         record = self.expect(commit, "rolled_back", 90)
-        self.assertIn("web /health: 5 of 5 before, 0 of 5 now (200 before, 500 now)", record["reason"])
+        self.assertIn("web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now)", record["reason"])
         self.serves("web", "one")
 
     @long

@@ -3,7 +3,7 @@
 
 import time
 
-from harness import Case
+from harness import Case, long
 
 
 class Drift(Case):
@@ -101,6 +101,7 @@ class Report(Drift):
         self.scale(1)
         self.wait(lambda: self.drift() is None, 20, "the drift to be gone")
 
+    @long
     def test_rolled_back_and_paused_by_swarm(self):
         self.deploy(self.stack(web=self.web(VERSION="two"), other=self.web()))
         self.lab.docker("service", "rollback", "--detach", self.full("web"))
@@ -113,6 +114,7 @@ class Report(Drift):
         self.lab.docker("service", "update", "--detach", "--update-failure-action", "pause", "--update-monitor", "5s", "--args", "exit 3", self.full("web"))
         self.wait(lambda: any("Swarm paused the update" in t for t in self.texts()), 60, "the pause to be seen")
 
+    @long
     def test_change_beside_a_rollout(self):
         """What somebody does to a service that this deployment does not touch is not taken for what was deployed."""
         job = {"steps": [self.job(command=["sleep", "6"])]}
@@ -163,6 +165,7 @@ class Correct(Drift):
         self.polls()
         self.assertEqual(len(self.log()), 3)
 
+    @long
     def test_something_else_keeps_changing_it(self):
         for n in range(1, 4):
             self.by_hand(f"hand {n}")
@@ -176,6 +179,7 @@ class Correct(Drift):
         self.assertIn("3 times within an hour", self.agentctl("status", self.name, code=0).stdout)
         self.assertIn("3 times within an hour", self.agent.log.read_text())
 
+    @long
     def test_paused(self):
         self.agentctl("pause", self.name, "--reason", "release day", code=0)
         self.by_hand()
@@ -199,6 +203,7 @@ class Correct(Drift):
         self.assertIn("VERSION=by hand", self.environment())
         self.assertEqual(self.corrections(), [])
 
+    @long
     def test_left_half_way_is_no_drift(self):
         """on_failure = halt leaves the new spec on purpose."""
         self.configure(stack={"drift": "correct", "on_failure": "halt"})
@@ -221,6 +226,7 @@ class Correct(Drift):
         self.assertEqual(len(self.corrections()), 1)
         self.assertIn("held", self.drift()["note"])
 
+    @long
     def test_moved_tag_stays_out_of_it(self):
         """What is put back is the image that was deployed, though its tag points elsewhere by now."""
         self.lab.image(f"{self.name}:prod", {"etc/which": "1"})

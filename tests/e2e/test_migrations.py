@@ -3,7 +3,7 @@
 
 import json
 
-from harness import Case, PostgresCase
+from harness import Case, PostgresCase, long
 
 
 class Migrations(Case):
@@ -217,6 +217,7 @@ class Database(PostgresCase):
         self.assertIn("web sql 'SELECT count(*) >= 0 FROM t': 2 of 2 before, 0 of 2 now", record["reason"])
         self.assertIn("the migration broke the old code", record["reason"])
 
+    @long
     def test_migration_that_breaks_what_is_not_rolled(self):
         """Rolling back would not help, and nothing that is rolled mends it."""
         commit = self.commit(self.checked("one", self.psql("schema", "CREATE TABLE IF NOT EXISTS t (i int)"), other=self.web(VERSION="one")))

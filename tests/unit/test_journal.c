@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "journal_fixture.h"
 
+#include <sys/syscall.h>
+
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/str.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_free)
+
+/* ---- the disk ---- */
+
+/* In the place of libc's, for SQLite, too. */
+static unsigned syncs;
+
+int fsync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* What a function has returned from is on the disk: a power cut cannot take it back. */
+static void waits_for_the_disk(void **state)
+{
+    struct fixture *f = *state;
+    unsigned before = syncs;
+    int64_t id = request(f, "shop", commit_a);
+    assert_true(syncs > before);
+    before = syncs;
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_PLANNED, NULL, &f->err));
+    assert_true(syncs > before);
+}
 
 /* ---- deployments ---- */
 
@@ -721,6 +752,7 @@ static void trimming_takes_everything_along(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(waits_for_the_disk),
         TEST(requested),
         TEST(superseding),
         TEST(states),

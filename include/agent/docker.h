@@ -26,13 +26,20 @@ struct docker;
 /* `url` is unix:///path; auth_file is Docker's config.json or NULL. No request is sent yet. */
 int docker_open(const char *url, const char *auth_file, struct docker **ret, struct error *err) MUST_CHECK;
 void docker_close(struct docker *docker);
+/*
+ * `guard` is asked before each request that changes the swarm (services, networks, secrets, configs); when it
+ * fails, nothing is sent, and its error is the request's.
+ */
+void docker_set_guard(struct docker *docker, int (*guard)(void *userdata, struct error *err), void *userdata);
+/* No request of this connection takes longer than this. */
+void docker_set_limit(struct docker *docker, int64_t limit_us);
 const char *docker_api_version(const struct docker *docker); /* "1.41"; NULL before the first request */
 
 struct swarm_info {
     bool active;  /* this node is in a swarm */
     bool manager; /* and a reachable manager */
     bool leader;
-    const char *node_id, *availability, *engine_version, *cluster_id;
+    const char *node_id, *node_name, *availability, *engine_version, *cluster_id;
 };
 int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *ret,
                  struct error *err) MUST_CHECK;

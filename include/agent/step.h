@@ -30,7 +30,9 @@ enum resume_policy {
  * going back would not help. A person decides. */
 #define STEP_HALT_TEXT "services were left as they are"
 
-enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL };
+/* STOP_LEASE: another agent has taken the stack over. As at a shutdown nothing is put back, and the next
+ * worker sees. */
+enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL, STOP_LEASE };
 
 struct step_ctx {
     struct arena *arena; /* of the deployment */
@@ -49,6 +51,7 @@ struct step_ctx {
     struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     json_t *baselines;   /* see steps/baseline.h; owned by the run. NULL: not read yet */
+    struct lease *lease; /* see steps/lease.h; NULL: no deployment */
     const char *waiting; /* as last told; NULL: for nothing */
     bool ignore_cancel;  /* while services are put back, and while a migration may be running */
 };

@@ -100,7 +100,8 @@ int step_state_parse(const char *name, enum step_state *ret)
 /*
  * Ends lead nowhere: a retry is a deployment of its own. `running` follows itself when agentd and the worker
  * died together and nobody could write `interrupted`. Back to `planned` leads a plan that no longer fits the
- * world, as long as nothing was done yet (journal_save_plan() sees to that).
+ * world, as long as nothing was done yet (journal_save_plan() sees to that). One that has begun is superseded
+ * only when the agent of another host has taken its stack over.
  */
 static const unsigned may_become[] = {
     [DEPLOYMENT_REQUESTED] =
@@ -108,9 +109,9 @@ static const unsigned may_become[] = {
     [DEPLOYMENT_PLANNED] = TO(PLANNED) | TO(RUNNING) | TO(INTERRUPTED) | TO(SUCCEEDED) | TO(FAILED) |
                            TO(CANCELLED) | TO(SUPERSEDED) | TO(STUCK),
     [DEPLOYMENT_RUNNING] = TO(PLANNED) | TO(RUNNING) | TO(INTERRUPTED) | TO(SUCCEEDED) | TO(FAILED) |
-                           TO(ROLLED_BACK) | TO(HALTED) | TO(CANCELLED) | TO(STUCK),
+                           TO(ROLLED_BACK) | TO(HALTED) | TO(CANCELLED) | TO(SUPERSEDED) | TO(STUCK),
     [DEPLOYMENT_INTERRUPTED] = TO(PLANNED) | TO(RUNNING) | TO(INTERRUPTED) | TO(FAILED) | TO(ROLLED_BACK) |
-                               TO(HALTED) | TO(CANCELLED) | TO(STUCK),
+                               TO(HALTED) | TO(CANCELLED) | TO(SUPERSEDED) | TO(STUCK),
     [DEPLOYMENT_STUCK] = 0,
 };
 

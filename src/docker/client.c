@@ -49,6 +49,17 @@ void docker_close(struct docker *docker)
     free(docker);
 }
 
+void docker_set_guard(struct docker *docker, int (*guard)(void *userdata, struct error *err), void *userdata)
+{
+    docker->guard = guard;
+    docker->guard_userdata = userdata;
+}
+
+void docker_set_limit(struct docker *docker, int64_t limit_us)
+{
+    docker->limit_us = limit_us;
+}
+
 const char *docker_api_version(const struct docker *docker)
 {
     return docker->version[0] ? docker->version : NULL;
@@ -154,13 +165,16 @@ static int send_request(struct docker *docker, const struct call *call, struct h
         return -1;
     if (auth.len > 0)
         headers[n++] = auth.data;
+    int64_t timeout_us = call->timeout_us ? call->timeout_us : info->timeout_us;
+    if (docker->limit_us && docker->limit_us < timeout_us)
+        timeout_us = docker->limit_us;
     struct http_request request = {.method = info->method,
                                    .url = url.data,
                                    .unix_socket = docker->socket,
                                    .headers = headers,
                                    .body = call->body,
                                    .body_len = call->body_len,
-                                   .timeout_us = call->timeout_us ? call->timeout_us : info->timeout_us,
+                                   .timeout_us = timeout_us,
                                    .connect_timeout_us = 5 * US_PER_S,
                                    .stall_us = call->stall_us,
                                    .max_body = info->max_body,
@@ -179,7 +193,11 @@ static int send_request(struct docker *docker, const struct call *call, struct h
 int docker_send(struct docker *docker, struct call *call, struct str *ret_body, struct error *err)
 {
     struct http_response response = {0};
+    bool guarded = docker->guard && (endpoints[call->endpoint].flags & EPF_EFFECT);
     int r = docker_negotiate(docker, err);
+    /* last of all: as little as can be lies between the answer and the request */
+    if (r == 0 && guarded)
+        r = docker->guard(docker->guard_userdata, err);
     if (r == 0)
         r = send_request(docker, call, &response, err);
     if (r == 0 && (response.status < 200 || response.status > 299))

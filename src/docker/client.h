@@ -19,6 +19,9 @@ struct docker {
     char version[16]; /* "" before the first request */
     bool negotiated;  /* cleared when the engine goes away: another one may come back */
     struct registry_auth *auth;
+    int (*guard)(void *userdata, struct error *err); /* NULL: none */
+    void *guard_userdata;
+    int64_t limit_us; /* 0: none but the endpoints' */
 };
 
 struct call {

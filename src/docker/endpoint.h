@@ -46,6 +46,7 @@ enum endpoint_flags {
     EPF_NAME = 1,     /* {} may hold '/', as image names do */
     EPF_REGISTRY = 2, /* failures are the registry's: registry_error_kind() */
     EPF_RELAY = 4,    /* sent by relay_serve.c alone, on a connection of its own */
+    EPF_EFFECT = 8,   /* changes the swarm: docker_set_guard() */
 };
 
 struct endpoint_info {

@@ -19,6 +19,7 @@ int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *
     struct swarm_info found = {
         .active = str_eq(json_string_value(json_object_get(swarm, "LocalNodeState")), "active"),
         .node_id = text_at(arena, swarm, "NodeID"),
+        .node_name = text_at(arena, info, "Name"),
         .cluster_id = text_at(arena, json_object_get(swarm, "Cluster"), "ID"),
         .engine_version = text_at(arena, info, "ServerVersion"),
     };

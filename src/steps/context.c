@@ -13,6 +13,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/hint.h"
+#include "steps/lease.h"
 #include "steps/persist.h"
 
 static const int64_t relay_timeout_us = 60 * US_PER_S;
@@ -41,6 +42,8 @@ enum stop_reason step_stop_reason(struct step_ctx *ctx)
     proc_alive();
     if (proc_stop_requested())
         return STOP_SHUTDOWN;
+    if (ctx->lease && lease_is_lost(ctx->lease, NULL))
+        return STOP_LEASE;
     return !ctx->ignore_cancel && cancel_requested(ctx) ? STOP_CANCEL : STOP_NONE;
 }
 
@@ -51,6 +54,9 @@ int step_should_stop(struct step_ctx *ctx, struct error *err)
         return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "stopped by a signal; to be resumed");
     case STOP_CANCEL:
         return error_set(err, ERR_CANCELLED, STOP_CANCEL, STEP_CANCELLED_TEXT);
+    case STOP_LEASE:
+        (void)lease_is_lost(ctx->lease, err);
+        return -1;
     case STOP_NONE:
         break;
     }

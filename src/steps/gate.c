@@ -201,7 +201,7 @@ static void unreachable(struct gate *gate, int64_t asked_us, const struct error 
     gate->bad_since_us = 0;
     forget_stability(gate);
     snprintf(gate->state, sizeof gate->state, "the engine does not answer: %.400s", err->text);
-    step_waiting(gate->ctx, "%s: the engine does not answer", gate->service);
+    step_waiting(gate->ctx, "%s: %s", gate->service, gate->state);
 }
 
 static void reachable_again(struct gate *gate)

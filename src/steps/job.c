@@ -10,11 +10,14 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "steps/lease.h"
 #include "steps/send.h"
 
 const int64_t job_look_interval_us = 250000;
 /* The engine stops the task: TERM, the grace period, KILL. */
 const int64_t job_removal_patience_us = 120 * US_PER_S;
+/* What runs on a node that is gone ends never, as far as Swarm knows. */
+static const int64_t inherited_patience_us = 900 * US_PER_S;
 
 /* ---- the tasks of the job ---- */
 
@@ -77,27 +80,59 @@ int job_tasks(struct step_ctx *ctx, const char *id, json_t **ret, bool *ret_remo
     return 0;
 }
 
-int job_none_runs(struct step_ctx *ctx, struct error *err)
+static const json_t *first_running(const json_t *tasks)
 {
-    cleanup_json json_t *tasks = NULL;
     size_t i;
     const json_t *task;
-    for (int64_t since = 0; stack_tasks(ctx, &tasks, err) < 0;) {
-        if (send_wait(ctx, &since, err) < 0)
+    json_array_foreach (tasks, i, task) {
+        if (!task_ended(task))
+            return task;
+    }
+    return NULL;
+}
+
+/* Does it belong to a deployment that was taken over? Nobody else waits for it. */
+static bool is_inherited(struct step_ctx *ctx, const json_t *task)
+{
+    cleanup_json json_t *service = NULL;
+    struct error ignored = {0};
+    const char *id = json_path_string(task, "ServiceID", NULL);
+    return id && docker_service(ctx->docker, id, &service, &ignored) == 0 &&
+           lease_inherits(ctx->lease, spec_label(json_object_get(service, "Spec"), LABEL_DEPLOYMENT));
+}
+
+static int refuse_second(struct step_ctx *ctx, const json_t *task, struct error *err)
+{
+    const char *id = json_path_string(task, "ID", NULL), *node = json_path_string(task, "NodeID", NULL),
+               *container = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
+    return error_set(err, ERR_CONFLICT, 0,
+                     "an earlier job of this stack still runs (task %.12s, container %.12s on node "
+                     "%.12s), and two never run at once. Wait for it, or stop it there with docker rm -f, "
+                     "then: agentctl retry %s",
+                     id ? id : "", container ? container : "none", node ? node : "none", ctx->stack->name);
+}
+
+int job_none_runs(struct step_ctx *ctx, struct error *err)
+{
+    for (int64_t until = mono_us() + inherited_patience_us, since = 0;;) {
+        cleanup_json json_t *tasks = NULL;
+        if (stack_tasks(ctx, &tasks, err) < 0) {
+            if (send_wait(ctx, &since, err) < 0)
+                return -1;
+            continue;
+        }
+        const json_t *task = first_running(tasks);
+        if (!task)
+            break;
+        if (mono_us() >= until || !is_inherited(ctx, task))
+            return refuse_second(ctx, task, err);
+        step_waiting(ctx, "a job of the deployment that was taken over still runs (task %.12s)",
+                     json_path_string(task, "ID", NULL));
+        step_pause(ctx, US_PER_S);
+        if (step_should_stop(ctx, err) < 0)
             return -1;
     }
     step_waiting(ctx, NULL);
-    json_array_foreach (tasks, i, task) {
-        const char *id = json_path_string(task, "ID", NULL), *node = json_path_string(task, "NodeID", NULL),
-                   *container = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
-        if (!task_ended(task))
-            return error_set(
-                err, ERR_CONFLICT, 0,
-                "an earlier job of this stack still runs (task %.12s, container %.12s on node "
-                "%.12s), and two never run at once. Wait for it, or stop it there with docker rm -f, "
-                "then: agentctl retry %s",
-                id ? id : "", container ? container : "none", node ? node : "none", ctx->stack->name);
-    }
     return 0;
 }
 

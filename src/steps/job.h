@@ -29,7 +29,8 @@ bool job_is_emptied(const json_t *spec);
 int job_tasks(struct step_ctx *ctx, const char *id, json_t **ret, bool *ret_removed,
               struct error *err) MUST_CHECK;
 
-/* ERR_CONFLICT when a task of any job of this stack still runs: two never run at once. */
+/* ERR_CONFLICT when a task of any job of this stack still runs: two never run at once. One of a deployment
+   that was taken over is waited for, as long as jobs usually take. */
 int job_none_runs(struct step_ctx *ctx, struct error *err) MUST_CHECK;
 
 /* Stops what runs, waits until it has stopped, removes the job: nothing may run on behind a verdict. */
@@ -53,6 +54,9 @@ struct job_request {
     const char *title;   /* begins the reason of a failure */
     const char *look_at; /* where a person finds out what became of a job that is gone */
     const char *next_phase;
+    /* Not again when it has ended well in a deployment that was taken over, and not beside one of those: that
+       one's outcome is taken. */
+    bool inherited;
     bool last_cancel; /* the caller ignores cancels: one is looked for just before the job is made */
 };
 int job_run(struct step_ctx *ctx, const struct job_request *request, struct error *err) MUST_CHECK;

@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/job.h"
+#include "steps/lease.h"
 #include "steps/output.h"
 #include "steps/persist.h"
 #include "steps/send.h"
@@ -80,7 +81,9 @@ static int clear_earlier(struct job *job, const json_t *live, struct error *err)
         return error_set(err, ERR_CONFLICT, 0, "a service named %s exists and is not ours", job->name);
     if (send_read_tasks(job->ctx, id, &tasks, err) < 0)
         return -1;
-    if (job_state(tasks, &task) == JOB_RUNNING && !job_is_emptied(spec))
+    /* of a deployment that was taken over: nobody will ask for the outcome */
+    bool abandoned = lease_inherits(job->ctx->lease, label);
+    if (job_state(tasks, &task) == JOB_RUNNING && !job_is_emptied(spec) && !abandoned)
         return error_set(err, ERR_CONFLICT, 0,
                          "the job %s of deployment %s still runs; a %s never runs twice at once. Wait "
                          "for it, or remove the service when you are sure",
@@ -108,15 +111,24 @@ static int look_for_cancel(struct step_ctx *ctx, struct error *err)
     return r;
 }
 
+/* Its name has the commit in it: of that commit it is this very step. */
+static bool is_to_be_followed(const struct job *job, const char *label)
+{
+    return str_eq(label, send_label(job->ctx)) ||
+           (job->request->inherited && lease_inherits(job->ctx->lease, label));
+}
+
 /* Finds our job, or makes it when it cannot have existed. job->id is known when the engine had confirmed it.
+ * 1: there is nothing to follow, it has ended well elsewhere.
  */
 static int start(struct job *job, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     if (send_read_service(job->ctx, job->name, &live, err) == 0) {
-        if (str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(job->ctx))) {
+        const char *label = spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT);
+        if (is_to_be_followed(job, label)) {
             job->id = arena_strdup(job->ctx->arena, json_path_string(live, "ID", NULL));
-            log_info("the job %s runs already; waiting for it", job->name);
+            log_info("the job %s (of deployment %s) is there already; waiting for it", job->name, label);
             return 0;
         }
         if (!job->id && clear_earlier(job, live, err) < 0)
@@ -126,6 +138,8 @@ static int start(struct job *job, struct error *err)
     }
     if (job->id)
         return 0; /* removed meanwhile: its tasks may tell how it ended */
+    if (job->request->inherited && lease_job_is_done(job->ctx->lease, job->name))
+        return 1;
     if (job_none_runs(job->ctx, err) < 0)
         return -1;
     fault_point("job.create");
@@ -352,6 +366,38 @@ static int give_up(struct job *job, struct error *err)
     return -1;
 }
 
+/* Another agent's deployment had come this far before it was taken over. */
+static int skip(const struct job *job, struct error *err)
+{
+    static const char note[] =
+        "(it ended well in the deployment that was taken over, and is not run again)\n";
+    log_notice("%s %s ended well in the deployment that was taken over: not run again", job->request->word,
+               job->request->title);
+    if (PERSIST(journal_step_append_output(job->ctx->journal, job->step->deployment, job->step->seq, note,
+                                           strlen(note), err),
+                err) < 0)
+        return -1;
+    return job_save_phase(job->ctx, job->step, job->progress, job->request->next_phase, err);
+}
+
+/* For whoever might take over: on the lease before it is on our record, for that one reads only there. */
+static int note_success(const struct job *job, struct error *err)
+{
+    if (!job->request->inherited)
+        return 0;
+    while (lease_note_job(job->ctx->lease, job->name, err) < 0) {
+        if (!send_is_transient(err))
+            return -1;
+        step_waiting(job->ctx, "%s %s: its end cannot be noted: %s", job->request->word, job->step->name,
+                     err->text);
+        step_sleep(log_interval_us);
+        if (step_stop_reason(job->ctx) != STOP_NONE)
+            return step_should_stop(job->ctx, err);
+    }
+    step_waiting(job->ctx, NULL);
+    return 0;
+}
+
 int job_run(struct step_ctx *ctx, const struct job_request *request, struct error *err)
 {
     json_t *progress = request->progress;
@@ -369,8 +415,11 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
         .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
     };
     snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
-    if (start(&job, err) < 0)
+    int r = start(&job, err);
+    if (r < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", request->step->name);
+    if (r > 0)
+        return skip(&job, err);
     json_object_set_new(progress, "id", json_string(job.id));
     if (!confirmed && job_save(ctx, request->step, progress, err) < 0)
         return -1;
@@ -383,6 +432,8 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
         return fail(&job, err);
     }
     fault_point("job.succeeded");
+    if (note_success(&job, err) < 0)
+        return -1;
     /* the success is on record before its only other witness goes */
     json_object_set_new(progress, "last", json_string(job.last_line));
     if (job_save_phase(ctx, request->step, progress, request->next_phase, err) < 0)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "steps/job.h"
+#include "steps/lease.h"
 #include "steps/output.h"
 #include "steps/send.h"
 
@@ -22,6 +23,24 @@ static int stack_jobs(struct step_ctx *ctx, json_t **ret, struct error *err)
 static bool is_own(struct step_ctx *ctx, const json_t *live)
 {
     return str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
+}
+
+/* Of a deployment that was taken over: a step of this one is to read its outcome. */
+static bool is_awaited(struct step_ctx *ctx, const json_t *live)
+{
+    const json_t *spec = json_object_get(live, "Spec");
+    struct step *steps;
+    size_t n;
+    struct error ignored = {0};
+    if (!lease_inherits(ctx->lease, spec_label(spec, LABEL_DEPLOYMENT)) ||
+        !str_eq(spec_label(spec, LABEL_COMMIT), ctx->deployment->commit))
+        return false;
+    if (journal_steps(ctx->journal, ctx->arena, ctx->deployment->id, &steps, &n, &ignored) < 0)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(steps[i].kind, STEP_RUN) == 0 && str_eq(steps[i].name, spec_label(spec, LABEL_STEP)))
+            return true;
+    return false;
 }
 
 static void sweep_secrets(struct step_ctx *ctx, const char *label)
@@ -54,8 +73,8 @@ void step_sweep_jobs(struct step_ctx *ctx)
     json_array_foreach (jobs, i, live) {
         cleanup_json json_t *tasks = NULL;
         const char *id = json_path_string(live, "ID", NULL);
-        if (is_own(ctx, live) || docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 ||
-            job_any_runs(tasks))
+        if (is_own(ctx, live) || is_awaited(ctx, live) ||
+            docker_tasks(ctx->docker, id, false, &tasks, &err) < 0 || job_any_runs(tasks))
             continue;
         if (job_remove(ctx, id, &err) < 0)
             log_info("the finished job %s stays for now: %s", json_path_string(live, "Spec", "Name", NULL),

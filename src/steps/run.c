@@ -28,6 +28,7 @@ static int run_job(struct step_ctx *ctx, const struct step *step, const json_t *
         .word = "migration",
         .title = check ? arena_printf(ctx->arena, "check of %s", step->name) : step->name,
         .look_at = "the database",
+        .inherited = true,
         .last_cancel = !check,
         .next_phase = check || json_is_null(json_object_get(params, "check")) ? "done" : "check",
     };

@@ -7,14 +7,15 @@
 #include "agent/control.h"
 #include "agent/fault.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/hint.h"
+#include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
+#include "worker/turn.h"
 #include "worker/verbs.h"
 
 /*
@@ -24,9 +25,8 @@
 
 enum { MAX_RESUMES = 3 };
 
-static const int64_t turn_retry_us = 2 * US_PER_S;
-/* An engine that was just started is no manager for a moment. */
-static const int64_t swarm_start_us = 20 * US_PER_S;
+/* For proc_on_alive(), which has nothing to hand on. */
+static struct lease *kept_lease;
 
 struct run {
     struct work work;
@@ -48,6 +48,17 @@ static int load_deployment(struct run *run, int64_t id, struct error *err)
     return 0;
 }
 
+static void alive(void)
+{
+    hint_alive();
+    lease_keep(kept_lease);
+}
+
+static int confirm_lease(void *userdata, struct error *err)
+{
+    return lease_confirm(userdata, err);
+}
+
 static int open_run(struct run *run, const char *config_path, int64_t id, struct error *err)
 {
     struct work *w = &run->work;
@@ -60,6 +71,11 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
     /* the worker that held the lock a moment ago may have ended it */
     if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
         return -1;
+    const struct lease_options lease = {
+        .engine = w->config.docker, .stack = w->stack->name, .host_id = w->host_id, .deployment = id};
+    if (lease_open(&lease, &kept_lease, err) < 0)
+        return -1;
+    docker_set_guard(w->docker, confirm_lease, kept_lease);
     log_context(w->stack->name, id, run->deployment.commit);
     run->ctx = (struct step_ctx){
         .arena = &w->arena,
@@ -70,6 +86,7 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         .deployment = &run->deployment,
         .host_id = w->host_id,
         .salt = w->salt,
+        .lease = kept_lease,
         .waiting = "", /* what a dead worker left is cleared by the first that waits for nothing */
     };
     return 0;
@@ -80,6 +97,7 @@ static void close_run(struct run *run)
     relay_close(run->ctx.relay);
     json_decref(run->ctx.baselines);
     snapshot_release(&run->snapshot);
+    lease_close(TAKE(kept_lease));
     work_close(&run->work);
     if (run->lock_fd >= 0)
         close(run->lock_fd);
@@ -100,58 +118,6 @@ static int newer_requested(void *userdata, struct error *err)
     if (newer.id > run->deployment.id)
         return error_set(err, ERR_CONFLICT, 0, "by #%" PRId64 " (%.7s)", newer.id, newer.commit);
     return 0;
-}
-
-/* May this node act: the engine answers, is a manager, and the leader where that is asked for? */
-static int look_for_turn(struct run *run, struct error *err)
-{
-    cleanup_arena struct arena arena = {0};
-    struct swarm_info swarm = {0};
-    if (docker_swarm(run->work.docker, &arena, &swarm, err) < 0)
-        return -1;
-    if (!swarm.active || !swarm.manager)
-        return error_set(
-            err, ERR_REFUSED, 0,
-            "this node is not a swarm manager; run the agent on a manager, or: docker swarm init");
-    if (run->work.config.act == ACT_LEADER && !swarm.leader)
-        return error_set(err, ERR_UNAVAILABLE, 0, "this node is not the leader of the swarm (act = leader)");
-    return 0;
-}
-
-/*
- * One that has begun waits for as long as it takes: it has things to finish. One that has not gives up for
- * good reasons, and makes way for a newer commit.
- */
-static int wait_for_turn(struct run *run, bool begun, struct error *err)
-{
-    bool logged = false;
-    for (int64_t started = mono_us();;) {
-        struct error why = {0};
-        if (look_for_turn(run, &why) == 0) {
-            step_waiting(&run->ctx, NULL);
-            return 0;
-        }
-        bool may_pass =
-            why.kind == ERR_UNAVAILABLE || why.kind == ERR_TIMEOUT || mono_us() - started < swarm_start_us;
-        if (!begun && !may_pass) {
-            *err = why;
-            return -1;
-        }
-        step_waiting(&run->ctx, "%s", why.text);
-        if (!logged)
-            log_warning("waiting: %s", why.text);
-        logged = true;
-        if (begun)
-            step_sleep(turn_retry_us);
-        else
-            step_pause(&run->ctx, turn_retry_us);
-        enum stop_reason stop = step_stop_reason(&run->ctx);
-        if ((stop == STOP_SHUTDOWN || (!begun && stop == STOP_CANCEL)) &&
-            step_should_stop(&run->ctx, err) < 0)
-            return -1;
-        if (!begun && newer_requested(run, err) < 0)
-            return -1;
-    }
 }
 
 static int save_plan(struct run *run, const struct plan *plan, struct error *err)
@@ -315,14 +281,61 @@ static int end_stuck(struct run *run, unsigned resumes, struct error *err)
         err);
 }
 
-/* requested → planned */
+/* What was tried elsewhere and did not do well is not tried again for the only reason that another node leads
+ * now. */
+static int check_hold(struct run *run, struct error *err)
+{
+    if (run->deployment.trigger != TRIGGER_POLL && run->deployment.trigger != TRIGGER_WEBHOOK)
+        return 0;
+    return lease_check_hold(run->ctx.lease, run->deployment.commit, err);
+}
+
+/* For the agents of other managers, whose records know nothing of this end. */
+static void give_lease(struct run *run)
+{
+    struct error ignored = {0};
+    struct stack_state state = {0};
+    const struct deployment *d = &run->deployment;
+    const char *held = NULL, *why = "rolled back from by request";
+    if (load_deployment(run, d->id, &ignored) == 0 && deployment_state_holds(d->state)) {
+        held = d->commit;
+        why = deployment_state_name(d->state);
+    } else if (d->state == DEPLOYMENT_SUCCEEDED && d->trigger == TRIGGER_ROLLBACK &&
+               journal_stack(run->work.journal, &run->work.arena, d->stack, &state, &ignored) == 0) {
+        held = state.tip;
+    }
+    lease_give(run->ctx.lease, held, why);
+}
+
+static int make_plan(struct run *run, bool *ret_empty, struct error *err)
+{
+    return run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
+                                                       : plan_commit(run, ret_empty, err);
+}
+
+static void drop_plan(struct run *run)
+{
+    snapshot_release(&run->snapshot);
+    run->snapshot = (struct snapshot){0};
+    run->ctx.manifest = NULL;
+    run->ctx.repo = NULL;
+    run->ctx.database_url = run->ctx.migrate_url = run->ctx.admin_url = NULL;
+}
+
+/* requested → planned. The plan is good only while no other agent has deployed since it was made. */
 static int start(struct run *run, bool *ret_empty, struct error *err)
 {
-    if (wait_for_turn(run, false, err) < 0)
-        return -1;
-    int r = run->deployment.trigger == TRIGGER_ROLLBACK ? plan_rollback(run, ret_empty, err)
-                                                        : plan_commit(run, ret_empty, err);
-    return r < 0 ? -1 : load_manifest(run, err);
+    const struct turn turn = {.ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
+    for (;;) {
+        if (turn_wait(&turn, err) < 0 || check_hold(run, err) < 0 || make_plan(run, ret_empty, err) < 0)
+            return -1;
+        if (*ret_empty || turn_take(&turn, err) == 0)
+            return load_manifest(run, err);
+        if (err->kind != ERR_CONFLICT || err->code != LEASE_MOVED)
+            return -1;
+        log_notice("planning again: %s", err->text);
+        drop_plan(run);
+    }
 }
 
 static bool plan_is_empty(const struct deployment *deployment)
@@ -331,19 +344,56 @@ static bool plan_is_empty(const struct deployment *deployment)
     return json_is_true(json_object_get(plan, "empty"));
 }
 
-static int resume(struct run *run, struct error *err)
+static bool is_passed(const struct error *err)
 {
-    unsigned resumes;
-    if (count_resume(run, &resumes, err) < 0)
-        return -1;
-    if (resumes > MAX_RESUMES)
-        return end_stuck(run, resumes, err);
+    return err->kind == ERR_CONFLICT && err->code == LEASE_PASSED;
+}
+
+/* Its plan was made before the other agent came: what is left to do, the next poll finds out. */
+static int end_passed(struct run *run, struct error *err)
+{
+    const char *reason = arena_strdup(&run->work.arena, err->text);
+    return pipeline_end(&run->ctx, DEPLOYMENT_SUPERSEDED, reason, err);
+}
+
+static int go_on(struct run *run, const struct turn *turn, struct error *err)
+{
+    bool empty = plan_is_empty(&run->deployment);
     log_notice("taking deployment #%" PRId64 " up again", run->deployment.id);
-    if (wait_for_turn(run, true, err) < 0)
-        return -1;
+    while (!empty && turn_take(turn, err) < 0)
+        if (err->kind != ERR_CONFLICT || turn_wait(turn, err) < 0)
+            return is_passed(err) ? end_passed(run, err) : -1;
     if (load_manifest(run, err) < 0)
         return step_is_shutdown(err) ? -1 : pipeline_give_up(&run->ctx, err);
-    return pipeline_run(&run->ctx, plan_is_empty(&run->deployment), err);
+    return pipeline_run(&run->ctx, empty, err);
+}
+
+/* Worker and agentd died together, with the host: nobody could say so. It may be long until it is our turn.
+ */
+static int mark_interrupted(struct run *run, struct error *err)
+{
+    if (run->deployment.state != DEPLOYMENT_RUNNING)
+        return 0;
+    if (PERSIST(journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED,
+                                  "agentd and its worker ended in the middle of it", err),
+                err) < 0)
+        return -1;
+    run->deployment.state = DEPLOYMENT_INTERRUPTED;
+    return 0;
+}
+
+static int resume(struct run *run, struct error *err)
+{
+    const struct turn turn = {.ctx = &run->ctx, .begun = true};
+    unsigned resumes;
+    if (mark_interrupted(run, err) < 0)
+        return -1;
+    /* dying while it waits is no failed attempt */
+    if (turn_wait(&turn, err) < 0)
+        return is_passed(err) ? end_passed(run, err) : -1;
+    if (count_resume(run, &resumes, err) < 0)
+        return -1;
+    return resumes > MAX_RESUMES ? end_stuck(run, resumes, err) : go_on(run, &turn, err);
 }
 
 static int run_deployment(struct run *run, struct error *err)
@@ -361,9 +411,14 @@ static int run_deployment(struct run *run, struct error *err)
 /* Tells the next worker, where the journal still can be written, that this was no crash. */
 static int stopped(struct run *run)
 {
-    struct error err = {0};
-    if (run->deployment.plan && journal_set_state(run->work.journal, run->deployment.id,
-                                                  DEPLOYMENT_INTERRUPTED, REASON_STOPPED, &err) < 0)
+    struct error err = {0}, lost = {0};
+    const char *reason = REASON_STOPPED;
+    if (lease_is_lost(run->ctx.lease, &lost)) {
+        log_warning("stopped in the middle of it: %s", lost.text);
+        reason = lost.text;
+    }
+    if (run->deployment.plan &&
+        journal_set_state(run->work.journal, run->deployment.id, DEPLOYMENT_INTERRUPTED, reason, &err) < 0)
         log_warning("%s", err.text);
     return EXIT_STOPPED;
 }
@@ -379,7 +434,7 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         return EXIT_BAD_USAGE;
     }
     proc_catch_stop();
-    proc_on_alive(hint_alive);
+    proc_on_alive(alive);
     proc_alive();
     int exit_code = EXIT_GOOD;
     if (open_run(&run, context->config_path, id, &err) < 0) {
@@ -389,6 +444,8 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
         exit_code = err.kind == ERR_CANCELLED || proc_stop_requested() ? stopped(&run) : EXIT_FAILED;
         if (exit_code == EXIT_FAILED)
             log_error("deployment #%" PRId64 ": %s", id, err.text);
+    } else {
+        give_lease(&run);
     }
     close_run(&run);
     return exit_code;

@@ -14,6 +14,7 @@
 #include "steps/baseline.h"
 #include "steps/gate.h"
 #include "steps/hint.h"
+#include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/putback.h"
 #include "worker/work.h"
@@ -182,7 +183,8 @@ static int succeed(struct step_ctx *ctx, const struct step *steps, size_t n, boo
         step_waiting(ctx, "reading back what runs: %s", err->text);
         step_sleep(US_PER_S);
         /* all is done: a cancel comes too late */
-        if (step_stop_reason(ctx) == STOP_SHUTDOWN)
+        enum stop_reason stop = step_stop_reason(ctx);
+        if (stop == STOP_SHUTDOWN || stop == STOP_LEASE)
             return step_should_stop(ctx, err);
     }
     /* what was seen before is about an older record */
@@ -208,6 +210,22 @@ static void announce(struct step_ctx *ctx, const struct step_kind *kind, const s
     hint(json_pack("{s:s, s:I}", "step", title, "deadline_s", (json_int_t)(deadline_us / US_PER_S)));
 }
 
+/* Before what the engine does not see, too: SQL. */
+static int confirm(struct step_ctx *ctx, struct error *err)
+{
+    while (lease_confirm(ctx->lease, err) < 0) {
+        if (err->kind == ERR_CANCELLED)
+            return -1;
+        step_waiting(ctx, "the stack's lease cannot be confirmed: %s", err->text);
+        step_sleep(US_PER_S);
+        enum stop_reason stop = step_stop_reason(ctx);
+        if (stop == STOP_SHUTDOWN || stop == STOP_LEASE)
+            return step_should_stop(ctx, err);
+    }
+    step_waiting(ctx, NULL);
+    return 0;
+}
+
 /* *ret_failed: the step failed, and the deployment with it; err says why. -1: stop working (see
  * pipeline_run). */
 static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
@@ -222,6 +240,8 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
         return 0;
     }
     announce(ctx, kind, step, params);
+    if (confirm(ctx, err) < 0)
+        return -1;
     fault_point("step.begin");
     if (PERSIST(journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
         return -1;
@@ -298,7 +318,7 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
         switch (steps[i].state) {
         case STEP_DONE:
             if (take_up(ctx, &steps[i], err) < 0)
-                return 1;
+                return step_is_shutdown(err) ? -1 : 1;
             continue;
         case STEP_SKIPPED:
         case STEP_FAILED_ALLOWED:
@@ -311,7 +331,7 @@ static int forward(struct step_ctx *ctx, struct step *steps, size_t n, struct er
         }
         /* between two steps is a safe point for both kinds of stop */
         if (steps[i].state == STEP_PENDING && step_should_stop(ctx, err) < 0)
-            return err->code == STOP_SHUTDOWN ? -1 : 1;
+            return err->code == STOP_CANCEL ? 1 : -1;
         start_total_deadline(ctx, &steps[i]);
         if (execute(ctx, &steps[i], &failed, err) < 0)
             return -1;

@@ -51,7 +51,8 @@ def attempt(lane, scenario, **more):
 POINTS = {
     "good": ["image.resolve", "plan.save", "plan.saved", "step.begin", "step.ran", "pull.before", "job.create", "job.created",
              "job.succeeded", "job.recorded", "roll.intent", "service.updated", "roll.sent", "gate.look", "soak.look", "end.record", "end.state",
-             "end.said", "journal.begin", "journal.commit", "journal.committed"],
+             "end.said", "journal.begin", "journal.commit", "journal.committed",
+             "lease.take", "lease.taken", "lease.renewed", "lease.noted", "lease.given"],
     "full": ["network.create", "blob.create", "service.created", "prune.remove"],
     "sql": ["sql.locked", "sql.begun", "sql.statement", "sql.statement:nth=3", "sql.statement:nth=5", "sql.statement:nth=8", "sql.before_commit",
             "sql.before_commit:nth=2", "sql.before_commit:nth=3", "sql.commit_sent", "sql.commit_sent:nth=2", "sql.commit_sent:nth=3",
@@ -69,9 +70,12 @@ POINTS = {
 }
 # In the short version each point is passed at least once, most of them in a chain; these also alone.
 ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
-         "good journal.committed", "good gate.look", "good step.begin", "full service.created", "first service.created",
+         "good journal.committed", "good lease.take", "good lease.taken", "good lease.renewed", "good lease.noted", "good lease.given",
+         "good gate.look", "good step.begin", "full service.created", "first service.created",
          "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
+# When all is on record.
+AFTER_THE_END = ("end.said", "lease.given")
 # In one deployment one after the other. Three workers may die without a step coming to its end.
 CHAINS = {
     "full": ["image.resolve", "plan.save", "plan.saved", "pull.before", "step.ran", "network.create", "blob.create", "job.create",
@@ -94,7 +98,7 @@ def killed_at(scenario, *points):
     def run(lane):
         a = attempt(lane, scenario)
         codes = lane.to_end(a.id, [fault(p) for p in points])
-        check(codes[-1] == 0 or points[-1] == "end.said", f"exit codes {codes}")
+        check(codes[-1] == 0 or points[-1] in AFTER_THE_END, f"exit codes {codes}")
         a.judge()
     return run
 
@@ -526,6 +530,48 @@ def drift_seen(lane):
     check(not has_foreign(lane, "one"), "the change is still there")
     same(lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], None, "drift")
     lane.configure()
+
+
+def written_by_another(lane, state, **more):
+    """The agent of another host has the lease of the stack, or had it."""
+    lease = lane.engine.get(f"/configs/{lane.name}.deploy-agent")
+    lease["Spec"]["Labels"].update({"deploy-agent.lease": state, "deploy-agent.deployment": "elsewhere/9", "deploy-agent.lease-node": "elsewhere",
+                                    "deploy-agent.lease-node-name": "node9", **{f"deploy-agent.lease-{k}": v for k, v in more.items()}})
+    lane.engine.call("POST", f"/configs/{lease['ID']}/update", lease["Spec"], version=lease["Version"]["Index"])
+
+
+@case("killed while taking over from another agent, which had migrated")
+def takes_over(lane):
+    a = attempt(lane, "good")
+    written_by_another(lane, "held", done=f"{lane.name}_mig_schema_{lane.git('rev-parse', 'HEAD')[:12]}")
+    lane.to_end(a.id, [fault("lease.taken")])
+    same(lane.state(a.id), "succeeded", f"state ({lane.reason(a.id)})")
+    said = lane.log.read_text()
+    check(f"taking stack {lane.name} over from the agent on node9 (its deployment #9)" in said, "the takeover was not said")
+    a.lines = 0
+    a.invariants()
+    check("not run again" in said, "the migration that was left out was not said")
+
+
+@case("taken over by another agent in the middle", spoils=True)
+def taken_over(lane):
+    a = attempt(lane, "good")
+    worker = lane.start("run", a.id, faults="roll.sent:sleep=2")
+    lane.at(worker, "roll.sent")
+    written_by_another(lane, "held")
+    same(worker.wait(), STOPPED, "exit code")
+    same(lane.state(a.id), "interrupted", "state")
+    check("was taken over by the agent on node9 (its deployment #9); nothing was put back" in lane.reason(a.id), f"reason: {lane.reason(a.id)}")
+    same((lane.version("one"), lane.version("two")), (lane.new, lane.old), "versions")
+    written_by_another(lane, "free")
+    same(lane.run("run", a.id)[0], 0, "exit code")
+    same(lane.state(a.id), "superseded", "state")
+    same((lane.version("one"), lane.version("two")), (lane.new, lane.old), "versions")
+    same(lane.effects(a.mark).get("update service STACK_two"), None, "updates of two")
+    again = lane.request()
+    lane.to_end(again)
+    same(lane.state(again), "succeeded", f"state of the next ({lane.reason(again)})")
+    same((lane.version("one"), lane.version("two")), (lane.new, lane.new), "versions")
 
 
 @case("a migration that hangs")

@@ -182,6 +182,7 @@ class Tap:
         self.path = path
         self.upstream = upstream
         self.requests = []
+        self.lease_writes = []  # apart: they are no part of what is deployed, and how many there are depends on the time
         self.strange = set()  # requests that no list has
         self.relayed = set()  # connections that carry something else by now
         self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
@@ -218,6 +219,9 @@ class Tap:
             return True
         for method, path in self.request.findall(data):
             line = f"{method.decode()} {re.sub('^/v1[.][0-9]+', '', path.decode())}"
+            if b'"deploy-agent.lease"' in data:
+                self.lease_writes.append(line)
+                continue
             self.requests.append(line)
             if not ALLOWED.fullmatch(line.split("?")[0]):
                 self.strange.add(line)
@@ -293,6 +297,97 @@ class Agentd:
         self.process.wait(10)
 
 
+class Host:
+    """One agent of several that deploy the same stack: a configuration, a state directory and an agentd of its own."""
+
+    def __init__(self, case, name, agent=None, stack=None):
+        self.case = case
+        self.dir = case.dir / name
+        self.dir.mkdir()
+        self.log = self.dir / "agentd.log"
+        self.conf = self.dir / "agent.conf"
+        self.program = case.program
+        kept = case.dir, case.conf
+        case.dir, case.conf = self.dir, self.conf
+        case.configure(agent, stack)
+        case.dir, case.conf = kept
+        self.agent = None
+
+    def start(self, **env):
+        self.agent = Agentd(self, env)
+        self.case.agents.append(self.agent)
+        self.case.agent = self.agent
+
+    def stop(self):
+        return self.agent.stop()
+
+    def kill(self):
+        """As when the host dies: agentd and its workers."""
+        self.agent.kill()
+        for pid in self.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def workers(self):
+        """PIDs of workers that use this agent's configuration."""
+        found = []
+        for pid in self.case.workers():
+            with contextlib.suppress(OSError):
+                if bytes(self.dir) + b"/" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    def run_worker(self):
+        for pid in self.workers():
+            with contextlib.suppress(OSError):
+                if b"run" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
+        return None
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
+    def agentctl(self, *words, code=None):
+        run = subprocess.run([self.program("agentctl"), "--config", self.conf, *words], capture_output=True, text=True,
+                             timeout=120 * PATIENCE, stdin=subprocess.DEVNULL)
+        if code is not None:
+            self.case.assertEqual(run.returncode, code, f"agentctl {words}: {run.stdout}{run.stderr}")
+        return run
+
+    def deployments(self):
+        """Newest first."""
+        run = self.agentctl("log", self.case.name, "--json")
+        return json.loads(run.stdout) if run.returncode == 0 and run.stdout.strip() else []
+
+    def status(self):
+        run = self.agentctl("status", self.case.name, "--json")
+        if run.returncode != 0:
+            return {}
+        document = json.loads(run.stdout)
+        stacks = document["stacks"] if isinstance(document, dict) and "stacks" in document else document
+        return stacks[0] if isinstance(stacks, list) else stacks
+
+    def waiting(self):
+        return self.status().get("waiting") or ""
+
+    def record(self, commit, at_least=1):
+        """The newest record of a commit, once there are so many of it."""
+        records = [d for d in self.deployments() if d["commit"] == commit]
+        return records[0] if len(records) >= at_least else None
+
+    def ended(self, commit, seconds=60, at_least=1):
+        def look():
+            record = self.record(commit, at_least)
+            return record if record and record["state"] in ENDED else None
+
+        return wait_for(look, seconds, lambda: f"the end of {commit[:7]} at {self.dir.name}: {self.record(commit)}, waits for {self.waiting()!r}")
+
+    def polls(self, n):
+        """Lets it look so many times more."""
+        for _ in range(n):
+            self.agentctl("sync", self.case.name)
+
+
 def long(test):
     """A variant of what a shorter test shows: only with --full, or when it is named."""
     test.long = True
@@ -346,8 +441,8 @@ class Case(unittest.TestCase):
         return super().doCleanups()
 
     def show_logs(self):
-        for path in sorted(self.dir.glob("*.log")):
-            print(f"---- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-60:]))
+        for path in sorted(self.dir.rglob("*.log")):
+            print(f"---- {path.relative_to(self.dir)}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-60:]))
         with contextlib.suppress(Exception):
             print("---- agentctl log\n" + self.agentctl("log", "--wide").stdout)
 

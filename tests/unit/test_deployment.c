@@ -67,8 +67,8 @@ static const char may_follow[N_STATES][N_STATES + 1] = {
     /*                 r p r i s f r h c s s */
     /* requested   */ ".x..xx..xxx",
     /* planned     */ ".xxxxx..xxx",
-    /* running     */ ".xxxxxxxx.x",
-    /* interrupted */ ".xxx.xxxx.x",
+    /* running     */ ".xxxxxxxxxx",
+    /* interrupted */ ".xxx.xxxxxx",
     /* succeeded   */ "...........",
     /* failed      */ "...........",
     /* rolled_back */ "...........",

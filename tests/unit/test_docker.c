@@ -242,6 +242,10 @@ static void endpoint_table(void **state)
         if (strstr(info->path, "exec"))
             assert_true(info->flags & EPF_RELAY);
         assert_null(strstr(info->path, "/containers/create"));
+        /* what changes the swarm asks the guard: all that writes, but images and the relay's connections */
+        bool writes = !str_eq(info->method, "GET") && !str_eq(info->method, "HEAD");
+        bool local = i == EP_IMAGE_CREATE || i == EP_EXEC_CREATE || i == EP_EXEC_START;
+        assert_int_equal(!!(info->flags & EPF_EFFECT), writes && !local);
     }
 }
 

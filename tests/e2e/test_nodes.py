@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents on all managers of one Swarm, act = leader: the leader's deploys; what happens when it goes away in the middle of it.
+
+Each test has a lab of three nodes of its own, since it breaks it; E2E_LAB_NODES names one that is up already and whole.
+"""
+
+import os
+import subprocess
+import time
+
+from harness import LAB_TOOLS, Case, Engine, Host, lab, wait_for
+
+
+class Nodes(Case):
+    exclusive = True
+    limit = 400
+    gate = {**Case.gate, "healthy_deadline": "60s", "soak": "1s"}
+
+    @classmethod
+    def setUpClass(cls):
+        directory = os.environ.get("E2E_LAB_NODES")
+        if not directory:
+            directory = f"/var/tmp/deploy-agent-nodes.{os.getpid()}"
+            cls.addClassCleanup(subprocess.run, [LAB_TOOLS / "down", "--dir", directory], stdout=subprocess.DEVNULL)
+            subprocess.run([LAB_TOOLS / "up", "--nodes", "3", "--dir", directory], check=True, stdout=subprocess.DEVNULL)
+        os.environ["E2E_LAB"] = directory
+
+    def setUp(self):
+        super().setUp()
+        self.engines = {n: Engine(lab().env[f"DOCKER_HOST_{n}"].removeprefix("unix://")) for n in (1, 2, 3)}
+        self.hosts = {n: Host(self, f"host{n}", agent={"docker": lab().env[f"DOCKER_HOST_{n}"]}) for n in self.engines}
+        self.leader = wait_for(lambda: self.leader_now(1), 30, "a leader")
+        others = [n for n in self.engines if n != self.leader]
+        self.heir, self.home = others
+        self.use(self.home)
+
+    def use(self, n):
+        """The engine that tests ask."""
+        self.engine = self.engines[n]
+
+    def leader_now(self, ask):
+        """Number of the node that leads, by what another says; None while there is none."""
+        try:
+            nodes = self.engines[ask].get("/nodes")
+        except (AssertionError, OSError):
+            return None
+        led = [n["Description"]["Hostname"] for n in nodes if n.get("ManagerStatus", {}).get("Leader")]
+        return int(led[0].removeprefix("node")) if led else None
+
+    def node(self, *words, by):
+        subprocess.run(["docker", "node", *words], check=True, env={**os.environ, "DOCKER_HOST": lab().env[f"DOCKER_HOST_{by}"]},
+                       stdout=subprocess.DEVNULL)
+
+    def version(self, number, *steps):
+        """Everything runs on the node that no test breaks."""
+        placed = {"deploy": {"placement": {"constraints": [f"node.hostname == node{self.home}"]}}}
+        return self.stack({"steps": list(steps)}, web=self.web(VERSION=number, volumes=["data:/data"], **placed),
+                          other=self.web(VERSION=number, **placed), volumes={"data": {}})
+
+    def lines(self):
+        run = subprocess.run(["docker", "run", "--rm", "-v", f"{self.full('data')}:/data", f"{self.registry}/web:1", "cat", "/data/runs"],
+                             capture_output=True, text=True, env={**os.environ, "DOCKER_HOST": lab().env[f"DOCKER_HOST_{self.home}"]})
+        return run.stdout.splitlines()
+
+    def start_all(self, **env):
+        for host in self.hosts.values():
+            host.start(**env)
+
+    def waits(self, n, text, seconds=60):
+        return wait_for(lambda: text in self.hosts[n].waiting(), seconds, lambda: f"host{n} to wait for {text!r}: {self.hosts[n].waiting()!r}")
+
+    def env_of(self, service):
+        return self.spec(service)["TaskTemplate"]["ContainerSpec"]["Env"]
+
+    def test_leader_alone_deploys(self):
+        commit = self.commit(self.version("one", self.job(command=["append", "/data/runs", "one"])))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(commit)["state"], "succeeded")
+        for n in (self.heir, self.home):
+            self.waits(n, "this node is not the leader of the swarm (act = leader)")
+            self.assertIn("not the leader", self.hosts[n].agentctl("status", self.name).stdout)
+            self.assertEqual(self.hosts[n].record(commit)["state"], "requested")
+        self.assertEqual(self.lines(), ["one"])
+
+    def test_leader_dies_in_the_middle(self):
+        """One migration has ended, one runs: both are found, neither runs again, and the rollout is brought to its end."""
+        first = self.commit(self.version("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first)["state"], "succeeded")
+        second = self.commit(self.version("two", self.job("done", command=["append", "/data/runs", "done"]),
+                                          self.job("long", command=["sleep", "20"])))
+        job = wait_for(lambda: next((s for s in self.job_services() if f"{self.name}_mig_long" in s["Spec"]["Name"]), None), 60, "the long job")
+        self.hosts[self.leader].kill()
+        self.lab.ctl("kill-engine", self.leader)
+        new = wait_for(lambda: self.leader_now(self.home) not in (None, self.leader) and self.leader_now(self.home), 60, "another leader")
+        heir = self.hosts[new]
+        record = heir.ended(second, 150)
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertIn(f"taking stack {self.name} over from the agent on", heir.log_text())
+        self.assertEqual(self.lines(), ["done"])
+        runs = [t for t in self.engine.get("/tasks") if t["ServiceID"] == job["ID"]]
+        self.assertLessEqual(len(runs), 1)
+        self.assertEqual(self.job_services(), [])
+        self.assertIn("VERSION=two", self.env_of("web"))
+        self.assertIn("VERSION=two", self.env_of("other"))
+        # the former leader comes back, and leaves it alone
+        self.lab.ctl("start-engine", self.leader)
+        self.hosts[self.leader].start()
+        self.waits(self.leader, "this node is not the leader")
+        self.assertEqual(self.hosts[self.leader].record(second)["state"], "interrupted")
+        time.sleep(3)
+        self.assertEqual(self.lines(), ["done"])
+
+    def test_leader_is_demoted_in_the_middle(self):
+        first = self.commit(self.version("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first)["state"], "succeeded")
+        stack = self.version("two")
+        stack["services"]["web"]["environment"]["HEALTH_AFTER_S"] = "20"
+        stack["x-release"]["health"] = self.health()
+        second = self.commit(stack)
+        self.wait(lambda: "VERSION=two" in self.env_of("web"), 60, "web to be rolled")
+        self.node("demote", f"node{self.leader}", by=self.home)
+        self.waits(self.leader, "not a swarm manager")
+        self.assertIn("not a swarm manager", self.hosts[self.leader].agentctl("status", self.name).stdout)
+        new = wait_for(lambda: self.leader_now(self.home), 60, "another leader")
+        record = self.hosts[new].ended(second, 150)
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertIn("VERSION=two", self.env_of("other"))
+        self.node("promote", f"node{self.leader}", by=self.home)
+        wait_for(lambda: self.hosts[self.leader].record(second)["state"] == "interrupted", 60, "the former leader to see it")
+        self.waits(self.leader, "this node is not the leader")
+        self.assertIn("was taken over by the agent on", self.hosts[self.leader].record(second)["reason"])
+
+    def test_no_quorum(self):
+        first = self.commit(self.version("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first)["state"], "succeeded")
+        for n in (self.heir, self.home):
+            self.lab.ctl("stop-engine", n)
+        second = self.commit(self.version("two"))
+        self.use(self.leader)
+        self.waits(self.leader, "does not have a leader", 90)
+        # a leader that has not yet noticed may still answer what a plan asks
+        self.assertIn(self.hosts[self.leader].record(second)["state"], ("requested", "planned"))
+        self.assertEqual(self.hosts[self.leader].deployments()[1]["state"], "succeeded")
+        for n in (self.heir, self.home):
+            self.lab.ctl("start-engine", n)
+        new = wait_for(lambda: self.leader_now(self.home), 60, "a leader")
+        self.assertEqual(self.hosts[new].ended(second, 120)["state"], "succeeded")

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 
 /* The group whose members may read the agent's secrets; see packaging/deploy-agent.sysusers. */
@@ -31,7 +32,7 @@ static int read_descriptor(struct arena *arena, int fd, const char *path, size_t
     size_t size = (size_t)st.st_size, have = 0;
     char *data = arena_alloc(arena, size + 1);
     while (have < size) {
-        ssize_t n = read(fd, data + have, size - have);
+        ssize_t n = fault_errno("fs.read") ? -1 : read(fd, data + have, size - have);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -121,7 +122,7 @@ void fs_give_tree(const char *path)
 
 static int make_folder(const char *path, mode_t mode, struct error *err)
 {
-    if (mkdir(path, mode) == 0)
+    if (!fault_errno("fs.mkdir") && mkdir(path, mode) == 0)
         give_to_folder_owner(path);
     else if (errno != EEXIST)
         return error_errno(err, "creating the folder %s", path);
@@ -199,7 +200,7 @@ int fs_lock(const char *path, int *ret_fd, struct error *err)
     if (other_owner(path, &owner))
         (void)!fchown(fd, owner.st_uid, owner.st_gid);
     char text[32] = "";
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (fault_errno("fs.lock") || flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
             return error_errno(err, "locking %s", path);
         ssize_t n = pread(fd, text, sizeof text - 1, 0);

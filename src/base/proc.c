@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
@@ -62,7 +63,7 @@ int proc_spawn(const struct proc_options *options, pid_t *ret_pid, struct error 
     const char *const *env = minimal_environment(&arena, options->no_journal);
     if (access(options->argv[0], X_OK) < 0)
         return error_errno(err, "%s", options->argv[0]);
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), pid = fault_errno("proc.spawn") ? -1 : fork();
     if (pid < 0)
         return error_errno(err, "starting %s", options->argv[0]);
     if (pid == 0)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "docker/client.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -148,6 +150,27 @@ static int answer_error(const struct call *call, const struct http_response *res
     return error_set(err, kind, (int)response->status, "%s: %s", describe(&arena, call), text);
 }
 
+/* As if the connection had been refused, broken, or had led to nobody. */
+static int inject(struct docker *docker, const struct call *call, const char *when, struct error *err)
+{
+    const struct endpoint_info *info = &endpoints[call->endpoint];
+    int code = fault_errnof("engine %s %s%s", info->method, info->path, when);
+    if (code == 0)
+        return 0;
+    cleanup_arena struct arena arena = {0};
+    docker->negotiated = false;
+    return error_set(err, code == ETIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, code, "%s: %s: %s",
+                     describe(&arena, call), docker->socket, strerror(code));
+}
+
+/* Its answer is lost on the way: what the engine has done stays done. */
+static int inject_lost(struct docker *docker, const struct call *call, const struct http_response *response,
+                       struct error *err)
+{
+    bool effect = endpoints[call->endpoint].flags & EPF_EFFECT;
+    return effect && response->status < 300 ? inject(docker, call, " lost", err) : 0;
+}
+
 static int send_request(struct docker *docker, const struct call *call, struct http_response *ret,
                         struct error *err)
 {
@@ -199,7 +222,11 @@ int docker_send(struct docker *docker, struct call *call, struct str *ret_body, 
     if (r == 0 && guarded)
         r = docker->guard(docker->guard_userdata, err);
     if (r == 0)
+        r = inject(docker, call, "", err);
+    if (r == 0)
         r = send_request(docker, call, &response, err);
+    if (r == 0)
+        r = inject_lost(docker, call, &response, err);
     if (r == 0 && (response.status < 200 || response.status > 299))
         r = answer_error(call, &response, err);
     if (r == 0 && ret_body)

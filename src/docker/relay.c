@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -144,6 +145,8 @@ static int send_order(const struct relay *relay, const struct target *target)
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &target->listener, sizeof(int));
     ssize_t n;
+    if (fault_errno("relay.order"))
+        return -1;
     do
         n = sendmsg(relay->orders_fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
@@ -216,7 +219,8 @@ static int listen_at(const char *path, struct error *err)
                          "%s: longer than a socket's path may be; choose a shorter run_dir", path);
     memcpy(address.sun_path, path, strlen(path));
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0)
+    if (fd < 0 || fault_errno("relay.listen") ||
+        bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0)
         return error_errno(err, "%s", path);
     return TAKE_FD(fd);
 }

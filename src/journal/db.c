@@ -129,7 +129,7 @@ int db_next(struct journal *j, sqlite3_stmt *stmt, struct error *err)
 {
     if (!stmt)
         return -1;
-    int rc = sqlite3_step(stmt);
+    int rc = fault_errno("journal.statement") ? SQLITE_IOERR : sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
         return 1;
     return rc == SQLITE_DONE ? 0 : db_error(j, rc, err);

@@ -103,7 +103,7 @@ static int open_database(struct journal *j, struct error *err)
         flags |= SQLITE_OPEN_URI;
         name = immutable_uri(&arena, j->path);
     }
-    int rc = sqlite3_open_v2(name, &j->db, flags, NULL);
+    int rc = fault_errno("journal.open") ? SQLITE_CANTOPEN : sqlite3_open_v2(name, &j->db, flags, NULL);
     if (rc != SQLITE_OK)
         return db_error(j, rc, err);
     sqlite3_busy_timeout(j->db, 5000);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pg/conn.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
@@ -122,7 +124,10 @@ int pg_conn_open(struct pg_conn *conn, struct arena *arena, const struct pg_conn
     conn->pg = PQconnectStartParams(keys, values, 0);
     if (!conn->pg)
         return error_set(err, ERR_INTERNAL, 0, "libpq has no memory for a connection");
-    if (establish(conn, arena, mono_us() + o->timeout_us, err) < 0) {
+    int r = fault_errno("sql.login")
+                ? error_set(err, ERR_UNAVAILABLE, errno, "PostgreSQL is not ready: %s", strerror(errno))
+                : establish(conn, arena, mono_us() + o->timeout_us, err);
+    if (r < 0) {
         pg_conn_close(conn);
         return -1;
     }

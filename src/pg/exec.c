@@ -245,11 +245,13 @@ int pg_run(struct pg_conn *conn, const struct pg_call *call, struct pg_result *r
     *failure = (struct pg_failure){.cause = PG_SERVER};
     if (not_sent(conn, call, failure) < 0)
         return -1;
-    int r = send(&m);
-    if (r == 0 && call->commits)
-        fault_point("sql.commit_sent");
+    int r = fault_errno("sql.send") ? -1 : send(&m);
+    if (r == 0 && call->commits && fault_errno("sql.commit_sent"))
+        r = -1;
     if (r == 0)
         r = receive(&m, &a, failure);
+    if (r == 0 && fault_errno("sql.answered"))
+        r = -1;
     if (r < 0 || (a.failed && (says_goodbye(failure) || PQstatus(conn->pg) == CONNECTION_BAD))) {
         PQclear(a.last);
         if (!a.failed || !says_goodbye(failure)) {

@@ -75,10 +75,13 @@ static int download(struct remote *remote, git_repository *git, struct wanted *w
     drop_stale_tags(git, heads, n);
 
     git_strarray refspecs = {wanted->refspecs, wanted->n};
+    if (fault_errno("repo.download"))
+        return error_set(err, ERR_UNAVAILABLE, errno, "fetching: %s", strerror(errno));
     int r = git_remote_download(remote->git, &refspecs, &remote->fetch);
     if (r < 0)
         return remote_error(remote, r, "fetching", err);
-    fault_point("repo.downloaded");
+    if (fault_errno("repo.downloaded"))
+        return error_errno(err, "storing the branch");
     r = git_remote_update_tips(remote->git, &remote->fetch.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
     return r < 0 ? remote_error(remote, r, "storing the branch", err) : 0;
 }

@@ -50,8 +50,7 @@ int mirror_replace(const char *path, const char *new_path, struct error *err)
         return -1;
     if (rename(path, old) < 0 && errno != ENOENT)
         return error_errno(err, "%s", path);
-    fault_point("repo.replaced");
-    if (rename(new_path, path) < 0)
+    if (fault_errno("repo.replaced") || rename(new_path, path) < 0)
         return error_errno(err, "%s", new_path);
     return mirror_remove(old, err);
 }

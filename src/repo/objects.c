@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
@@ -32,7 +33,7 @@ int repo_lookup(struct repo *repo, const char *commit, git_commit **ret, struct 
         size_t n = strlen(commit);
         r = git_oid_fromstrn(&id, commit, n);
         if (r == 0)
-            r = git_commit_lookup_prefix(ret, repo->git, &id, n);
+            r = fault_errno("repo.read") ? GIT_ERROR : git_commit_lookup_prefix(ret, repo->git, &id, n);
     } else {
         return error_set(err, ERR_INVALID, 0,
                          "%.60s is neither a commit id (%d digits or more) nor the branch %s", commit,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -285,6 +286,8 @@ int remote_error(struct remote *remote, int code, const char *what, struct error
 
 int remote_heads(struct remote *remote, const git_remote_head ***ret, size_t *ret_count, struct error *err)
 {
+    if (fault_errno("repo.list"))
+        return error_set(err, ERR_UNAVAILABLE, errno, "listing references: %s", strerror(errno));
     int r = git_remote_ls(ret, ret_count, remote->git);
     return r < 0 ? remote_error(remote, r, "listing references", err) : 0;
 }

@@ -8,8 +8,10 @@ import re
 import signal
 import time
 
-from scenarios import SCENARIOS, SHORT, Attempt, push, seconds, shape_of, sql, stack
-from world import ENDED, KILLED, LOCKED, STOPPED, check, same, wait_for
+from checker import ENDED
+from expect import check, same, wait_for
+from scenarios import SCENARIOS, SHORT, Attempt, push, seconds, shape_of, stack
+from world import KILLED, LOCKED, STOPPED
 
 CASES = []
 SEED = ""
@@ -58,6 +60,7 @@ POINTS = {
             "sql.before_commit:nth=2", "sql.before_commit:nth=3", "sql.commit_sent", "sql.commit_sent:nth=2", "sql.commit_sent:nth=3",
             "sql.committed", "sql.committed:nth=2", "sql.committed:nth=3", "sql.intent", "sql.intent:nth=2", "sql.alone", "sql.alone:nth=2",
             "sql.recorded", "sql.recorded:nth=4", "sql.schema_done", "step.ran", "journal.committed:nth=20"],
+    "sql-invalid": ["sql.drop_invalid"],
     "sql-fails": ["sql.statement:nth=9", "sql.recorded:nth=4", "putback.begin", "end.state"],
     # two before anything, two after the migration, two in the gate
     "checks": ["check.created", "check.ended", "check.created:nth=3", "check.created:nth=5", "check.ended:nth=6", "check.created:nth=7"],
@@ -68,12 +71,13 @@ POINTS = {
     "crash-loop": ["gate.look", "putback.sent"],
     "first-fails": ["putback.begin", "putback.remove"],
 }
-# In the short version each point is passed at least once, most of them in a chain; these also alone.
+# In the short version each point is passed at least once, most of them in a chain; of these some also alone.
 ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
          "good journal.committed", "good lease.take", "good lease.taken", "good lease.renewed", "good lease.noted", "good lease.given",
          "good gate.look", "good step.begin", "full service.created", "first service.created",
-         "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-fails sql.recorded:nth=4",
+         "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-invalid sql.drop_invalid", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
+ALONE_SHORT = 10  # others in each run
 # When all is on record.
 AFTER_THE_END = ("end.said", "lease.given")
 # In one deployment one after the other. Three workers may die without a step coming to its end.
@@ -103,33 +107,13 @@ def killed_at(scenario, *points):
     return run
 
 
-@case("kill sql sql.drop_invalid", shape="sql")
-def killed_at_invalid_index(lane):
-    """An index that an earlier attempt left invalid is dropped first, and a crash at that leaves nothing."""
-    g = f"g{lane.generation + 1}n{lane.number}"
-    lane.query(f"CREATE TABLE bad_{g} (i int)")
-    lane.query(f"INSERT INTO bad_{g} VALUES (1), (1)")
-    with contextlib.suppress(AssertionError):
-        lane.query(f"CREATE UNIQUE INDEX CONCURRENTLY c_{g} ON bad_{g} (i)")
-    lane.query(f"DELETE FROM bad_{g}")
-
-    def make(lane):
-        s, files = sql(lane)
-        files[f"db/{lane.generation:03d}3_alone.sql"] += f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS c_{g} ON bad_{g} (i);\n"
-        return s, files
-
-    a = attempt(lane, "sql", make=make)
-    lane.to_end(a.id, [fault("sql.drop_invalid")])
-    same(lane.query(f"SELECT count(*) FROM pg_class WHERE relname = 'c_{g}'"), "1", "the index")
-    a.judge()
-
-
 def register_kills():
+    alone = set(random.Random(SEED).sample(sorted(ALONE), ALONE_SHORT))
     for scenario, points in CHAINS.items():
         add(f"kill {scenario} chain", killed_at(scenario, *points), **needs(scenario))
     for scenario, points in POINTS.items():
         for point in points:
-            add(f"kill {scenario} {point}", killed_at(scenario, point), long=f"{scenario} {point}" not in ALONE, **needs(scenario))
+            add(f"kill {scenario} {point}", killed_at(scenario, point), long=f"{scenario} {point}" not in alone, **needs(scenario))
             # at the same place again: what the second worker finds is what the first left
             if ":nth" not in point:  # what is done by then is not done again
                 add(f"kill {scenario} {point} twice", killed_at(scenario, point, point), **needs(scenario), long=True)
@@ -512,7 +496,6 @@ def check_left(lane):
     a.invariants()
 
 
-@case("killed between the drift that was seen and its correction")
 def drift_seen(lane):
     # an earlier case may have ended badly, and then nothing is corrected
     a = attempt(lane, "good")
@@ -520,16 +503,33 @@ def drift_seen(lane):
     a.judge()
     lane.configure(drift="correct")
     lane.engine.update(f"{lane.name}_one", env(1))
-    same(lane.run("observe", lane.name, faults="drift.recorded:kill")[0], KILLED, "exit code")
-    check("one" in lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], "nothing was recorded")
-    code, worker = lane.run("observe", lane.name)
-    same((code, worker.lines()[-1]["result"]), (0, "requested"), "the next look")
+
+
+def drift_corrected(lane, worker):
+    same((worker.wait(), worker.lines()[-1]["result"]), (0, "requested"), "the look")
     deployment = worker.lines()[-1]["deployment"]
     lane.to_end(deployment)
     same(lane.state(deployment), "succeeded", f"state ({lane.reason(deployment)})")
     check(not has_foreign(lane, "one"), "the change is still there")
     same(lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], None, "drift")
     lane.configure()
+
+
+@case("killed between the drift that was seen and its correction")
+def drift_killed(lane):
+    drift_seen(lane)
+    same(lane.run("observe", lane.name, faults="drift.recorded:kill")[0], KILLED, "exit code")
+    check("one" in lane.rows("SELECT drift FROM stack WHERE stack = ?", lane.name)[0]["drift"], "nothing was recorded")
+    drift_corrected(lane, lane.start("observe", lane.name))
+
+
+@case("halted between the drift that was seen and its correction", long=True)
+def drift_halted(lane):
+    drift_seen(lane)
+    worker = lane.start("observe", lane.name, faults="drift.recorded:stop")
+    for _ in worker.halts():
+        worker.signal(signal.SIGCONT)
+    drift_corrected(lane, worker)
 
 
 def written_by_another(lane, state, **more):

@@ -9,7 +9,8 @@ import signal
 import time
 
 from scenarios import establish, push, rejected, stack
-from world import Lane, check, same, wait_for
+from expect import check, same, wait_for
+from world import Lane
 
 
 class Phase:

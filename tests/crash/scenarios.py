@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is deployed: stack files made for the crash tests, and what a deployment of each has to come to."""
 
+import contextlib
 import json
 import threading
 import time
 
-from world import KILLED, PATIENCE, Lane, check, same
+from expect import PATIENCE, check, same
+from world import KILLED, Lane
 
 
 def seconds(n):
@@ -82,6 +84,14 @@ def rejected(lane):
     return s, {}
 
 
+def pull(lane):
+    """An image that this node does not have."""
+    s = stack(lane)
+    s["services"]["two"]["image"] = lane.lab.image(f"web:{lane.new}")
+    lane.engine.call("DELETE", f"/images/{s['services']['two']['image']}", force=1)
+    return s, {}
+
+
 def crash_loop(lane):
     s = stack(lane, two={"REFUSE": 1})
     s["services"]["two"]["deploy"].update(restart_policy={"delay": "500ms"}, update_config={"failure_action": "continue", "monitor": "300ms"})
@@ -93,6 +103,20 @@ def checks(lane):
     s = stack(lane, gate={"baseline_samples": 2})
     s["x-release"]["health"]["one"] += [{"tcp": "one:8000"}, {"command": ["exit", "0"], "timeout": "60s"}]
     return s, {}
+
+
+def serving(lane):
+    """Two replicas of which one is always there, for a client outside."""
+    s = stack(lane)
+    s["services"]["one"]["deploy"].update(replicas=2, update_config={"monitor": "300ms", "order": "start-first"})
+    return s, {}
+
+
+def serving_fails(lane):
+    s, files = serving(lane)
+    s["services"]["two"]["volumes"].append("/nonexistent/folder:/x")
+    s["services"]["two"]["deploy"]["update_config"].update(failure_action="continue")
+    return s, files
 
 
 # ---- SQL files ----
@@ -131,25 +155,23 @@ def sql(lane):
     return s, sql_files(lane)
 
 
+def sql_invalid(lane):
+    """With an index that an earlier attempt has left invalid: it is dropped first."""
+    g = lane.new
+    s, files = sql(lane)
+    lane.query(f"CREATE TABLE bad_{g} (i int)")
+    lane.query(f"INSERT INTO bad_{g} VALUES (1), (1)")
+    with contextlib.suppress(AssertionError):
+        lane.query(f"CREATE UNIQUE INDEX CONCURRENTLY c_{g} ON bad_{g} (i)")
+    lane.query(f"DELETE FROM bad_{g}")
+    files[f"db/{lane.generation:03d}3_alone.sql"] += f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS c_{g} ON bad_{g} (i);\n"
+    return s, files
+
+
 def sql_fails(lane):
     """Behind files that are applied, and stay so."""
     s, files = sql(lane)
     return s, {**files, f"db/{lane.generation:03d}4_fails.sql": "CREATE TABLE half (i int);\nSELECT 1 / 0;\n"}
-
-
-def sql_invariants(lane, end):
-    """Everything ran once, and nothing of a file that failed is there."""
-    said = lane.query(f"SELECT word FROM runs WHERE generation = '{lane.new}' ORDER BY 1").splitlines()
-    want = ["one 1", "one 2", "two 1", "two 2"]
-    same(said, sorted(want + (list(TENANTS) if end == "succeeded" else [])), "what the files wrote")
-    numbers = [f"{lane.generation:03d}{i}" for i in range(4)]
-    same(lane.query(f"SELECT version FROM schema_migrations WHERE version LIKE '{lane.generation:03d}%' ORDER BY 1").splitlines(), numbers, "versions")
-    same(lane.query("SELECT version, state FROM deploy_agent.migration_log l WHERE id = (SELECT max(id) FROM deploy_agent.migration_log m"
-                    " WHERE m.version = l.version AND m.target_schema = l.target_schema AND m.stage = l.stage)"
-                    " AND state <> 'applied' AND version NOT LIKE '%4'"), "", "attempts that did not end")
-    same(lane.query("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0", "invalid indexes")
-    same(lane.query("SELECT count(*) FROM pg_class WHERE relname = 'half'"), "0", "tables of the file that failed")
-    same(lane.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0", "locks that are held")
 
 
 SCENARIOS = {
@@ -160,16 +182,20 @@ SCENARIOS = {
     "health-fails": (health_fails, False, 1, "rolled_back"),
     "rejected": (rejected, False, 1, "rolled_back"),
     "crash-loop": (crash_loop, False, 1, "rolled_back"),
+    "pull": (pull, False, 1, "succeeded"),
     "checks": (checks, False, 1, "succeeded"),
     "sql": (sql, False, 0, "succeeded"),
+    "sql-invalid": (sql_invalid, False, 0, "succeeded"),
     "sql-fails": (sql_fails, False, 0, "failed"),
+    "serving": (serving, False, 1, "succeeded"),
+    "serving-fails": (serving_fails, False, 1, "rolled_back"),
     "first": (good, True, 1, "succeeded"),
     "first-fails": (rejected, True, 1, "rolled_back"),
 }
 
 
 def shape_of(scenario):
-    return "full" if scenario == "full" else "sql" if scenario.startswith("sql") else "plain"
+    return next((shape for shape in ("full", "sql", "serving") if scenario.startswith(shape)), "plain")
 
 
 def push(lane, make, message):
@@ -186,7 +212,7 @@ def establish(lane):
     """The stack's first success, as fast as can be: what the deployments under test start from."""
 
     def quick(lane):
-        s, files = {"full": full, "sql": sql, "plain": good}[lane.shape](lane)
+        s, files = {"full": full, "sql": sql, "serving": serving, "plain": good}[lane.shape](lane)
         if lane.shape != "sql":
             s["x-release"].update(steps=[])
         s["x-release"].update(health={}, gate={**GATE, "min_healthy_time": "0s", "soak": "0s"})
@@ -212,7 +238,10 @@ class Attempt:
         push(lane, make or scenario_make, scenario)
         if poll_faults:
             same(lane.run("poll", lane.name, faults=poll_faults)[0], KILLED, "exit code of the poll")
+        before = len(lane.trace(0))
         self.id = lane.request()
+        self.polled = lane.trace(before)
+        self.began = before + len(self.polled)
 
     def result(self):
         return {**self.lane.record(self.id), "live": self.lane.live(), "effects": self.lane.effects(self.mark)}
@@ -228,14 +257,29 @@ class Attempt:
 
     def invariants(self):
         lane = self.lane
-        runs = [line for line in lane.lab.volume_lines(f"{lane.name}_data", "runs") if line == lane.new]
-        same(len(runs), self.lines, "times the migration ran")
+        lane.applied_once(self.lines)
         if lane.shape == "sql":
-            sql_invariants(lane, self.end)
-        lane.check_leftovers()
-        same(lane.poll()["result"], "nothing" if self.end == "succeeded" else "held", "the poll afterwards")
+            lane.files_applied_once(TENANTS, self.end)
+        lane.invariants(self.id, self.mark)
+        self.again()
         if self.end == "succeeded":
             lane.is_old()
+
+    def again(self):
+        """Whoever asks for it once more gets nothing."""
+        lane = self.lane
+        mark, record = len(lane.tap.effects), lane.record(self.id)
+        same(lane.run("run", self.id)[0], 0, "exit code of agent-worker run after the end")
+        same(lane.poll()["result"], "nothing" if self.end == "succeeded" else "held", "the poll afterwards")
+        same([e.words for e in lane.tap.effects[mark:]], [], "what was done after the end")
+        same(lane.record(self.id), record, "the record, after it was asked for again")
+
+
+def places(trace):
+    found = {}
+    for i, point in enumerate(trace):
+        found.setdefault(point, []).append(i)
+    return found
 
 
 class Baselines:
@@ -254,6 +298,15 @@ class Baselines:
                 self.make(scenario, item)
             return item["result"]
 
+    def trace(self, scenario):
+        """Fault points that the run passes: when, by number; in the order of their first passages."""
+        self.get(scenario)
+        return self.items[scenario]["trace"]
+
+    def poll_trace(self, scenario):
+        self.get(scenario)
+        return self.items[scenario]["polled"]
+
     def took(self, scenario):
         self.get(scenario)
         return self.items[scenario]["took"]
@@ -268,6 +321,8 @@ class Baselines:
             began = time.monotonic()
             same(lane.to_end(a.id), [0], "exit codes")
             item["took"] = time.monotonic() - began
+            item["polled"] = places(a.polled)
+            item["trace"] = places(lane.trace(a.began))
             result = a.result()
             same(result["state"], a.end, f"state ({result['reason']})")
             a.invariants()

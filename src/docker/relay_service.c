@@ -263,7 +263,7 @@ static int wait_for_task(struct ensuring *e, struct relay_place *ret, struct err
         if (proc_stop_requested())
             return error_set(err, ERR_CANCELLED, 0, "asked to stop while service %s starts", e->name);
         if (mono_us() > e->deadline_us)
-            return error_set(err, ERR_TIMEOUT, 0, "service %s does not run: %s", e->name, e->waiting_for);
+            return error_set(err, ERR_FAILED, 0, "service %s does not run: %s", e->name, e->waiting_for);
         sleep_us(LOOK_AGAIN_US);
     }
 }

@@ -12,7 +12,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)resumed;
     (void)ret_allowed;
     for (int64_t since = 0; step_relay(ctx, &relay, err) < 0;)
-        if (err->kind != ERR_UNAVAILABLE || send_wait(ctx, &since, err) < 0)
+        if (send_wait(ctx, &since, err) < 0)
             return -1;
     step_waiting(ctx, NULL);
     return 0;

@@ -14,6 +14,7 @@ struct check_result {
     bool unasked;    /* the way to the task was broken on our side: says nothing about the task */
     bool away;       /* the engine was: nothing can be asked */
     unsigned status; /* HTTP; 0: no answer */
+    int64_t took_us; /* of an HTTP answer, the way through the relay included; 0: not measured */
     char text[256];  /* "200", "500", "no answer within 5s", "body does not match" */
 };
 

@@ -25,6 +25,8 @@ struct observed {
     json_t *strangers; /* without it, but with the name of a service that the stack file wants; NULL: none */
     json_t *networks;  /* all of the swarm: names for IDs, externals */
     json_t *secrets, *configs;
+    json_t *tasks; /* of the services, old ones too; NULL: not asked for */
+    int64_t at_us; /* when it was looked at; wall time */
     const char *
         api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
 };

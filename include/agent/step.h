@@ -51,6 +51,7 @@ struct step_ctx {
     struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     json_t *baselines;   /* see steps/baseline.h; owned by the run. NULL: not read yet */
+    json_t *regressed;   /* what a check said that got worse: steps/probe.h; owned by the run */
     struct lease *lease; /* see steps/lease.h; NULL: no deployment */
     const char *waiting; /* as last told; NULL: for nothing */
     bool ignore_cancel;  /* while services are put back, and while a migration may be running */

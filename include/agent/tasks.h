@@ -40,6 +40,16 @@ struct tasks_judgement {
 void tasks_judge(struct arena *arena, const json_t *service, const json_t *tasks, const json_t *excused,
                  struct tasks_judgement *ret);
 
+/*
+ * Tasks of the service that failed or were rejected since then (RFC 3339 in UTC), whatever their spec: was it
+ * unstable before anything was touched? tasks: of whatever services. As far back as Swarm remembers: of each
+ * replica it keeps the last five tasks, unless the swarm was told otherwise.
+ */
+unsigned tasks_failed_since(const json_t *service, const json_t *tasks, const char *since);
+/* "3 task failures in the 10 minutes before" */
+enum { TASKS_BEFORE_MIN = 10 };
+const char *tasks_failed_words(struct arena *arena, unsigned failures);
+
 /* Swarm's own verdict on the update: "paused", "rolled back" … with its message; NULL: none against it. */
 const char *update_trouble(struct arena *arena, const json_t *service);
 /* Is Swarm still at it? */

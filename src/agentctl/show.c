@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/spec.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 
@@ -32,6 +33,56 @@ static json_t *load_backup(const struct page *page)
     return NULL;
 }
 
+/* What a check said that got worse, as the step that failed has noted it. */
+static json_t *load_regressed(const struct page *page)
+{
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        cleanup_json json_t *noted =
+            s->state == STEP_FAILED && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
+        json_t *found = json_object_get(noted, "regressed");
+        if (!found)
+            continue;
+        json_redact(found);
+        return json_incref(found);
+    }
+    return NULL;
+}
+
+/* Without the single samples. */
+static json_t *load_latency(const struct page *page)
+{
+    static const char *const members[] = {"check",     "service",        "median_ms", "samples",
+                                          "before_ms", "before_samples", "slower"};
+    json_t *list = json_array(), *entry;
+    const char *key;
+    for (size_t i = 0; i < page->n_steps; i++) {
+        const struct step *s = &page->steps[i];
+        cleanup_json json_t *noted =
+            str_eq(s->kind, "soak") && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
+        json_object_foreach (json_object_get(noted, "speed"), key, entry) {
+            json_t *o = json_object();
+            for (size_t m = 0; m < ARRAY_SIZE(members); m++) {
+                json_t *value = json_object_get(entry, members[m]);
+                json_object_set_new(o, members[m], value ? json_incref(value) : json_null());
+            }
+            json_array_append_new(list, o);
+        }
+    }
+    return list;
+}
+
+unsigned show_failures_before(const struct page *page, const char *service)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (json_object_get(page->plan, "services"), i, one) {
+        if (str_eq(json_path_string(one, "service", NULL), service))
+            return (unsigned)json_path_integer(one, 0, "failures_before", NULL, NULL);
+    }
+    return 0;
+}
+
 static int load(struct ctl *ctl, const struct deployment *d, struct page *page, struct error *err)
 {
     struct arena *arena = &ctl->arena;
@@ -44,6 +95,9 @@ static int load(struct ctl *ctl, const struct deployment *d, struct page *page, 
             0)
             return -1;
     page->backup = load_backup(page);
+    page->regressed = load_regressed(page);
+    page->latency = load_latency(page);
+    page->plan = d->plan ? json_loads(d->plan, 0, NULL) : NULL;
     page->warnings = d->warnings ? json_loads(d->warnings, 0, NULL) : NULL;
     return 0;
 }
@@ -104,6 +158,7 @@ static json_t *services_json(const struct page *page)
         json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", json_text(s->service), "swarm_name",
                               json_text(s->name), "action", json_text(s->action), "state",
                               json_text(s->state), "note", json_text(s->note));
+        json_object_set_new(o, "failures_before", json_integer(show_failures_before(page, s->service)));
         json_object_set_new(o, "before", hidden_json(s->before));
         json_object_set_new(o, "after", hidden_json(s->after));
         json_array_append_new(list, o);
@@ -130,6 +185,8 @@ static json_t *page_json(const struct page *page, bool logs)
     json_object_set_new(o, "backup", page->backup ? json_incref(page->backup) : json_null());
     json_object_set_new(o, "steps", steps_json(page, logs));
     json_object_set_new(o, "services", services_json(page));
+    json_object_set_new(o, "regressed", page->regressed ? json_incref(page->regressed) : json_null());
+    json_object_set_new(o, "latency", json_incref(page->latency));
     return o;
 }
 
@@ -150,5 +207,8 @@ int verb_show(struct ctl *ctl, const struct args *args)
     }
     json_decref(page.warnings);
     json_decref(page.backup);
+    json_decref(page.plan);
+    json_decref(page.regressed);
+    json_decref(page.latency);
     return EXIT_GOOD;
 }

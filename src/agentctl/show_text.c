@@ -5,17 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/spec.h"
+#include "agent/tasks.h"
 #include "agentctl/show.h"
 #include "base/clock.h"
 
 enum { OUTPUT_LINES = 20 };
 
-static void heading(const char *text)
+void show_heading(const char *text)
 {
     printf("\n%s%s%s\n", colour_on(COLOUR_BOLD), text, colour_off());
 }
 
-static void field(const char *name, const char *value)
+void show_field(const char *name, const char *value)
 {
     if (value && *value)
         printf("  %-11s %s\n", name, value);
@@ -50,20 +52,21 @@ static void print_head(struct arena *arena, const struct page *page)
     printf("%sdeployment %lld of %s: %s%s%s\n", colour_on(COLOUR_BOLD), (long long)d->id,
            text_safe(arena, d->stack), colour_on(view_colour(d->state)), view_verdict(arena, d->state),
            colour_off());
-    field("commit", arena_printf(arena, "%s%s%s", text_safe(arena, d->commit), d->branch ? " on " : "",
-                                 text_safe(arena, d->branch)));
-    field("subject", text_safe(arena, d->subject));
-    field("author", text_safe(arena, d->author));
-    field("trigger", who_asked(arena, d));
-    field("requested", time_local(arena, d->requested_us));
-    field("started", d->started_us ? time_local(arena, d->started_us) : NULL);
-    field("finished", end_of(arena, v));
-    field("started on",
-          d->base_id ? arena_printf(arena, "#%lld, the last success", (long long)d->base_id) : NULL);
-    field("resumed", d->resumes ? arena_printf(arena, "%u times since its last progress", d->resumes) : NULL);
-    field("cancel", d->cancel_requested && !deployment_state_ended(d->state) ? "requested" : NULL);
-    field("waiting for", text_safe(arena, v->waiting));
-    field("why", text_safe(arena, d->reason));
+    show_field("commit", arena_printf(arena, "%s%s%s", text_safe(arena, d->commit), d->branch ? " on " : "",
+                                      text_safe(arena, d->branch)));
+    show_field("subject", text_safe(arena, d->subject));
+    show_field("author", text_safe(arena, d->author));
+    show_field("trigger", who_asked(arena, d));
+    show_field("requested", time_local(arena, d->requested_us));
+    show_field("started", d->started_us ? time_local(arena, d->started_us) : NULL);
+    show_field("finished", end_of(arena, v));
+    show_field("started on",
+               d->base_id ? arena_printf(arena, "#%lld, the last success", (long long)d->base_id) : NULL);
+    show_field("resumed",
+               d->resumes ? arena_printf(arena, "%u times since its last progress", d->resumes) : NULL);
+    show_field("cancel", d->cancel_requested && !deployment_state_ended(d->state) ? "requested" : NULL);
+    show_field("waiting for", text_safe(arena, v->waiting));
+    show_field("why", text_safe(arena, d->reason));
 }
 
 static void print_warnings(struct arena *arena, const struct page *page)
@@ -71,7 +74,7 @@ static void print_warnings(struct arena *arena, const struct page *page)
     size_t i;
     json_t *one;
     if (json_array_size(page->warnings) > 0)
-        heading("warnings");
+        show_heading("warnings");
     json_array_foreach (page->warnings, i, one) {
         if (json_is_string(one))
             printf("  - %s\n", text_safe(arena, json_string_value(one)));
@@ -107,7 +110,7 @@ static void print_steps(struct arena *arena, const struct page *page)
 {
     int widest = 0;
     if (page->n_steps > 0)
-        heading("plan");
+        show_heading("plan");
     for (size_t i = 0; i < page->n_steps; i++) {
         int len = (int)strlen(step_word(page, &page->steps[i]));
         widest = len > widest ? len : widest;
@@ -137,8 +140,8 @@ static void print_outputs(struct arena *arena, const struct page *page, bool log
         cleanup_str struct str text = {0};
         text_tail(&text, str_clean(arena, s->output, strlen(s->output), false, 0),
                   logs ? SIZE_MAX : OUTPUT_LINES, "  | ");
-        heading(arena_printf(arena, logs ? "output of step %u, %s %s" : "last output of step %u, %s %s",
-                             s->seq, text_safe(arena, s->kind), text_safe(arena, s->name)));
+        show_heading(arena_printf(arena, logs ? "output of step %u, %s %s" : "last output of step %u, %s %s",
+                                  s->seq, text_safe(arena, s->kind), text_safe(arena, s->name)));
         fputs(str_text(&text), stdout);
     }
 }
@@ -161,7 +164,7 @@ static void print_migrations(struct arena *arena, const struct view *v)
 {
     if (v->n_migrations == 0 && v->n_schemas == 0)
         return;
-    heading("migrations");
+    show_heading("migrations");
     for (size_t i = 0; i < v->n_migrations; i++) {
         const struct migration_record *m = &v->migrations[i];
         bool failed = str_starts(m->state, "failed");
@@ -189,13 +192,13 @@ static void print_backup(struct arena *arena, const struct page *page)
     const char *file, *volume, *node, *restore,
         *note = json_string_value(json_object_get(page->backup, "note"));
     if (note) {
-        heading("backup");
+        show_heading("backup");
         printf("  %s\n", note);
     }
     if (!page->backup || json_unpack(page->backup, "{s:s, s:s, s:s, s:s}", "file", &file, "volume", &volume,
                                      "node", &node, "restore", &restore) < 0)
         return;
-    heading("backup");
+    show_heading("backup");
     printf("  %s, in volume %s\n  To restore it beside the database that is, on node %s:\n  %s\n",
            text_safe(arena, file), text_safe(arena, volume), text_safe(arena, node),
            text_safe(arena, restore));
@@ -205,7 +208,7 @@ static void print_images(struct arena *arena, const struct view *v)
 {
     if (v->n_images == 0)
         return;
-    heading("images");
+    show_heading("images");
     for (size_t i = 0; i < v->n_images; i++)
         printf("  %s: %s %s\n", text_safe(arena, v->images[i].service),
                text_safe(arena, v->images[i].reference), text_safe(arena, v->images[i].digest));
@@ -232,73 +235,43 @@ static void print_service(struct arena *arena, const struct service_record *s)
         printf("      before: %s\n", before);
 }
 
+/* Was it well before anything was touched? */
+static void print_failures_before(struct arena *arena, const struct page *page,
+                                  const struct service_record *s)
+{
+    unsigned failures = show_failures_before(page, s->service);
+    if (failures)
+        printf("      %s\n", tasks_failed_words(arena, failures));
+}
+
 static void print_services(struct arena *arena, const struct page *page)
 {
     if (page->n_services > 0)
-        heading("services");
-    for (size_t i = 0; i < page->n_services; i++)
+        show_heading("services");
+    for (size_t i = 0; i < page->n_services; i++) {
         print_service(arena, &page->services[i]);
+        print_failures_before(arena, page, &page->services[i]);
+    }
 }
 
-/* ---- what next ---- */
-
-/* Is production affected, and what now: for each end that is not good. */
-static const char *advice(struct arena *arena, const struct deployment *d)
+/* How fast the checks were answered while the services were watched. */
+static void print_latency(struct arena *arena, const struct page *page)
 {
-    const char *stack = text_safe(arena, d->stack);
-    long long id = (long long)d->id;
-    switch (d->state) {
-    case DEPLOYMENT_FAILED:
-        return arena_printf(
-            arena,
-            "No application service was touched: what ran before runs on.\n"
-            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_ROLLED_BACK:
-        return arena_printf(
-            arena,
-            "The services were put back to what ran before. What migrations changed in the database stays.\n"
-            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_HALTED:
-        if (d->reason &&
-            (strstr(d->reason, "(-- deploy: breaking)") || strstr(d->reason, "needs a forward fix")))
-            return arena_printf(
-                arena,
-                "The schema is ahead of the code, which does not work with it: deploy a commit "
-                "that does.\n"
-                "  Or go on with this commit, once its cause is mended: agentctl retry %lld",
-                id);
-        return arena_printf(
-            arena,
-            "The rollout stopped half way: services listed as healthy, degraded, unverified or failed "
-            "run the new version.\n"
-            "  Those listed as halted could not be put back; the others run what ran before.\n"
-            "  Put them back: agentctl rollback %s\n"
-            "  Or go on with this commit: agentctl retry %lld",
-            stack, id);
-    case DEPLOYMENT_STUCK:
-        return arena_printf(
-            arena,
-            "It was taken up again three times and came no further; services are as the list above says.\n"
-            "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
-            "  Then: agentctl retry %lld, or agentctl rollback %s",
-            id, id, stack);
-    case DEPLOYMENT_CANCELLED:
-        return arena_printf(
-            arena,
-            "Services that were touched were put back. To deploy this commit after all: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_INTERRUPTED:
-        return "It resumes by itself as soon as agentd runs: systemctl status deploy-agent";
-    case DEPLOYMENT_REQUESTED:
-    case DEPLOYMENT_PLANNED:
-    case DEPLOYMENT_RUNNING:
-    case DEPLOYMENT_SUCCEEDED:
-    case DEPLOYMENT_SUPERSEDED:
-        break;
+    size_t i;
+    const json_t *one;
+    if (json_array_size(page->latency) > 0)
+        show_heading("answers");
+    json_array_foreach (page->latency, i, one) {
+        json_int_t was = json_path_integer(one, -1, "before_ms", NULL, NULL);
+        printf("  %s: median %lld ms of %lld samples", text_safe(arena, json_path_string(one, "check", NULL)),
+               (long long)json_path_integer(one, 0, "median_ms", NULL, NULL),
+               (long long)json_path_integer(one, 0, "samples", NULL, NULL));
+        if (was >= 0)
+            printf(", was %lld ms of %lld%s", (long long)was,
+                   (long long)json_path_integer(one, 0, "before_samples", NULL, NULL),
+                   json_is_true(json_object_get(one, "slower")) ? ": slower" : "");
+        fputs("\n", stdout);
     }
-    return NULL;
 }
 
 void show_text(struct arena *arena, const struct page *page, bool logs)
@@ -310,10 +283,7 @@ void show_text(struct arena *arena, const struct page *page, bool logs)
     print_migrations(arena, &page->view);
     print_images(arena, &page->view);
     print_services(arena, page);
+    print_latency(arena, page);
     print_outputs(arena, page, logs);
-    const char *next = advice(arena, &page->view.d);
-    if (next) {
-        heading("what next");
-        printf("  %s\n", next);
-    }
+    show_end(arena, page);
 }

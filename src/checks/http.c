@@ -99,6 +99,7 @@ void checker_ask(struct checker *checker, const struct health_check *check, cons
         bool status = ret->status == check->status,
              body = status && body_matches(check, str_text(&response.body));
         ret->passed = status && body;
+        ret->took_us = response.total_us;
         snprintf(ret->text, sizeof ret->text, status && !body ? "%u but its body does not match" : "%u",
                  ret->status);
     }

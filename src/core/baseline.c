@@ -90,10 +90,15 @@ bool probe_degraded(const struct probe_series *now, enum probe_was was)
     return now->failures > 0 && (was == PROBE_FAILED || was == PROBE_FLAKY);
 }
 
+struct probe_count probe_now(struct probe_count before, const struct probe_series *now)
+{
+    return probe_window(now, before.asked > 1 ? before.asked : WINDOW);
+}
+
 const char *probe_words(struct arena *arena, const char *label, struct probe_count before,
                         const char *last_before, const struct probe_series *now, const char *last_now)
 {
-    struct probe_count count = probe_window(now, before.asked > 1 ? before.asked : WINDOW);
+    struct probe_count count = probe_now(before, now);
     if (before.asked == 0)
         return arena_printf(arena, "%s: %u of %u now (%s now)", label, count.passed, count.asked, last_now);
     return arena_printf(arena, "%s: %u of %u before, %u of %u now (%s before, %s now)", label, before.passed,

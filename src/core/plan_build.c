@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "core/plan_internal.h"
 #include "core/spec_compare.h"
@@ -29,6 +31,13 @@ static void index_observed(struct plan_builder *b)
         if (name)
             json_object_set(b->live, name, item);
     }
+    json_array_foreach (b->observed->tasks, i, item) {
+        const char *id = json_path_string(item, "ServiceID", NULL);
+        json_t *list = id ? json_object_get(b->tasks, id) : NULL;
+        if (id && !list)
+            json_object_set_new(b->tasks, id, list = json_array());
+        json_array_append(list, item);
+    }
     json_array_foreach (b->observed->networks, i, item) {
         const char *id = json_path_string(item, "Id", NULL);
         if (id)
@@ -45,6 +54,7 @@ void builder_init(struct plan_builder *b, const struct observed *observed, struc
     b->json_migrations = builder_keep(b, json_array());
     b->json_sql = builder_keep(b, json_array());
     b->live = builder_keep(b, json_object());
+    b->tasks = builder_keep(b, json_object());
     b->network_names = builder_keep(b, json_object());
     b->renamed = builder_keep(b, json_object());
     b->specs = builder_keep(b, json_object());
@@ -107,6 +117,15 @@ void builder_service(struct plan_builder *b, const char *key, const char *name, 
                                     action, "changes", string_array(changes), "restarts", restarts));
 }
 
+/* Of a service as it was before: context for a verdict on its successor. */
+static unsigned failures_before(const struct plan_builder *b, const json_t *live)
+{
+    const char *id = json_path_string(live, "ID", NULL);
+    const json_t *tasks = id ? json_object_get(b->tasks, id) : NULL;
+    int64_t since_us = b->observed->at_us - (int64_t)TASKS_BEFORE_MIN * 60 * US_PER_S;
+    return tasks ? tasks_failed_since(live, tasks, rfc3339_utc(b->arena, since_us)) : 0;
+}
+
 void builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action)
 {
@@ -118,16 +137,22 @@ void builder_compare(struct plan_builder *b, const char *key, const char *name, 
     if (comparison.same)
         comparison = (struct spec_comparison){0};
     builder_service(b, key, name, *ret_action, comparison.changes, comparison.restarts, live_spec);
+    if (live && b->observed->tasks)
+        json_object_set_new(json_array_get(b->json_services, json_array_size(b->json_services) - 1),
+                            "failures_before", json_integer(failures_before(b, live)));
 }
 
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,
                   const json_t *live)
 {
-    builder_step(b, kind, key,
-                 json_pack("{s:s, s:s, s:s, s:O, s:s?, s:I}", "service", key, "name",
-                           json_path_string(spec, "Name", NULL), "action", action, "spec", spec, "id",
-                           json_path_string(live, "ID", NULL), "version",
-                           json_path_integer(live, 0, "Version", "Index", NULL)));
+    unsigned failures = failures_before(b, live);
+    json_t *params = json_pack("{s:s, s:s, s:s, s:O, s:s?, s:I}", "service", key, "name",
+                               json_path_string(spec, "Name", NULL), "action", action, "spec", spec, "id",
+                               json_path_string(live, "ID", NULL), "version",
+                               json_path_integer(live, 0, "Version", "Index", NULL));
+    if (failures)
+        json_object_set_new(params, "failures_before", json_integer(failures));
+    builder_step(b, kind, key, params);
 }
 
 void builder_remove(struct plan_builder *b, const char *stack, const json_t *live, json_t *list)
@@ -196,6 +221,7 @@ void observed_release(struct observed *observed)
     json_decref(observed->networks);
     json_decref(observed->secrets);
     json_decref(observed->configs);
+    json_decref(observed->tasks);
     *observed = (struct observed){0};
 }
 

@@ -44,6 +44,7 @@ struct plan_builder {
     /* all of these are kept alive by plan->owned */
     json_t *json_services, *json_objects, *json_migrations, *json_sql;
     json_t *live;          /* observed services by name */
+    json_t *tasks;         /* observed ones: service ID → array */
     json_t *network_names; /* by ID, for spec_same() and its kin */
     json_t *renamed;       /* "secret NAME", "config NAME" → the name that it has now */
     json_t *specs;         /* desired specs by service key, in rollout order */

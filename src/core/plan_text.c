@@ -3,6 +3,8 @@
 
 #include "agent/plan.h"
 #include "agent/spec.h"
+#include "agent/tasks.h"
+#include "base/cleanup.h"
 #include "base/str.h"
 
 enum { COLUMNS = 100, FILES = 30 /* of a step */ };
@@ -61,6 +63,20 @@ static void changes(struct str *out, const json_t *items)
         flowed(out, "      ", str_text(&text), "      ");
 }
 
+/* What does not run well before anything was touched. */
+static void unstable(struct str *out, const json_t *plan)
+{
+    size_t i;
+    const json_t *service;
+    json_array_foreach (json_object_get(plan, "services"), i, service) {
+        cleanup_arena struct arena arena = {0};
+        json_int_t n = json_path_integer(service, 0, "failures_before", NULL, NULL);
+        if (n > 0)
+            str_printf(out, "  %s: %s\n", json_path_string(service, "service", NULL),
+                       tasks_failed_words(&arena, (unsigned)n));
+    }
+}
+
 static void services(struct str *out, const json_t *plan)
 {
     size_t i, unchanged = 0;
@@ -78,6 +94,7 @@ static void services(struct str *out, const json_t *plan)
     }
     if (unchanged)
         str_printf(out, "  %zu service%s unchanged\n", unchanged, unchanged == 1 ? "" : "s");
+    unstable(out, plan);
 }
 
 /* One step in one schema, and its files: */

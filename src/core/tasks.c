@@ -196,6 +196,33 @@ void tasks_judge(struct arena *arena, const json_t *service, const json_t *tasks
     *ret = j;
 }
 
+static bool has_failed(const json_t *service, const json_t *task)
+{
+    const char *state = json_path_string(task, "Status", "State", NULL);
+    return str_eq(state, "failed") || str_eq(state, "rejected") ||
+           (str_eq(state, "complete") && !is_job(service) && !may_complete(service));
+}
+
+unsigned tasks_failed_since(const json_t *service, const json_t *tasks, const char *since)
+{
+    const char *id = json_path_string(service, "ID", NULL);
+    unsigned n = 0;
+    size_t i;
+    const json_t *task;
+    json_array_foreach (tasks, i, task) {
+        const char *when = json_path_string(task, "Status", "Timestamp", NULL);
+        n += str_eq(json_path_string(task, "ServiceID", NULL), id) && has_failed(service, task) && when &&
+             compare_times(when, since) >= 0;
+    }
+    return n;
+}
+
+const char *tasks_failed_words(struct arena *arena, unsigned failures)
+{
+    return arena_printf(arena, "%u task failure%s in the %d minutes before", failures,
+                        failures == 1 ? "" : "s", TASKS_BEFORE_MIN);
+}
+
 const char *update_trouble(struct arena *arena, const json_t *service)
 {
     static const struct {

@@ -12,12 +12,13 @@
 #include "steps/kinds.h"
 #include "steps/persist.h"
 #include "steps/send.h"
+#include "steps/speed.h"
 #include "steps/watch.h"
 
 /* ---- the record ---- */
 
-/* {"baseline": progress, "known": params.known, "compare": progress}; a member is absent where the step was
- * not planned, has not been taken yet, or asked nothing. */
+/* {"baseline": progress, "known": params.known, "compare": progress, "earlier": speed_earlier()}; a member is
+ * absent where the step was not planned, has not been taken yet, or asked nothing. */
 static const json_t *record(struct step_ctx *ctx)
 {
     struct step *steps;
@@ -37,8 +38,10 @@ static const json_t *record(struct step_ctx *ctx)
         cleanup_json json_t *params = steps[i].params ? json_loads(steps[i].params, 0, NULL) : NULL;
         if (progress)
             json_object_set_new(ctx->baselines, steps[i].kind, progress);
-        if (first)
-            json_object_set(ctx->baselines, "known", json_object_get(params, "known"));
+        if (!first)
+            continue;
+        json_object_set(ctx->baselines, "known", json_object_get(params, "known"));
+        json_object_set_new(ctx->baselines, "earlier", speed_earlier(ctx, steps[i].fingerprint));
     }
     return ctx->baselines;
 }
@@ -57,6 +60,15 @@ static bool is_known(struct step_ctx *ctx, const char *key)
     return str_starts(key, "healthcheck ") || json_is_true(json_object_get(known, key));
 }
 
+/* What the migrations did to it is this deployment's doing: samples after them are none of before. */
+static void find_speed(struct step_ctx *ctx, struct probe *probe)
+{
+    latency_from_json(json_path(record(ctx), "earlier", probe->key, NULL), &probe->latency_before);
+    latency_from_json(json_path(record(ctx), STEP_BASELINE, probe->key, "ms", NULL),
+                      &probe->latency_just_before);
+    latency_add(&probe->latency_before, &probe->latency_just_before);
+}
+
 void baseline_find(struct step_ctx *ctx, struct probe *probe)
 {
     const json_t *first = json_path(record(ctx), STEP_BASELINE, probe->key, NULL),
@@ -67,6 +79,7 @@ void baseline_find(struct step_ctx *ctx, struct probe *probe)
     probe->before = count_of(better);
     probe->last_before = arena_strdup(ctx->arena, json_path_string(better, "last", NULL));
     probe->was = is_known(ctx, probe->key) ? was : PROBE_UNKNOWN;
+    find_speed(ctx, probe);
 }
 
 bool baseline_passed_last(struct step_ctx *ctx, const struct probe *probe, bool *ret_known)
@@ -122,11 +135,14 @@ static json_t *result_of(const struct watches *watches, unsigned samples)
         for (size_t k = 0; k < watch->prober->n; k++) {
             const struct probe *probe = &watch->prober->items[k];
             struct probe_count count = probe_window(&probe->now, samples);
-            if (count.asked > 0)
-                json_object_set_new(all, probe->key,
-                                    json_pack("{s:s, s:s, s:i, s:i, s:s}", "check", probe->label, "service",
-                                              watch->service->key, "passed", count.passed, "asked",
-                                              count.asked, "last", probe->last));
+            if (count.asked == 0)
+                continue;
+            json_t *entry =
+                json_pack("{s:s, s:s, s:i, s:i, s:s}", "check", probe->label, "service", watch->service->key,
+                          "passed", count.passed, "asked", count.asked, "last", probe->last);
+            if (latency_samples(&probe->latency) > 0)
+                json_object_set_new(entry, "ms", latency_json(&probe->latency));
+            json_object_set_new(all, probe->key, entry);
         }
     }
     return all;

@@ -6,14 +6,15 @@
  * migrations, old code on the new schema (step `compare`). Kept in these steps' progress, so that whoever
  * takes the deployment up compares with the same:
  *
- *     {"check 0": {"check": "web /health", "service": "web", "passed": 5, "asked": 5, "last": "200"}, …}
+ *     {"check 0": {"check": "web /health", "service": "web", "passed": 5, "asked": 5, "last": "200",
+ *                  "ms": [80, …]}, …}
  */
 
 #include "steps/probe.h"
 
 #define BASELINE_CHECK_KEY "check %zu" /* index in x-release.health */
 
-/* Fills was, before and last_before of the probe from the record. */
+/* Fills was, before, last_before and the latencies of before of the probe from the record. */
 void baseline_find(struct step_ctx *ctx, struct probe *probe);
 /* What passed before the migrations and fails after them, with its numbers: old code on the new schema. NULL:
  * nothing. */

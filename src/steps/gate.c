@@ -34,6 +34,7 @@ struct gate {
     json_t *excused;
     struct prober *prober;
     bool going_back; /* only what passed before has to pass */
+    unsigned failures_before;
     const struct gate_settings *settings;
     int64_t deadline_us;
     int64_t stable_since_us; /* all desired tasks run without a break since; 0: they do not */
@@ -83,6 +84,7 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
     gate->name = arena_strdup(&gate->arena, options->name);
     gate->id = arena_strdup(&gate->arena, options->service_id);
     gate->sent = arena_strdup(&gate->arena, options->sent);
+    gate->failures_before = options->failures_before;
     gate->excused = options->excused ? json_deep_copy(options->excused) : json_array();
     gate->settings = ctx->manifest ? &ctx->manifest->release.gate : &without_manifest;
     if (prober_open(ctx, options->service, &gate->prober, err) < 0) {
@@ -110,6 +112,11 @@ void gate_close(struct gate *gate)
 const char *gate_service(const struct gate *gate)
 {
     return gate->service;
+}
+
+const struct prober *gate_prober(const struct gate *gate)
+{
+    return gate->prober;
 }
 
 const char *gate_unverified(const struct gate *gate)
@@ -364,7 +371,7 @@ static int late(struct gate *gate, struct error *err)
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
 }
 
-int gate_wait(struct gate *gate, struct error *err)
+static int converge(struct gate *gate, struct error *err)
 {
     gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
     gate->late = false;
@@ -392,7 +399,7 @@ int gate_wait(struct gate *gate, struct error *err)
     }
 }
 
-int gate_watch(struct gate *gate, struct error *err)
+static int watch_once(struct gate *gate, struct error *err)
 {
     bool well;
     if (look(gate, &well, err) < 0)
@@ -410,6 +417,29 @@ int gate_watch(struct gate *gate, struct error *err)
             return prober_regressed(gate->prober, probe, err);
     }
     return 0;
+}
+
+/* Was it unstable before, too? That is said beside a verdict, and no part of it: only tasks of the new spec
+ * are held against the new version. */
+static int with_context(const struct gate *gate, int r, struct error *err)
+{
+    if (r == 0 || err->kind != ERR_FAILED || gate->failures_before == 0 ||
+        str_ends(err->text, STEP_HALT_TEXT))
+        return r;
+    cleanup_arena struct arena arena = {0};
+    const char *text = arena_strdup(&arena, err->text);
+    return error_set(err, ERR_FAILED, 0, "%s; %s had %s", text, gate->service,
+                     tasks_failed_words(&arena, gate->failures_before));
+}
+
+int gate_wait(struct gate *gate, struct error *err)
+{
+    return with_context(gate, converge(gate, err), err);
+}
+
+int gate_watch(struct gate *gate, struct error *err)
+{
+    return with_context(gate, watch_once(gate, err), err);
 }
 
 /* ---- before it is touched ---- */

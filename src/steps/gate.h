@@ -15,6 +15,7 @@
 #include "agent/step.h"
 
 struct gate;
+struct prober;
 
 struct gate_options {
     const char *service, *name; /* key, Swarm name */
@@ -22,9 +23,10 @@ struct gate_options {
     const json_t *excused; /* IDs of tasks that existed before the update */
     const char *
         sent; /* spec_hash() of what our update left; other specs are somebody else's. NULL: it is put back */
-    bool resumed;    /* the update was sent by a worker that died: nobody watched for a while */
-    bool going_back; /* checks only where they passed before */
-    bool was_well;   /* gate_was_well(), for a way back without baselines */
+    bool resumed;             /* the update was sent by a worker that died: nobody watched for a while */
+    bool going_back;          /* checks only where they passed before */
+    unsigned failures_before; /* tasks of it that failed in the minutes before: context for a verdict */
+    bool was_well;            /* gate_was_well(), for a way back without baselines */
 };
 
 int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct gate **ret,
@@ -39,6 +41,8 @@ int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;
 /* Once it passed: why nothing tells its health besides "it runs", in words; NULL: something does. */
 const char *gate_unverified(const struct gate *gate);
 const char *gate_service(const struct gate *gate);
+/* Its checks, as they were asked since the update. */
+const struct prober *gate_prober(const struct gate *gate);
 
 /* Once it passed: what fails now and may, as it did before, with its numbers; NULL: nothing. In the gate. */
 const char *gate_degraded(struct gate *gate);

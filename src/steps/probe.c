@@ -171,6 +171,7 @@ static struct check_result ask_all(struct prober *p, const struct health_check *
                                    const struct tasks_judgement *tasks)
 {
     struct check_result all = {.passed = true}, one;
+    int64_t slowest_us = 0;
     if (strcmp(check->host, p->service) != 0) {
         ask(p, check, NULL, &one);
         return one;
@@ -181,10 +182,12 @@ static struct check_result ask_all(struct prober *p, const struct health_check *
         ask(p, check, tasks->active[t].task, &one);
         if (one.away)
             return one;
+        slowest_us = one.took_us > slowest_us ? one.took_us : slowest_us;
         bool failed = !one.passed && !one.unasked, told = !all.passed && !all.unasked;
         if (!told && (failed || one.unasked || all.passed))
             all = one;
     }
+    all.took_us = slowest_us;
     return all;
 }
 
@@ -205,6 +208,8 @@ bool prober_round(struct prober *p, const struct tasks_judgement *tasks, const c
             return false;
         }
         probe_note(&probe->now, answer_of(&result));
+        if (result.passed && result.took_us > 0)
+            latency_note(&probe->latency, (unsigned)(result.took_us / 1000));
         snprintf(probe->last, sizeof probe->last, "%s", result.text);
     }
     return true;
@@ -231,8 +236,20 @@ const char *prober_words(struct prober *p, const struct probe *probe)
     return probe_words(&p->arena, probe->label, probe->before, probe->last_before, &probe->now, probe->last);
 }
 
+static json_t *counted(struct probe_count count, const char *last)
+{
+    return json_pack("{s:i, s:i, s:s?}", "passed", (int)count.passed, "asked", (int)count.asked, "last",
+                     last);
+}
+
 int prober_regressed(struct prober *p, const struct probe *probe, struct error *err)
 {
+    struct step_ctx *ctx = p->ctx;
+    json_decref(ctx->regressed);
+    ctx->regressed = json_pack("{s:s, s:s, s:o}", "check", probe->label, "service", p->service, "now",
+                               counted(probe_now(probe->before, &probe->now), probe->last));
+    if (probe->before.asked > 0)
+        json_object_set_new(ctx->regressed, "before", counted(probe->before, probe->last_before));
     return error_set(err, ERR_FAILED, 0, "%s", prober_words(p, probe));
 }
 

@@ -12,6 +12,7 @@
 
 #include "agent/baseline.h"
 #include "agent/check.h"
+#include "agent/latency.h"
 #include "agent/step.h"
 #include "agent/tasks.h"
 
@@ -22,6 +23,8 @@ struct probe {
     struct probe_count before; /* asked 0: no baseline */
     const char *last_before;
     struct probe_series now;
+    /* How long answers took that passed: at the last success and just before this one, just before, now. */
+    struct latencies latency_before, latency_just_before, latency;
     char last[256];
 };
 
@@ -48,7 +51,12 @@ void prober_interrupt(struct prober *prober);
 const struct probe *prober_failing(const struct prober *prober);
 /* "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)"; in the prober's arena. */
 const char *prober_words(struct prober *prober, const struct probe *probe);
-/* ERR_FAILED: it is worse than before. */
+/*
+ * ERR_FAILED: it is worse than before. What it said is left in ctx->regressed, and goes into the progress of
+ * the step that fails because of it, as `regressed`: {"check": "web /health", "service": "web", "before":
+ * {"passed": 5, "asked": 5, "last": "200"}, "now": {"passed": 0, "asked": 3, "last": "500"}}; "before" is
+ * absent where there was no baseline.
+ */
 int prober_regressed(struct prober *prober, const struct probe *probe, struct error *err);
 /* ERR_FAILED that stops the rollout as it stands: nothing is known against the new version. */
 int prober_inconclusive(const struct probe *probe, struct error *err);

@@ -181,6 +181,7 @@ static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *p
         .excused = json_object_get(progress, "excused"),
         .sent = json_path_string(progress, "sent", NULL),
         .resumed = resumed,
+        .failures_before = (unsigned)json_path_integer(params, 0, "failures_before", NULL, NULL),
     };
     return gate_open(ctx, &options, ret, err);
 }

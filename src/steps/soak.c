@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "steps/gate.h"
 #include "steps/kinds.h"
+#include "steps/speed.h"
 #include "steps/watch.h"
 
 /*
@@ -80,28 +81,35 @@ static int watch(struct step_ctx *ctx, struct watches *others, struct error *err
     return 0;
 }
 
-static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
-               bool *ret_allowed, struct error *err)
+/* What is down at the end of the soak is not a success. */
+static int finish(struct step_ctx *ctx, const struct step *step, const struct watches *others,
+                  struct error *err)
 {
-    struct watches others;
-    (void)step;
-    (void)params;
-    (void)resumed;
-    (void)ret_allowed;
-    if (watches_open(ctx, is_rolled, &others, err) < 0)
-        return -1;
-    int r = watch(ctx, &others, err);
-    watches_close(&others);
-    if (r < 0)
-        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "while soaking");
-    /* what is down at the end of the soak is not a success */
     for (size_t i = 0; i < ctx->n_gates; i++)
         if (gate_wait(ctx->gates[i], err) < 0)
             return error_wrap(err, "at the end of the soak");
     for (size_t i = 0; i < ctx->n_gates; i++)
         if (gate_save_state(ctx->gates[i], err) < 0)
             return -1;
-    return 0;
+    return speed_keep(ctx, step, others, err);
+}
+
+static int run(struct step_ctx *ctx, const struct step *step, const json_t *params, bool resumed,
+               bool *ret_allowed, struct error *err)
+{
+    struct watches others;
+    (void)params;
+    (void)resumed;
+    (void)ret_allowed;
+    if (watches_open(ctx, is_rolled, &others, err) < 0)
+        return -1;
+    int r = watch(ctx, &others, err);
+    if (r < 0 && err->kind != ERR_CANCELLED)
+        (void)error_wrap(err, "while soaking");
+    if (r == 0)
+        r = finish(ctx, step, &others, err);
+    watches_close(&others);
+    return r;
 }
 
 const struct step_kind step_kind_soak = {

@@ -96,6 +96,7 @@ static void close_run(struct run *run)
 {
     relay_close(run->ctx.relay);
     json_decref(run->ctx.baselines);
+    json_decref(run->ctx.regressed);
     snapshot_release(&run->snapshot);
     lease_close(TAKE(kept_lease));
     work_close(&run->work);

@@ -16,6 +16,7 @@
 #include "steps/hint.h"
 #include "steps/lease.h"
 #include "steps/persist.h"
+#include "steps/speed.h"
 #include "worker/putback.h"
 #include "worker/work.h"
 
@@ -168,6 +169,7 @@ static const char *success_reason(struct step_ctx *ctx, const struct step *steps
         str_printf(&text, "; degraded as before: %s", str_text(&degraded));
     if (unverified.len)
         str_printf(&text, "; unverified: %s", str_text(&unverified));
+    str_append(&text, speed_words(ctx));
     return arena_strdup(ctx->arena, str_text(&text));
 }
 
@@ -226,6 +228,27 @@ static int confirm(struct step_ctx *ctx, struct error *err)
     return 0;
 }
 
+/* Beside what the step keeps for itself: for whoever reads the record. */
+static int save_regressed(struct step_ctx *ctx, const struct step *step, struct error *err)
+{
+    struct step *steps;
+    size_t n;
+    if (!ctx->regressed)
+        return 0;
+    if (PERSIST(journal_steps(ctx->journal, ctx->arena, step->deployment, &steps, &n, err), err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (steps[i].seq != step->seq)
+            continue;
+        cleanup_json json_t *kept = steps[i].progress ? json_loads(steps[i].progress, 0, NULL) : NULL;
+        cleanup_json json_t *progress = kept ? json_incref(kept) : json_object();
+        json_object_set(progress, "regressed", ctx->regressed);
+        cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
+        return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+    }
+    return 0;
+}
+
 /* *ret_failed: the step failed, and the deployment with it; err says why. -1: stop working (see
  * pipeline_run). */
 static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, struct error *err)
@@ -254,7 +277,8 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     struct error outcome = *err, journal_err = {0};
     if (state == STEP_FAILED_ALLOWED)
         log_warning("%s (allowed to fail)", outcome.text);
-    if (PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, state,
+    if ((state == STEP_FAILED && save_regressed(ctx, step, &journal_err) < 0) ||
+        PERSIST(journal_step_end(ctx->journal, step->deployment, step->seq, state,
                                  r < 0 ? outcome.text : NULL, &journal_err),
                 &journal_err) < 0) {
         *err = journal_err;

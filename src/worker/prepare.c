@@ -72,12 +72,13 @@ int observe(struct docker *docker, const char *name, const struct stack *stack, 
 {
     cleanup_arena struct arena arena = {0};
     const char *label = arena_printf(&arena, "%s=%s", LABEL_NAMESPACE, name);
-    struct observed o = {0};
+    struct observed o = {.at_us = wall_us()};
     /* secrets and configs are looked up by name, whoever made them: without a label */
     if (docker_services(docker, label, &o.services, err) < 0 ||
         docker_networks(docker, NULL, &o.networks, err) < 0 ||
         docker_secrets(docker, NULL, &o.secrets, err) < 0 ||
-        docker_configs(docker, NULL, &o.configs, err) < 0) {
+        docker_configs(docker, NULL, &o.configs, err) < 0 ||
+        docker_tasks_labelled(docker, label, &o.tasks, err) < 0) {
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }

@@ -366,12 +366,91 @@ static void show_page(void **state)
                "  | line 21\n  | line 22\n  | line 23\n  | line 24\n  | line 25\n"
                "  | line 26\n  | line 27\n  | line 28\n  | line 29\n  | line 30\n"
                "\n"
+               "what happened\n"
+               "  failed      step 1, run django: exit 1: lock timeout\n"
+               "  runs new    web\n"
+               "  database    django manage.py migrate failed; nothing of it is undone\n"
+               "\n"
                "what next\n"
                "  No application service was touched: what ran before runs on.\n"
                "  This commit is held. Push one that mends it, or try this one again: agentctl retry 1\n");
     assert_non_null(strstr(RUN("show", "2", "--logs").out, "  | line 1\n"));
     assert_null(strstr(RUN("show", "2").out, "  | line"));
     assert_non_null(strstr(RUN("show", "#3").out, "The services were put back to what ran before."));
+}
+
+/* What somebody reads who was woken: which check, before and now, what was put back, what the database holds.
+ */
+static void show_regression(void **state)
+{
+    struct fixture *f = *state;
+    static const char noted[] =
+        "{\"sent\": \"x\", \"regressed\": {\"check\": \"web /health\", \"service\": \"web\","
+        " \"before\": {\"passed\": 5, \"asked\": 5, \"last\": \"200\"},"
+        " \"now\": {\"passed\": 1, \"asked\": 5, \"last\": \"500\"}}}";
+    const struct migration_record files[] = {{"schema", "0118", "add_users", "applied", NULL, 400000, 12}};
+    OK(journal_put_migrations(f->journal, 3, files, 1, &f->err));
+    OK(journal_put_schema(f->journal, 3, &(struct schema_record){"schema", NULL, "0117", "0118"}, &f->err));
+    OK(journal_step_begin(f->journal, 3, 2, noted, &f->err));
+    OK(journal_step_end(f->journal, 3, 2, STEP_FAILED, "web /health: 5 of 5 before, 1 of 5 now", &f->err));
+    OK(journal_set_service(f->journal, 3, "web", "rolled_back", NULL, NULL, NULL, &f->err));
+    const char *page = RUN("show", "3").out,
+               *want = "\nwhat happened\n"
+                       "  check       web /health\n"
+                       "  before      passed 5 of 5, last: 200\n"
+                       "  now         passed 1 of 5, last: 500\n"
+                       "  failed      step 2, roll web\n"
+                       "  put back    web: exactly as before\n"
+                       "  database    schema at 0118 (0117 before), django applied; nothing of it is undone\n"
+                       "\n"
+                       "what next\n";
+    if (!strstr(page, want))
+        fail_msg("%s", page);
+    cleanup_json json_t *o = JSON("show", "3", "--json"),
+                        *before = json_pack("{s:i, s:i, s:s}", "passed", 5, "asked", 5, "last", "200");
+    const json_t *regressed = json_object_get(o, "regressed");
+    assert_string_equal(json_string_value(json_object_get(regressed, "check")), "web /health");
+    assert_true(json_equal(json_object_get(regressed, "before"), before));
+}
+
+/* Slower is said beside the numbers, without the single samples. */
+static void show_latency(void **state)
+{
+    struct fixture *f = *state;
+    static const char noted[] =
+        "{\"speed\": {\"check 0\": {\"check\": \"web /health\", \"service\": \"web\", \"ms\": [420],"
+        " \"median_ms\": 420, \"samples\": 23, \"before_ms\": 80, \"before_samples\": 41, \"slower\": true,"
+        " \"words\": \"w\"}, \"check 1\": {\"check\": \"api /\", \"service\": \"api\", \"ms\": [7],"
+        " \"median_ms\": 7, \"samples\": 1, \"slower\": false}}}";
+    static const struct step soak = {.seq = 1, .kind = "soak", .name = "shop"};
+    struct deployment_request r = {.stack = "shop", .commit = commit_a, .trigger = TRIGGER_SYNC};
+    static const struct service_record web = {"web", "shop_web", "none", "unchanged", NULL, NULL, NULL};
+    int64_t id;
+    OK(journal_request(f->journal, &r, &id, &f->err));
+    OK(journal_save_plan(
+        f->journal, id,
+        &(struct plan_rows){.plan = "{\"services\":[{\"service\":\"web\",\"failures_before\":3}]}",
+                            .steps = &soak,
+                            .n_steps = 1,
+                            .services = &web,
+                            .n_services = 1},
+        &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    OK(journal_step_begin(f->journal, id, 1, noted, &f->err));
+    const char *page = RUN("show", "4").out;
+    if (!strstr(page, "\nservices\n  web: none, unchanged\n      3 task failures in the 10 minutes before\n"
+                      "\nanswers\n"
+                      "  web /health: median 420 ms of 23 samples, was 80 ms of 41: slower\n"
+                      "  api /: median 7 ms of 1 samples\n"))
+        fail_msg("%s", page);
+    cleanup_json json_t *o = JSON("show", "4", "--json");
+    cleanup_json json_t *want =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:b}", "check", "web /health", "service", "web",
+                  "median_ms", 420, "samples", 23, "before_ms", 80, "before_samples", 41, "slower", 1);
+    assert_true(json_equal(json_array_get(json_object_get(o, "latency"), 0), want));
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(o, "services"), 0),
+                                                        "failures_before")),
+                     3);
 }
 
 static void show_json(void **state)
@@ -601,12 +680,13 @@ static void tails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(log_table),   TEST(log_fits),    TEST(log_filters),
-        TEST(log_json),    TEST(log_running), TEST(log_of_several_stacks),
-        TEST(show_page),   TEST(show_sql),    TEST(show_json),
-        TEST(status_text), TEST(status_json), TEST(status_drift),
-        TEST(in_step),     TEST(exit_codes),  TEST(help),
-        TEST(cutting),     TEST(tails),
+        TEST(log_table),       TEST(log_fits),     TEST(log_filters),
+        TEST(log_json),        TEST(log_running),  TEST(log_of_several_stacks),
+        TEST(show_page),       TEST(show_sql),     TEST(show_json),
+        TEST(show_regression), TEST(show_latency), TEST(status_text),
+        TEST(status_json),     TEST(status_drift), TEST(in_step),
+        TEST(exit_codes),      TEST(help),         TEST(cutting),
+        TEST(tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

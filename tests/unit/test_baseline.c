@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "agent/baseline.h"
+#include "agent/latency.h"
 #include "agent/release.h"
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -166,11 +167,93 @@ static void words(void **state)
     }
 }
 
+/* ---- how fast ---- */
+
+/* n samples around a median: some far below, some far above */
+static struct latencies spread(unsigned n, unsigned median_ms)
+{
+    struct latencies l = {0};
+    for (unsigned i = 0; i < n; i++)
+        latency_note(&l, i % 3 == 0 ? median_ms / 4 : i % 3 == 1 ? median_ms * 9 : median_ms);
+    return l;
+}
+
+/* R7: more than twice, more than 300 ms above, and 20 samples on each side. */
+static void slower(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned n_before, before_ms, n_just, just_ms, n_now, now_ms;
+        bool slower;
+    } cases[] = {
+        /* doubled, and beyond the margin: five samples are none */
+        {50, 400, 0, 0, 50, 801, true},
+        {5, 400, 0, 0, 50, 801, false},
+        {50, 400, 0, 0, 5, 801, false},
+        {5, 400, 0, 0, 5, 4000, false},
+        {20, 400, 0, 0, 20, 801, true},
+        {19, 400, 0, 0, 20, 801, false},
+        {20, 400, 0, 0, 19, 801, false},
+        {0, 0, 0, 0, 50, 801, false},
+        /* exactly twice; beyond twice, but within the margin */
+        {50, 400, 0, 0, 50, 800, false},
+        {50, 80, 0, 0, 50, 380, false},
+        {50, 80, 0, 0, 50, 381, true},
+        {50, 0, 0, 0, 50, 301, true},
+        {50, 801, 0, 0, 50, 400, false},
+        /* as slow just before anything was touched: not this deployment's doing, however few said so */
+        {50, 80, 5, 420, 50, 420, false},
+        {50, 80, 5, 100, 50, 420, true},
+        {50, 80, 1, 60, 50, 420, true},
+        {5, 80, 5, 80, 50, 420, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct latencies before = spread(cases[i].n_before, cases[i].before_ms),
+                         just = spread(cases[i].n_just, cases[i].just_ms),
+                         now = spread(cases[i].n_now, cases[i].now_ms);
+        if (latency_slower(&before, &just, &now) != cases[i].slower)
+            fail_msg("case %zu: %u ms and %u ms", i, latency_median_ms(&before), latency_median_ms(&now));
+    }
+}
+
+static void medians(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    struct latencies l = {0}, other = {0};
+    assert_int_equal(latency_median_ms(&l), 0);
+    latency_note(&l, 30);
+    latency_note(&l, 10);
+    assert_int_equal(latency_median_ms(&l), 20);
+    latency_note(&l, 11);
+    assert_int_equal(latency_median_ms(&l), 11);
+    /* the newest are kept, and their order */
+    for (unsigned i = 0; i < 100; i++)
+        latency_note(&other, i);
+    assert_int_equal(latency_samples(&other), 64);
+    assert_int_equal(latency_median_ms(&other), 67);
+    latency_add(&other, &l);
+    assert_int_equal(latency_samples(&other), 64);
+    cleanup_json json_t *list = latency_json(&other);
+    assert_int_equal(json_array_size(list), 64);
+    assert_int_equal(json_integer_value(json_array_get(list, 0)), 39);
+    assert_int_equal(json_integer_value(json_array_get(list, 63)), 11);
+    struct latencies back;
+    latency_from_json(list, &back);
+    assert_int_equal(latency_median_ms(&back), latency_median_ms(&other));
+    latency_from_json(NULL, &back);
+    assert_int_equal(latency_samples(&back), 0);
+    struct latencies was = spread(41, 80), now = spread(23, 420);
+    assert_string_equal(latency_words(&arena, "web /health", &was, &now),
+                        "web /health answers slower: median 420 ms, was 80 ms (23 and 41 samples)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(baselines), cmocka_unit_test(better), cmocka_unit_test(converging),
-        cmocka_unit_test(watching),  cmocka_unit_test(words),
+        cmocka_unit_test(watching),  cmocka_unit_test(words),  cmocka_unit_test(slower),
+        cmocka_unit_test(medians),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1520,6 +1520,44 @@ static void rollback_without_record(void **state)
     world_release(&w);
 }
 
+/* Context for verdicts, in the plan and with the step that rolls: it changes nothing of what is done. */
+static void failures_before(void **state)
+{
+    (void)state;
+    struct manifest m, next;
+    struct plan plan;
+    struct world w;
+    struct error err = {0};
+    cleanup_arena struct arena arena = {0};
+    world_init(&w);
+    load("m", TWO, &m);
+    load("next",
+         "services: {web: {image: web, labels: {a: b}, " HEALTHY "}, worker: {image: worker, " HEALTHY "}}\n",
+         &next);
+    deploy(&w, "m", &m, &(struct world_options){0});
+    w.observed.at_us = INT64_C(1787493600) * 1000000; /* 2026-08-23T14:00:00Z */
+    w.observed.tasks = json_array();
+    for (size_t i = 0; i < 2; i++)
+        json_array_append_new(w.observed.tasks,
+                              json_pack("{s:O, s:{s:s, s:s}}", "ServiceID",
+                                        json_object_get(world_find(w.observed.services, "shop_web"), "ID"),
+                                        "Status", "State", "failed", "Timestamp",
+                                        i ? "2026-08-23T13:49:59Z" : "2026-08-23T13:50:00Z"));
+    assert_int_equal(world_plan(&w, &m, &(struct world_options){0}, &plan, &err), 0);
+    assert_true(plan.empty);
+    plan_release(&plan);
+    assert_int_equal(world_plan(&w, &next, &(struct world_options){0}, &plan, &err), 0);
+    cleanup_json json_t *roll = json_loads(find_step(&plan, STEP_ROLL, "web")->params, 0, NULL);
+    assert_int_equal(json_path_integer(roll, -1, "failures_before", NULL, NULL), 1);
+    const char *said = plan_text(&arena, plan.json);
+    assert_non_null(strstr(said, "  web: 1 task failure in the 10 minutes before\n"));
+    assert_null(strstr(said, "worker: "));
+    plan_release(&plan);
+    manifest_release(&m);
+    manifest_release(&next);
+    world_release(&w);
+}
+
 /* ---- the text ---- */
 
 static void text(void **state)
@@ -1538,7 +1576,8 @@ static void text(void **state)
                                     "'changes': ['label a']}, {'service': 'new', 'action': 'create', "
                                     "'restarts': false, 'changes': []}, {'service': 'old', "
                                     "'action': 'remove', 'restarts': false, 'changes': []}, {'service': 'x', "
-                                    "'action': 'none'}, {'service': 'y', 'action': 'none'}], "
+                                    "'action': 'none', 'failures_before': 0}, {'service': 'y', "
+                                    "'action': 'none', 'failures_before': 3}], "
                                     "'warnings': ['service web has no healthcheck and no check: its update "
                                     "can only be seen to run, not to work (unverified)', "
                                     "'odd\\u001b[31m\\nlines']}";
@@ -1555,6 +1594,7 @@ static void text(void **state)
         "  service new: create\n"
         "  service old: remove, after success\n"
         "  2 services unchanged\n"
+        "  y: 3 task failures in the 10 minutes before\n"
         "warning: service web has no healthcheck and no check: its update can only be seen to run, not to\n"
         "         work (unverified)\n"
         "warning: odd[31m lines\n";
@@ -1625,6 +1665,7 @@ int main(void)
         cmocka_unit_test(a_thousand_services),
         cmocka_unit_test(rollback),
         cmocka_unit_test(rollback_without_record),
+        cmocka_unit_test(failures_before),
         cmocka_unit_test(text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

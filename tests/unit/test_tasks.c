@@ -260,9 +260,47 @@ static void addresses(void **state)
     assert_null(task_address(&arena, NULL, "a"));
 }
 
+/* What failed in the minutes before: of that service, of any spec, asked to stop or not. */
+static void failures_before(void **state)
+{
+    (void)state;
+#define ENDED(service, state, at)                                                                            \
+    "{'ServiceID': '" service "', 'DesiredState': 'shutdown', 'Status': {'State': '" state                   \
+    "', 'Timestamp': '2026-08-23T" at "Z'}}"
+#define OF(mode, more) "{'ID': 's', 'Spec': {'Mode': " mode ", 'TaskTemplate': {" more "}}}"
+    static const struct {
+        const char *service, *tasks;
+        unsigned failures;
+    } cases[] = {
+        {OF(REPLICAS("1"), ""), "", 0},
+        {OF(REPLICAS("1"), ""), ENDED("s", "failed", "14:00:00"), 1},
+        {OF(REPLICAS("1"), ""), ENDED("s", "failed", "14:00:00.5") "," ENDED("s", "rejected", "14:07:00.123"),
+         2},
+        {OF(REPLICAS("1"), ""), ENDED("s", "failed", "13:59:59.999999999"), 0},
+        {OF(REPLICAS("1"), ""), ENDED("other", "failed", "14:01:00"), 0},
+        /* an update, scaling down, a service that goes on */
+        {OF(REPLICAS("1"), ""), ENDED("s", "shutdown", "14:01:00") "," ENDED("s", "running", "14:01:00"), 0},
+        {OF(REPLICAS("1"), ""), ENDED("s", "complete", "14:01:00"), 1},
+        {OF(REPLICAS("1"), RESTART("on-failure")), ENDED("s", "complete", "14:01:00"), 0},
+        {OF(REPLICAS("1"), ""), "{'ServiceID': 's', 'Status': {'State': 'failed'}}, 1", 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_json json_t *service = fixture_json(cases[i].service),
+                            *tasks = fixture_json(arena_printf(&arena, "[%s]", cases[i].tasks));
+        unsigned n = tasks_failed_since(service, tasks, "2026-08-23T14:00:00Z");
+        if (n != cases[i].failures)
+            fail_msg("%zu: %u", i, n);
+    }
+    cleanup_arena struct arena arena = {0};
+    assert_string_equal(tasks_failed_words(&arena, 1), "1 task failure in the 10 minutes before");
+    assert_string_equal(tasks_failed_words(&arena, 3), "3 task failures in the 10 minutes before");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(judge), cmocka_unit_test(active),
-                                       cmocka_unit_test(updates), cmocka_unit_test(addresses)};
+                                       cmocka_unit_test(updates), cmocka_unit_test(addresses),
+                                       cmocka_unit_test(failures_before)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

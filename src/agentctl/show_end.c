@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * How the page that `agentctl show` prints for people ends: after a bad end, what happened and what to do,
+ * for somebody who was woken by it. Facts from the record alone, a line each.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/spec.h"
+#include "agentctl/show.h"
+
+/* ---- which check, before and now ---- */
+
+/* "passed 3 of 3, last: 200" */
+static const char *counted(struct arena *arena, const json_t *count)
+{
+    const char *last = text_safe(arena, json_path_string(count, "last", NULL));
+    return arena_printf(
+        arena, "passed %lld of %lld%s%s", (long long)json_path_integer(count, 0, "passed", NULL, NULL),
+        (long long)json_path_integer(count, 0, "asked", NULL, NULL), *last ? ", last: " : "", last);
+}
+
+static const struct step *failed_step(const struct page *page)
+{
+    for (size_t i = 0; i < page->n_steps; i++)
+        if (page->steps[i].state == STEP_FAILED)
+            return &page->steps[i];
+    return NULL;
+}
+
+static void print_cause(struct arena *arena, const struct page *page)
+{
+    const struct step *failed = failed_step(page);
+    const json_t *before = json_object_get(page->regressed, "before");
+    if (page->regressed) {
+        show_field("check", text_safe(arena, json_path_string(page->regressed, "check", NULL)));
+        show_field("before", before ? counted(arena, before) : "not asked: a new service, or a new check");
+        show_field("now", counted(arena, json_object_get(page->regressed, "now")));
+    }
+    if (failed)
+        show_field("failed",
+                   arena_printf(arena, "step %u, %s %s%s%s", failed->seq, text_safe(arena, failed->kind),
+                                text_safe(arena, failed->name), page->regressed || !failed->error ? "" : ": ",
+                                page->regressed ? "" : text_safe(arena, failed->error)));
+}
+
+/* ---- the services ---- */
+
+static bool is_one_of(const char *state, const char *words)
+{
+    size_t len = strlen(state);
+    for (const char *p = words; (p = strstr(p, state)); p += len)
+        if ((p == words || p[-1] == ' ') && (p[len] == ' ' || !p[len]))
+            return true;
+    return false;
+}
+
+/* Names of the services in one of these states; `notes`: with what the record says of each. */
+static void print_those(struct arena *arena, const struct page *page, const char *field, const char *states,
+                        bool notes, const char *more)
+{
+    cleanup_str struct str text = {0};
+    for (size_t i = 0; i < page->n_services; i++) {
+        const struct service_record *s = &page->services[i];
+        if (!s->state || !is_one_of(s->state, states))
+            continue;
+        str_printf(&text, "%s%s", text.len ? ", " : "", text_safe(arena, s->service));
+        if (notes && s->note)
+            str_printf(&text, " (%s)", text_safe(arena, s->note));
+    }
+    if (text.len)
+        show_field(field, arena_printf(arena, "%s%s", str_text(&text), more));
+}
+
+static void print_services_end(struct arena *arena, const struct page *page)
+{
+    print_those(arena, page, "put back", "rolled_back", false, ": exactly as before");
+    print_those(arena, page, "removed", "removed", false, ": new in this deployment");
+    print_those(arena, page, "NOT back", "halted", true, "");
+    print_those(arena, page, "runs new", "healthy degraded unverified failed", false, "");
+    print_those(arena, page, "not touched", "untouched unchanged", false, "");
+}
+
+/* ---- the database ---- */
+
+enum { SHOWN = 5 };
+
+static void add_versions(struct arena *arena, const struct view *v, struct str *text)
+{
+    for (size_t i = 0; i < v->n_schemas && i < SHOWN; i++) {
+        const struct schema_record *s = &v->schemas[i];
+        str_printf(text, "%s%s%s%s at %s", text->len ? ", " : "", text_safe(arena, s->step),
+                   s->schema ? " in " : "", s->schema ? text_safe(arena, s->schema) : "",
+                   *s->after ? text_safe(arena, s->after) : "no version");
+        if (!str_eq(s->before, s->after))
+            str_printf(text, " (%s%s before)", *s->before ? "" : "none", text_safe(arena, s->before));
+        else
+            str_append(text, " (as before)");
+    }
+    if (v->n_schemas > SHOWN)
+        str_printf(text, ", and %zu more", v->n_schemas - SHOWN);
+}
+
+static bool has_version(const struct view *v, const struct migration_record *m)
+{
+    for (size_t i = 0; i < v->n_schemas; i++)
+        if (str_eq(v->schemas[i].step, m->step) && str_eq(v->schemas[i].schema, m->schema))
+            return true;
+    return false;
+}
+
+/* Migrations of containers have no version of ours, and what failed is said in any case. */
+static void add_others(struct arena *arena, const struct view *v, struct str *text)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < v->n_migrations; i++) {
+        const struct migration_record *m = &v->migrations[i];
+        bool failed = str_starts(m->state, "failed");
+        if (!failed && (!str_eq(m->state, "applied") || has_version(v, m)))
+            continue;
+        if (shown++ < SHOWN)
+            str_printf(text, "%s%s%s%s %s", text->len ? ", " : "", text_safe(arena, m->step),
+                       failed ? " " : "", failed ? text_safe(arena, m->name) : "",
+                       text_safe(arena, m->state));
+    }
+    if (shown > SHOWN)
+        str_printf(text, ", and %zu more", shown - SHOWN);
+}
+
+static bool anything_applied(const struct view *v)
+{
+    for (size_t i = 0; i < v->n_migrations; i++)
+        if (str_eq(v->migrations[i].state, "applied") || str_starts(v->migrations[i].state, "failed"))
+            return true;
+    return false;
+}
+
+static void print_database(struct arena *arena, const struct page *page)
+{
+    const struct view *v = &page->view;
+    const char *backup = json_string_value(json_object_get(page->backup, "file"));
+    cleanup_str struct str text = {0};
+    if (v->n_migrations == 0 && v->n_schemas == 0)
+        return;
+    add_versions(arena, v, &text);
+    add_others(arena, v, &text);
+    if (anything_applied(v))
+        str_printf(&text, "%snothing of it is undone", text.len ? "; " : "");
+    else
+        str_printf(&text, "%sno migration ran", text.len ? "; " : "");
+    show_field("database", str_text(&text));
+    if (backup)
+        show_field("backup", arena_printf(arena, "%s, from before the migrations; how to restore it is above",
+                                          text_safe(arena, backup)));
+}
+
+/* ---- what next ---- */
+
+/* Is production affected, and what now: for each end that is not good. */
+static const char *advice(struct arena *arena, const struct deployment *d)
+{
+    const char *stack = text_safe(arena, d->stack);
+    long long id = (long long)d->id;
+    switch (d->state) {
+    case DEPLOYMENT_FAILED:
+        return arena_printf(
+            arena,
+            "No application service was touched: what ran before runs on.\n"
+            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
+            id);
+    case DEPLOYMENT_ROLLED_BACK:
+        return arena_printf(
+            arena,
+            "The services were put back to what ran before. What migrations changed in the database stays.\n"
+            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
+            id);
+    case DEPLOYMENT_HALTED:
+        if (d->reason &&
+            (strstr(d->reason, "(-- deploy: breaking)") || strstr(d->reason, "needs a forward fix")))
+            return arena_printf(
+                arena,
+                "The schema is ahead of the code, which does not work with it: deploy a commit "
+                "that does.\n"
+                "  Or go on with this commit, once its cause is mended: agentctl retry %lld",
+                id);
+        return arena_printf(
+            arena,
+            "The rollout stopped half way: services listed as healthy, degraded, unverified or failed "
+            "run the new version.\n"
+            "  Those listed as halted could not be put back; the others run what ran before.\n"
+            "  Put them back: agentctl rollback %s\n"
+            "  Or go on with this commit: agentctl retry %lld",
+            stack, id);
+    case DEPLOYMENT_STUCK:
+        return arena_printf(
+            arena,
+            "It was taken up again three times and came no further; services are as the list above says.\n"
+            "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
+            "  Then: agentctl retry %lld, or agentctl rollback %s",
+            id, id, stack);
+    case DEPLOYMENT_CANCELLED:
+        return arena_printf(
+            arena,
+            "Services that were touched were put back. To deploy this commit after all: agentctl retry %lld",
+            id);
+    case DEPLOYMENT_INTERRUPTED:
+        return "It resumes by itself as soon as agentd runs: systemctl status deploy-agent";
+    case DEPLOYMENT_REQUESTED:
+    case DEPLOYMENT_PLANNED:
+    case DEPLOYMENT_RUNNING:
+    case DEPLOYMENT_SUCCEEDED:
+    case DEPLOYMENT_SUPERSEDED:
+        break;
+    }
+    return NULL;
+}
+
+void show_end(struct arena *arena, const struct page *page)
+{
+    enum deployment_state state = page->view.d.state;
+    const char *next = advice(arena, &page->view.d);
+    if (state == DEPLOYMENT_FAILED || state == DEPLOYMENT_ROLLED_BACK || state == DEPLOYMENT_HALTED) {
+        show_heading("what happened");
+        print_cause(arena, page);
+        print_services_end(arena, page);
+        print_database(arena, page);
+    }
+    if (next) {
+        show_heading("what next");
+        printf("  %s\n", next);
+    }
+}

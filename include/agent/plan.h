@@ -29,6 +29,9 @@ struct observed {
     int64_t at_us; /* when it was looked at; wall time */
     const char *
         api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
+    /* Deployments (HOST/ID) that came to no good end: a service that has the label of one is not known to
+       work, and goes through the gate though its spec is the wanted one. NULL: none. */
+    json_t *doubtful;
 };
 void observed_release(struct observed *observed);
 

@@ -41,15 +41,26 @@ static const char *fingerprint(const struct plan_builder *b)
     return arena_strdup(b->arena, str_text(&text));
 }
 
-/* Of a check that is new here, the old version's answer means nothing. */
-static json_t *known_checks(const struct plan_builder *b)
+/* Is what runs the new version already, not yet seen to work? */
+static bool is_again(const struct plan_builder *b, const struct planned_service *services, const char *key)
+{
+    for (size_t i = 0; i < b->input->manifest->stack->n_services; i++)
+        if (strcmp(services[i].service->key, key) == 0)
+            return services[i].again;
+    return false;
+}
+
+/* Of a check that is new here, the old version's answer means nothing; nor is the new version's an excuse
+ * for itself. */
+static json_t *known_checks(const struct plan_builder *b, const struct planned_service *services)
 {
     const struct release *release = &b->input->manifest->release;
     const char *last = plan_last_fingerprint(b, step_name(b));
     json_t *known = json_object();
     for (size_t i = 0; i < release->n_checks; i++)
         json_object_set_new(known, arena_printf(b->arena, "check %zu", i),
-                            json_boolean(last && strstr(last, print_of(b->arena, &release->checks[i]))));
+                            json_boolean(last && strstr(last, print_of(b->arena, &release->checks[i])) &&
+                                         !is_again(b, services, release->checks[i].service)));
     return known;
 }
 
@@ -110,7 +121,7 @@ void plan_baseline(struct plan_builder *b, const struct planned_service *service
         return;
     }
     struct step *row =
-        builder_step(b, STEP_BASELINE, step_name(b), json_pack("{s:o}", "known", known_checks(b)));
+        builder_step(b, STEP_BASELINE, step_name(b), json_pack("{s:o}", "known", known_checks(b, services)));
     row->fingerprint = fingerprint(b);
 }
 

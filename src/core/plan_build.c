@@ -126,20 +126,36 @@ static unsigned failures_before(const struct plan_builder *b, const json_t *live
     return tasks ? tasks_failed_since(live, tasks, rfc3339_utc(b->arena, since_us)) : 0;
 }
 
-void builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
+/* Left by a deployment that did not see it work. */
+static bool is_doubtful(const struct plan_builder *b, const json_t *live_spec)
+{
+    const char *label = spec_label(live_spec, LABEL_DEPLOYMENT);
+    size_t i;
+    const json_t *item;
+    json_array_foreach (b->observed->doubtful, i, item) {
+        if (str_eq(json_string_value(item), label))
+            return true;
+    }
+    return false;
+}
+
+bool builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action)
 {
     const json_t *live_spec = json_object_get(live, "Spec");
+    static const char *unseen[] = {"not yet seen to work", NULL};
     struct spec_comparison comparison = {0};
     if (live)
         spec_compare(b->arena, spec, live_spec, b->network_names, &comparison);
-    *ret_action = !live ? "create" : comparison.same ? "none" : "update";
-    if (comparison.same)
-        comparison = (struct spec_comparison){0};
+    bool same = comparison.same, again = same && is_doubtful(b, live_spec);
+    if (same)
+        comparison = (struct spec_comparison){.changes = again ? unseen : NULL};
+    *ret_action = !live ? "create" : same && !again ? "none" : "update";
     builder_service(b, key, name, *ret_action, comparison.changes, comparison.restarts, live_spec);
     if (live && b->observed->tasks)
         json_object_set_new(json_array_get(b->json_services, json_array_size(b->json_services) - 1),
                             "failures_before", json_integer(failures_before(b, live)));
+    return again;
 }
 
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,
@@ -222,6 +238,7 @@ void observed_release(struct observed *observed)
     json_decref(observed->secrets);
     json_decref(observed->configs);
     json_decref(observed->tasks);
+    json_decref(observed->doubtful);
     *observed = (struct observed){0};
 }
 

@@ -16,6 +16,7 @@ struct planned_service {
     json_t *spec;       /* to be sent; kept alive by plan->owned */
     const json_t *live; /* the engine's object; NULL: none */
     const char *action; /* create update none */
+    bool again;         /* see builder_compare() */
 };
 
 struct planned_step { /* one of x-release.steps */
@@ -66,8 +67,9 @@ void builder_warn(struct plan_builder *b, const char *format, ...) __attribute__
 /* changes: NULL-terminated or NULL; before: the live spec or NULL */
 void builder_service(struct plan_builder *b, const char *key, const char *name, const char *action,
                      const char **changes, bool restarts, const json_t *before);
-/* A service whose spec is to become `spec`: its row, and *ret_action. */
-void builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
+/* A service whose spec is to become `spec`: its row, and *ret_action. Returns whether that spec runs already,
+   and only was not seen to work. */
+bool builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action);
 /* The step that sends `spec`. */
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,

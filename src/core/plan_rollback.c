@@ -52,7 +52,7 @@ static int add_service(struct plan_builder *b, const struct rollback_input *inpu
     if (!spec)
         return error_set(err, ERR_INTERNAL, 0, "the record of service %s in deployment #%lld cannot be read",
                          record->service, (long long)input->target_id);
-    builder_compare(b, record->service, record->name, spec, live, &action);
+    (void)builder_compare(b, record->service, record->name, spec, live, &action);
     if (strcmp(action, "none") == 0)
         return 0;
     if (check_references(input, record->service, spec, err) < 0)

@@ -175,7 +175,8 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
         json_object_set_new(b->specs, service->key, ret[i].spec);
         if (check_name(b, &ret[i], err) < 0 || check_mode(&ret[i], err) < 0)
             return -1;
-        builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
+        ret[i].again =
+            builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
         warn_of_swarm(b, &ret[i]);
         warn_unverified(&l, &ret[i]);
         plan_lint(b, &ret[i]);

@@ -345,6 +345,15 @@ bool lease_inherits(const struct lease *lease, const char *deployment)
     return lease && lease->taken && deployment && lease_lists(lease->from, deployment);
 }
 
+bool lease_doubts(const struct lease *lease, const char *deployment)
+{
+    if (!lease || !lease->seen.id || !deployment)
+        return false;
+    const struct lease_record *seen = &lease->seen;
+    bool no_end = lease->standing == LEASE_EXPIRED || *seen->held_commit;
+    return no_end && (str_eq(seen->deployment, deployment) || lease_lists(seen->from, deployment));
+}
+
 bool lease_job_is_done(const struct lease *lease, const char *job)
 {
     return lease && lease->taken && lease_lists(lease->done, job);

@@ -13,6 +13,7 @@
 #include "steps/hint.h"
 #include "steps/lease.h"
 #include "steps/persist.h"
+#include "worker/doubt.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
 #include "worker/turn.h"
@@ -192,7 +193,9 @@ static int plan_rollback(struct run *run, bool *ret_empty, struct error *err)
                          "deployment #%" PRId64 " has no services on record to go back to", input.target_id);
     if (observe(w->docker, w->stack->name, NULL, &observed, err) < 0)
         return -1;
-    int r = plan_make_rollback(&input, &plan, err);
+    int r = doubt_services(w, &run->ctx, &observed, err);
+    if (r == 0)
+        r = plan_make_rollback(&input, &plan, err);
     observed_release(&observed);
     if (r < 0)
         return -1;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "steps/persist.h"
+#include "worker/doubt.h"
 #include "worker/prepare_sql.h"
 
 static bool is_listed(const json_t *networks, const char *id)
@@ -294,7 +295,7 @@ int prepare(const struct prepare_request *request, struct prepared *ret, struct 
         if (observe_for(request, p.snapshot.manifest.stack, &p.observed, err) < 0)
             goto failed;
     }
-    if (make_plan(request, &p, err) < 0)
+    if (doubt_services(work, request->ctx, &p.observed, err) < 0 || make_plan(request, &p, err) < 0)
         goto failed;
     *ret = p;
     return 0;

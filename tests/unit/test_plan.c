@@ -198,6 +198,14 @@ static void prune_off(struct world *w)
     w->no_prune = true;
 }
 
+/* It was sent by one that came to no good end. */
+static void doubtful_web(struct world *w)
+{
+    json_t *spec = json_object_get(world_find(w->observed.services, "shop_web"), "Spec");
+    json_object_set_new(json_object_get(spec, "Labels"), LABEL_DEPLOYMENT, json_string("h/0"));
+    w->observed.doubtful = json_pack("[s, s]", "h/9", "h/0");
+}
+
 static void no_record(struct world *w)
 {
     w->deployed = false;
@@ -249,6 +257,12 @@ static const struct transition transitions[] = {
      .after = TWO,
      .steps = "empty",
      .services = "web=none, worker=none"},
+    {.name = "left by a deployment that did not see it work",
+     .before = TWO,
+     .after = TWO,
+     .change = doubtful_web,
+     .steps = "pull web:latest@sha256:1, baseline stack shop, roll web, soak shop",
+     .services = "web=update(not yet seen to work), worker=none"},
     {.name = "only the commit changed",
      .before = TWO,
      .after = TWO,

@@ -132,7 +132,7 @@ class Migration(Case):
 
     def ended_unread(self):
         """A commit whose migration has printed something and ended, while its log cannot be read."""
-        self.tap.cut = "^GET /services/[^/]+/logs"
+        self.tap.fault("^GET /services/[^/]+/logs", unsent=True)
         commit = self.commit(self.stack({"steps": [self.job(command=["say", "what it did"])]}, web=self.web(VERSION="two")))
         jobs = {"label": [f"deploy-agent.stack={self.name}"]}
         self.wait(lambda: any(t["Status"]["State"] == "complete" for t in self.engine.get("/tasks", filters=jobs)), 60, "the migration to end")
@@ -145,7 +145,7 @@ class Migration(Case):
         cuts = self.tap.count("^GET .*logs")
         self.wait(lambda: self.tap.count("^GET .*logs") > cuts + 4, 30, "more tries")
         self.assertTrue(self.job_services())
-        self.tap.cut = None
+        self.tap.clear()
         record = self.expect(commit, "succeeded")
         self.assertIn("what it did", self.agentctl("show", str(record["id"]), "--logs").stdout)
 
@@ -392,56 +392,6 @@ class Socket(Case):
         self.wait(self.waiting, 30, "the wait to show in status")
         path.symlink_to(self.lab.socket)
         self.expect(commit, "succeeded")
-
-
-class Cut(Case):
-    """The connection to the engine breaks after a request was sent and before its answer came: done, but not known."""
-
-    tapped = True
-
-    def stack_with_all(self, version):
-        return self.stack({"steps": [self.job(command=["append", "/data/runs", version])]},
-                          web=self.web(VERSION=version, volumes=["data:/data"], configs=["motd"]),
-                          volumes={"data": {}}, configs={"motd": {"file": "./motd"}})
-
-    def setUp(self):
-        super().setUp()
-        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
-        commit = self.commit(self.stack_with_all("one"), motd="one\n")
-        self.start()
-        self.expect(commit, "succeeded")
-        self.tap.requests.clear()
-
-    def cut(self, pattern):
-        self.tap.drop_reply = pattern
-        commit = self.commit(self.stack_with_all("two"), motd="two\n")
-        self.expect(commit, "succeeded", 90)
-        self.assertIsNone(self.tap.drop_reply, "the request was never made")
-        self.serves("web", "two")
-        self.assertEqual(self.volume_lines(), ["one", "two"])
-        configs = [c for c in self.engine.get("/configs") if c["Spec"]["Name"].startswith(self.full("motd"))]
-        self.assertEqual(len(configs), 2)
-
-    def test_update_of_a_service(self):
-        self.cut(f"^POST /services/{self.engine.service(self.full('web'))['ID']}/update")
-        self.assertEqual(self.updates("web"), 1)
-
-    @long
-    def test_creation_of_the_job(self):
-        self.cut("^POST /services/create")
-        self.assertEqual(self.tap.count("^POST /services/create"), 1)
-
-    @long
-    def test_creation_of_a_config(self):
-        self.cut("^POST /configs/create")
-
-    @long
-    def test_removal_of_the_job(self):
-        self.cut("^DELETE /services/")
-
-    @long
-    def test_reading(self):
-        self.cut(r"^GET /tasks")
 
 
 class Parts(Case):

@@ -26,39 +26,6 @@ class Supervisor(Case):
         return self.stack({"steps": [self.job(command=["append", "/data/runs", number])], "health": self.health()},
                           web=self.web(VERSION=number, volumes=["data:/data"]), volumes={"data": {}})
 
-    def killed(self, point):
-        """agentd is killed while its worker lives: no twin is started, and the deployment counts once."""
-        first = self.commit(self.version("one"))
-        self.start()
-        self.expect(first, "succeeded")
-        self.agent.stop()
-        self.tap.requests.clear()
-        commit = self.commit(self.version("two"))
-        self.start(FAULTS=f"{point}:sleep=5")
-        self.wait(lambda: f"fault point {point}" in self.agent.log.read_text(), 60, f"the worker to come to {point}")
-        worker = self.run_worker()
-        self.assertIsNotNone(worker)
-        self.agent.kill()
-        self.assertTrue(os.path.exists(f"/proc/{worker}"), "the worker died with agentd")
-        self.start_ready()
-        self.expect(commit, "succeeded")
-        self.assertEqual(self.volume_lines(), ["one", "two"])
-        self.assertEqual(self.updates("web"), 1)
-        self.assertEqual(self.tap.count("^POST /services/create"), 1)
-        self.serves("web", "two")
-        self.assertEqual([d["state"] for d in self.log()], ["succeeded", "succeeded"])
-
-    @long
-    def test_killed_after_the_plan(self):
-        self.killed("plan.saved")
-
-    @long
-    def test_killed_before_a_pull(self):
-        self.killed("pull.before")
-
-    def test_killed_during_the_migration(self):
-        self.killed("job.created")
-
     def test_the_timeout_of_a_migration_goes_on(self):
         """A worker that takes it up does not give it all of its time again."""
         commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "600"], timeout="24s")]}))
@@ -71,14 +38,6 @@ class Supervisor(Case):
         self.assertIn("timed out after", record["reason"])
         self.assertLess(time.monotonic() - began, 40)
         self.assertEqual(self.job_containers(), [])
-
-    @long
-    def test_killed_before_sending(self):
-        self.killed("roll.intent")
-
-    @long
-    def test_killed_before_the_gate(self):
-        self.killed("roll.sent")
 
     def test_compares_with_the_baseline_of_before_the_crash(self):
         """Who takes it up finds the new version failing: that is not taken for how it was before."""

@@ -17,13 +17,17 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 import unittest
 import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import faultproxy  # noqa: E402
+
 LAB_TOOLS = HERE.parent / "lab"
 ENDED = {"succeeded", "failed", "rolled_back", "halted", "cancelled", "superseded", "stuck"}
 
@@ -173,86 +177,27 @@ ALLOWED = re.compile(
     r"|POST /containers/[^/]+/exec|POST /exec/[^/]+/start")
 
 
-class Tap:
-    """A wire tap between the agent and the engine: all bytes pass unchanged, the request lines are written down."""
-
-    request = re.compile(rb"(?:^|\n)(GET|HEAD|POST|PUT|DELETE) (/\S*) HTTP/1\.1\r\n")
+class Tap(faultproxy.Proxy):
+    """A wire tap between the agent and the engine: all bytes pass unchanged, the request lines are written down. Troubles: see fault()."""
 
     def __init__(self, path, upstream):
-        self.path = path
-        self.upstream = upstream
-        self.requests = []
         self.lease_writes = []  # apart: they are no part of what is deployed, and how many there are depends on the time
         self.strange = set()  # requests that no list has
-        self.relayed = set()  # connections that carry something else by now
-        self.drop_reply = None  # a regular expression: the next request that matches is sent, its reply is not
-        self.cut = None  # the same: each request that matches is cut off, unsent
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(64)
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.timed = []  # (seconds since 1970, request)
+        super().__init__(upstream, path)
 
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.connect, args=(client,), daemon=True).start()
-
-    def connect(self, client):
-        server = socket.socket(socket.AF_UNIX)
-        try:
-            server.connect(self.upstream)
-        except OSError:
-            client.close()
-            return
-        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
-        back.start()
-        self.copy(client, server, self.note)
-        back.join()
-        client.close()
-        server.close()
-
-    def note(self, data, pair):
-        if pair[0] in self.relayed:
-            return True
-        for method, path in self.request.findall(data):
-            line = f"{method.decode()} {re.sub('^/v1[.][0-9]+', '', path.decode())}"
-            if b'"deploy-agent.lease"' in data:
-                self.lease_writes.append(line)
-                continue
+    def seen(self, data, lines, connection):
+        if b'"deploy-agent.lease"' in data:
+            self.lease_writes += lines
+            return []
+        for line in lines:
             self.requests.append(line)
+            self.timed.append((time.time(), line))
             if not ALLOWED.fullmatch(line.split("?")[0]):
                 self.strange.add(line)
             if line.startswith("POST /exec/"):
-                self.relayed.add(pair[0])
-            if self.cut and re.search(self.cut, line):
-                for end in pair:
-                    end.shutdown(socket.SHUT_RDWR)
-                return False
-            if self.drop_reply and re.search(self.drop_reply, line):
-                self.drop_reply = None
-                pair[0].shutdown(socket.SHUT_WR)  # the other direction must not let a part of it through
-                pair[1].sendall(data)
-                pair[1].recv(1)  # the engine has done it
-                for end in pair:
-                    end.shutdown(socket.SHUT_RDWR)
-                return False
-        return True
-
-    @staticmethod
-    def copy(source, sink, note=None):
-        try:
-            while data := source.recv(65536):
-                if note and not note(data, (source, sink)):
-                    return
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            for end in (source, sink):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+                connection.relayed = True
+        return lines
 
     def count(self, pattern):
         return sum(1 for line in self.requests if re.search(pattern, line))
@@ -261,9 +206,6 @@ class Tap:
         """All requests that change something in the swarm, our own relay's aside."""
         return [r for r in self.requests
                 if re.match(r"(POST|DELETE) /(services|networks|secrets|configs)", r)]
-
-    def close(self):
-        self.listener.close()
 
 
 class Agentd:
@@ -719,8 +661,8 @@ class Case(unittest.TestCase):
 
     def volume_lines(self, volume="data", file="runs"):
         """Lines that jobs appended to a file on a volume of the stack: each run leaves one."""
-        out = self.lab.docker("run", "--rm", "-v", f"{self.name}_{volume}:/data", f"{self.registry}/web:1", "cat", f"/data/{file}", check=False)
-        return out.splitlines()
+        path = pathlib.Path(self.lab.dir, "node1/data/volumes", f"{self.name}_{volume}", "_data", file)
+        return path.read_text().splitlines() if path.exists() else []
 
 
 class PostgresCase(Case):

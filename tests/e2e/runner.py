@@ -53,13 +53,14 @@ def run_child(name):
     return 0 if result.wasSuccessful() else 1
 
 
-def run_one(name, cls):
+def run_one(name, needs, argv=None):
+    """needs: has `exclusive`, `slow`, and it may have a `limit`; argv: how it is run, when not by this program."""
     began = time.monotonic()
     environment = dict(os.environ)
-    if cls.exclusive and "E2E_LAB_EXCLUSIVE" in os.environ:
+    if needs.exclusive and "E2E_LAB_EXCLUSIVE" in os.environ:
         environment["E2E_LAB"] = os.environ["E2E_LAB_EXCLUSIVE"]
-    limit = getattr(cls, "limit", 240) * float(os.environ.get("E2E_PATIENCE", "2"))
-    child = subprocess.Popen([sys.executable, str(HERE / "runner.py"), "--child", name], stdout=subprocess.PIPE,
+    limit = getattr(needs, "limit", 240) * float(os.environ.get("E2E_PATIENCE", "2"))
+    child = subprocess.Popen(argv or [sys.executable, str(HERE / "runner.py"), "--child", name], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, env=environment)
     try:
         output, _ = child.communicate(timeout=limit)
@@ -88,6 +89,22 @@ def report(group, name, code, output, seconds):
     return code not in (0, SKIPPED)
 
 
+def run_all(tests, jobs):
+    """Yields what run_one() says of each (name, needs, argv…), in the order in which they end."""
+    # what takes long begins early, so that nobody waits for it at the end
+    together = sorted((t for t in tests if not t[1].exclusive), key=lambda t: not t[1].slow)
+    alone = [t for t in tests if t[1].exclusive]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as one:
+        futures = [pool.submit(run_one, *t) for t in together]
+        if "E2E_LAB_EXCLUSIVE" in os.environ:
+            futures += [one.submit(run_one, *t) for t in alone]
+            alone = []
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
+    for test in alone:
+        yield run_one(*test)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--group", default="e2e")
@@ -103,18 +120,8 @@ def main():
         print("\n".join(name for name, _ in tests))
         return 0
     failed = 0
-    # what takes long begins early, so that nobody waits for it at the end
-    together = sorted((t for t in tests if not t[1].exclusive), key=lambda t: not t[1].slow)
-    alone = [t for t in tests if t[1].exclusive]
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as one:
-        futures = [pool.submit(run_one, *t) for t in together]
-        if "E2E_LAB_EXCLUSIVE" in os.environ:
-            futures += [one.submit(run_one, *t) for t in alone]
-            alone = []
-        for future in concurrent.futures.as_completed(futures):
-            failed += report(options.group, *future.result())
-    for test in alone:
-        failed += report(options.group, *run_one(*test))
+    for result in run_all(tests, options.jobs):
+        failed += report(options.group, *result)
     return 1 if failed else 0
 
 

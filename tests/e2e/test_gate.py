@@ -79,15 +79,6 @@ class Gate(Case):
         self.rolled_back(stack)
 
     @long
-    def test_no_node_fits(self):
-        stack = self.two(VERSION="two")
-        stack["services"]["web"]["deploy"]["placement"] = {"constraints": ["node.labels.nowhere == yes"]}
-        stack["services"]["web"]["deploy"]["update_config"] = {"order": "start-first"}  # and Swarm's five seconds
-        self.gate = {**self.gate, "healthy_deadline": "12s"}
-        stack["x-release"]["gate"] = self.gate
-        self.rolled_back(stack, "no suitable node")
-
-    @long
     def test_body_decides(self):
         stack = self.two(VERSION="two")
         stack["x-release"]["health"] = self.health(path="/", body="^three$$")

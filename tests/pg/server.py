@@ -14,9 +14,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import faultproxy  # noqa: E402
 
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -258,63 +263,14 @@ class Answer:
         return [e["file"] for e in self.events if e["event"] == "applied"]
 
 
-class Cut:
-    """A TCP proxy that counts what it carries to the server, and cuts when `when(bytes)` says so.
-
-    drop_reply: what the client sent arrives, the answer never does.
-    """
+class Cut(faultproxy.Proxy):
+    """Before a server: cuts when `when(bytes)` says so of what a client sends. That arrives, the answer never does."""
 
     def __init__(self, port, when):
-        self.when, self.cuts = when, 0
-        self.port = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self.listener.getsockname()[1]
-        self.pairs = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__(port)
+        self.address = self.port
+        self.rule = self.fault(when, drop_reply=True)
 
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.port))
-            self.pairs.append((client, server))
-            state = {"cut": False}
-            threading.Thread(target=self.to_server, args=(client, server, state), daemon=True).start()
-            threading.Thread(target=self.to_client, args=(client, server, state), daemon=True).start()
-
-    def to_server(self, client, server, state):
-        try:
-            while data := client.recv(65536):
-                if self.when(data) and not state["cut"]:
-                    state["cut"] = True  # before the server can answer
-                    self.cuts += 1
-                server.sendall(data)
-        except OSError:
-            pass
-        self.shut(client, server, state)
-
-    def to_client(self, client, server, state):
-        try:
-            while data := server.recv(65536):
-                if state["cut"]:
-                    break
-                client.sendall(data)
-        except OSError:
-            pass
-        self.shut(client, server, state)
-
-    @staticmethod
-    def shut(client, server, state):
-        for one in (client, server):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def close(self):
-        self.listener.close()
-        for pair in self.pairs:
-            for one in pair:
-                one.close()
+    @property
+    def cuts(self):
+        return self.rule.hits

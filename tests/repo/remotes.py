@@ -9,8 +9,12 @@ import pwd
 import shutil
 import socket
 import subprocess
-import threading
+import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import faultproxy  # noqa: E402
 
 BACKEND = "/usr/lib/git-core/git-http-backend"
 NEEDED = ("git", "lighttpd", "/usr/sbin/sshd", "ssh-keygen", "openssl", BACKEND)
@@ -238,69 +242,10 @@ SetEnv GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*
         return "Basic " + base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
 
 
-class Disturber:
-    """
-    A TCP server for one trouble: `forward_to` a real server and cut the answer after so many bytes or slow it
-    down; or no answer at all; or one fixed answer.
-    """
+class Disturber(faultproxy.Proxy):
+    """A server for one trouble: `forward_to` a real server and cut the answer after so many bytes or slow it down; or no answer at all; or one
+    fixed answer."""
 
-    def __init__(self, forward_to=None, cut_after=None, byte_per_s=None, answer=None):
-        self.forward_to, self.cut_after, self.byte_per_s, self.answer = forward_to, cut_after, byte_per_s, answer
-        self.connections = 0
-        self.troubles = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self.open.append(client)
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        try:
-            if self.answer is not None:
-                client.recv(65536)
-                client.sendall(self.answer)
-                client.close()
-            elif self.forward_to is not None:
-                server = socket.create_connection(("127.0.0.1", self.forward_to))
-                self.open.append(server)
-                threading.Thread(target=self.pump, args=(client, server, None, None), daemon=True).start()
-                self.pump(server, client, self.cut_after, self.byte_per_s)
-        except OSError as e:
-            self.troubles.append(f"{e}")
-
-    def pump(self, source, sink, cut_after, byte_per_s):
-        passed, cut = 0, False
-        try:
-            while not cut:
-                data = source.recv(max(1, byte_per_s // 20) if byte_per_s else 65536)
-                if cut_after is not None and passed + len(data) > cut_after:
-                    data, cut = data[: cut_after - passed], True
-                if not data:
-                    break
-                sink.sendall(data)
-                passed += len(data)
-                if byte_per_s:
-                    time.sleep(len(data) / byte_per_s)
-        except OSError as e:
-            self.troubles.append(f"after {passed} bytes: {e}")
-            cut = True
-        # The end of one direction is not the end of the other: a side that still writes would be answered with a reset.
-        for s, how in ((source, socket.SHUT_RDWR), (sink, socket.SHUT_RDWR)) if cut else ((sink, socket.SHUT_WR),):
-            try:
-                s.shutdown(how)
-            except OSError:
-                pass
-
-    def close(self):
-        self.listener.close()
-        for s in self.open:
-            s.close()
+    def __init__(self, forward_to=None, cut_after=None, byte_per_s=0, answer=None):
+        super().__init__(forward_to or 0)
+        self.fault(silent=forward_to is None and answer is None, answer=answer, cut_after=cut_after, throttle=byte_per_s)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes back from the engine is an error, or no answer at all. Reading is done again, an effect never; what is too long is cut."""
+
+NO_LEADER = '{"message":"rpc error: code = Unknown desc = The swarm does not have a leader. It\'s possible that too few managers are online."}'
+
+
+def inject_for_a_while(row):
+    """Of everything that is read, the first answers are bad, in all ways there are."""
+    row.running()
+    row.tap.fault(r"^GET /services\?", status=500, body='{"message":"rpc error: code = DeadlineExceeded desc = context deadline exceeded"}', times=1)
+    row.tap.fault(r"^GET /services/[^/]+$", status=503, body=NO_LEADER, times=2)
+    row.tap.fault(r"^GET /tasks", cut_after=60, skip_head=True, times=2)
+    row.tap.fault(r"^GET /networks", status=502, body="<html><body>Bad Gateway</body></html>", times=1)
+    row.tap.fault(r"^GET /info", status=200, body='{"ID":"x","Swarm":', times=1)
+    row.change()
+
+
+def inject_update_refused(row):
+    """500 for an effect: it is not sent again, and the engine's words are the reason."""
+    row.running()
+    web = row.engine.service(row.full("web"))["ID"]
+    row.change()
+    row.tap.fault(f"^POST /services/{web}/update", status=500, body='{"message":"rpc error: code = Internal desc = request is odd"}')
+
+
+def inject_error_in_a_200(row):
+    """As images are pulled: the status is 200, the error comes later."""
+    row.lab.image(f"{row.name}:new")
+    row.running()
+    row.tap.fault("^POST /images/create", status=200, body='{"status":"Pulling fs layer","id":"x"}\r\n'
+                  '{"errorDetail":{"message":"write /var/lib/docker/tmp: no space left on device"},"error":"no space left on device"}\r\n')
+    row.change(image=f"{row.registry}/{row.name}:new")
+
+
+def endless():
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n"
+    piece = b'{"ID":"' + b"x" * 65536 + b'"},'
+    while True:
+        yield b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
+def inject_endless(row):
+    row.running()
+    row.change()
+    row.tap.fault(r"^GET /tasks", answer=endless)

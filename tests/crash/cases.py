@@ -599,6 +599,14 @@ def relay_removed(lane):
     a.judge()
 
 
+@case("error first relay.order", first=True)
+def relay_not_told(lane):
+    """The relay's process does not get to know of a target; of a first deployment all are asked for once only."""
+    a = attempt(lane, "first")
+    same(lane.to_end(a.id, ["relay.order:errno=24:nth=1"]), [0], "exit codes")
+    a.judge()
+
+
 # ---- what Swarm makes of a bad version ----
 
 

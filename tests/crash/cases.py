@@ -599,11 +599,11 @@ def relay_removed(lane):
     a.judge()
 
 
-@case("error first relay.order", first=True)
-def relay_not_told(lane):
-    """The relay's process does not get to know of a target; of a first deployment all are asked for once only."""
+@case("errors on the way to the relay", first=True)
+def relay_errors(lane):
+    """The engine takes too long to make it; its process does not get to know of a target, and each is asked for once only."""
     a = attempt(lane, "first")
-    same(lane.to_end(a.id, ["relay.order:errno=24:nth=1"]), [0], "exit codes")
+    same(lane.to_end(a.id, ["engine POST /services/create:errno=110:nth=1,relay.order:errno=24:nth=1"]), [0], "exit codes")
     a.judge()
 
 

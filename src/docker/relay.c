@@ -356,8 +356,11 @@ int relay_target(struct relay *relay, const char *host, unsigned port, const cha
     if (!target) {
         if (add_target(relay, host, port, &target, err) < 0)
             return -1;
-        if (send_order(relay, target) < 0)
-            return error_errno(err, "the process behind the relay's sockets");
+        if (send_order(relay, target) < 0) {
+            error_errno(err, "the process behind the relay's sockets");
+            stop_server(relay); /* the next one gets the orders for all targets, this one's, too */
+            return -1;
+        }
     }
     *ret_socket = target->socket;
     return 0;

@@ -599,6 +599,14 @@ def relay_removed(lane):
     a.judge()
 
 
+@case("errors on the way to the relay", first=True)
+def relay_errors(lane):
+    """The engine takes too long to make it; its process does not get to know of a target, and each is asked for once only."""
+    a = attempt(lane, "first")
+    same(lane.to_end(a.id, ["engine POST /services/create:errno=110:nth=1,relay.order:errno=24:nth=1"]), [0], "exit codes")
+    a.judge()
+
+
 # ---- what Swarm makes of a bad version ----
 
 

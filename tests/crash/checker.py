@@ -36,7 +36,7 @@ RESUMABLE = {"requested", "planned", "running", "interrupted"}
 class Witness:
     """One stack, as it is seen from outside. Whoever drives it fills in what it is called and where it is."""
 
-    # engine, lab, tap, name, shape, dir, bare, state_dir, log, conf, program, old, new, old_tag, new_tag, generation
+    # engine, lab, tap, name, password, shape, dir, bare, state_dir, log, conf, program, old, new, old_tag, new_tag, generation
 
     # ---- the record ----
 
@@ -227,7 +227,7 @@ class Witness:
 
     def secrets_are_nowhere(self):  # V7
         """What the stack's secret holds, and the database's password; specs, and with them environments, are in the journal on purpose."""
-        hidden = {b"pass-1234-word": False, f"secret of {self.new}".encode(): True}
+        hidden = {self.password.encode(): False, f"secret of {self.new}".encode(): True}
         files = {self.log: True, **{path: False for path in self.state_dir.glob("journal.db*")}}
         for path, is_log in files.items():
             data = path.read_bytes()

@@ -19,9 +19,11 @@ from scenarios import SCENARIOS, push
 from world import KILLED, LOCKED
 
 # Where a point is looked for: what is over sooner comes first.
-ORDER = ("good", "migration-fails", "rejected", "first-fails", "first", "checks", "pull", "full", "sql", "sql-fails", "sql-invalid")
+ORDER = ("good", "migration-fails", "rejected", "first-fails", "first", "checks", "pull", "full", "sql", "sql-fails", "sql-invalid", "serving", "serving-fails")
 # Of these all points are disturbed in one deployment.
 TOGETHER = ("full", "rejected", "checks", "sql", "migration-fails", "first-fails")
+# The same while somebody asks the service from outside.
+SERVING = ("serving", "serving-fails")
 # An error that is not waited out: it ends the worker, or the deployment, and is named. So they stay alone.
 FINAL = {"fs.read", "fs.lock", "fs.mkdir", "journal.open", "journal.statement"}
 # In the short version so many alone.
@@ -40,11 +42,10 @@ def armed_error(point, rng, nth=1):
 # ---- errors ----
 
 
-def all_fail(scenario, seed):
+def all_fail(scenario, seed, points):
     """Each call fails once; what was to happen happens nevertheless."""
     def run(lane):
         rng = random.Random(seed)
-        points = [p for p in fallible(lane.world.baselines.trace(scenario)) if p not in FINAL]
         a = attempt(lane, scenario)
         lane.to_end(a.id, [",".join(armed_error(p, rng) for p in points)])
         a.judge()
@@ -84,14 +85,14 @@ def ends_named(lane, a, before, armed):
 # ---- halts ----
 
 
-def all_halt(scenario, seed, points=None):
+def all_halt(scenario, seed, points):
     """
     The worker is stopped at each point, once, and something happens meanwhile: what Swarm had to do is done, or another
     worker asks for the deployment. Then it goes on; or, twice, is killed there.
     """
     def run(lane):
         rng = random.Random(seed)
-        todo = list(points or lane.world.baselines.trace(scenario))
+        todo = list(points)
         deaths = set(rng.sample(todo, min(2, len(todo) - 1)))
         a = attempt(lane, scenario)
         worker = None
@@ -256,22 +257,36 @@ def first_scenario(baselines, point):
     return next((name for name in ORDER if point in baselines.trace(name)), None)
 
 
+def deal(baselines, rng, scenarios, long):
+    """The points of each scenario; in the short version each point in one of those that pass it."""
+    traces = {name: list(baselines.trace(name)) for name in scenarios}
+    if long:
+        return traces
+    hands = {name: [] for name in scenarios}
+    for point in sorted({p for trace in traces.values() for p in trace}):
+        hands[rng.choice([name for name in scenarios if point in traces[name]])].append(point)
+    return {name: [p for p in traces[name] if p in hands[name]] for name in scenarios}
+
+
 def make(baselines, seed, long):
+    rng = random.Random(seed)
     made = []
 
     def add(name, run, scenario, **more):
         made.append(Case(name, run, **{"first": False, "long": False, "spoils": False, "shape": "plain", **needs(scenario), **more}))
 
-    for scenario in TOGETHER:
-        add(f"error {scenario} at each call", all_fail(scenario, seed), scenario)
-        add(f"stall {scenario} at each point", all_halt(scenario, seed), scenario)
+    together = (*TOGETHER, *SERVING)
+    error, stall = (deal(baselines, rng, together, long) for _ in range(2))
+    for scenario in together:
+        calls = [p for p in fallible(error[scenario]) if p not in FINAL]
+        client, run = (", and a client asks", served) if scenario in SERVING else ("", lambda run: run)
+        add(f"error {scenario} at several calls{client}", run(all_fail(scenario, seed, calls)), scenario)
+        add(f"stall {scenario} at several points{client}", run(all_halt(scenario, seed, stall[scenario])), scenario)
     add("kill full at each request", all_kill("full", ("engine ",)), "full")
     add("kill good at each write", all_kill("good", ("persist ", "fs.", "proc.", "relay.", "journal.")), "good")
-    for scenario in ("serving", "serving-fails"):
+    for scenario in SERVING:
         points = ("roll.intent", "service.updated", "roll.sent") + (("putback.intent", "putback.sent") if scenario == "serving-fails" else ("end.record",))
         add(f"kill {scenario}, and a client asks", served(killed_at(scenario, *points)), scenario)
-        add(f"error {scenario} at each call, and a client asks", served(all_fail(scenario, seed)), scenario)
-        add(f"stall {scenario} at each point, and a client asks", served(all_halt(scenario, seed)), scenario, long=scenario == "serving")
     for mode in ("kill", "error"):
         add(f"{mode} a poll at each point", poll_disturbed(mode, seed), "first")
     add("stall a poll at each point", poll_halted, "first")
@@ -289,7 +304,6 @@ def make(baselines, seed, long):
         singles["stall"].append((scenario, point, all_halt(scenario, seed, [point])))
         if point not in moments():
             singles["error"].append((scenario, point, one_fails(scenario, point, seed)))
-    rng = random.Random(seed)
     for mode, cases in singles.items():
         chosen = set(rng.sample(range(len(cases)), ALONE[mode]))
         for i, (scenario, point, run) in enumerate(cases):

@@ -148,7 +148,7 @@ def sql(lane):
     s["x-release"]["database"] = {"service": "db", "url_from": "DATABASE_URL"}
     s["services"]["db"] = {
         "image": f"{lane.lab.registry}/postgres:15",
-        "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "pass-1234-word"},
+        "environment": {"POSTGRES_DB": "app", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": lane.password},
         "networks": ["net"], "volumes": ["pg:/var/lib/postgresql/data"], "deploy": {"endpoint_mode": "dnsrr"},
         "healthcheck": {"test": ["CMD", "pg_isready", "-h", "127.0.0.1"], "interval": "5s", "retries": 60}}
     s["volumes"]["pg"] = {}

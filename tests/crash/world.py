@@ -245,6 +245,7 @@ class Lane(Witness):
         self.engine = world.engine
         self.number = f"{world.run}x{world.next()}"
         self.name = f"crash{self.number}"
+        self.password = f"pass-{self.name}-word"  # of its database
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.name}.", dir=world.scratch))
         self.log = self.dir / "log"
         self.passed = self.dir / "passed"
@@ -267,7 +268,7 @@ class Lane(Witness):
     def with_database(self):
         path = self.dir / "variables"
         path.touch(mode=0o600)
-        path.write_text("DATABASE_URL=postgres://app:pass-1234-word@db:5432/app\n")
+        path.write_text(f"DATABASE_URL=postgres://app:{self.password}@db:5432/app\n")
         return {"env_file": path}
 
     def is_old(self):

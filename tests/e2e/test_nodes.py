@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 
-from harness import LAB_TOOLS, Case, Engine, Host, lab, wait_for
+from harness import LAB_TOOLS, Case, Engine, Host, PostgresCase, lab, long, wait_for
 
 
 class Nodes(Case):
@@ -131,6 +131,81 @@ class Nodes(Case):
         wait_for(lambda: self.hosts[self.leader].record(second)["state"] == "interrupted", 60, "the former leader to see it")
         self.waits(self.leader, "this node is not the leader")
         self.assertIn("was taken over by the agent on", self.hosts[self.leader].record(second)["reason"])
+
+    # ---- nodes that are not the agent's ----
+
+    def spread(self, number, **more):
+        """Replicas on all nodes: those of the one that goes away have to come back elsewhere."""
+        stack = self.version(number)
+        stack["services"]["web"] = self.web(VERSION=number, deploy={"replicas": 3, "placement": {"max_replicas_per_node": 2}}, **more)
+        stack["x-release"]["health"] = self.health()
+        return stack
+
+    def hosts_of(self, service):
+        """Hostnames of the nodes that its running tasks are on."""
+        names = {n["ID"]: n["Description"]["Hostname"] for n in self.engine.get("/nodes")}
+        return sorted(names[t["NodeID"]] for t in self.engine.running(self.full(service)))
+
+    def rolls_slowly(self, number, then):
+        """Deploys it; `then` happens while its first task comes up. The record."""
+        first = self.commit(self.spread("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first, 90)["state"], "succeeded")
+        self.assertIn(f"node{self.heir}", self.hosts_of("web"))
+        second = self.commit(self.spread(number, HEALTH_AFTER_S=12))
+        self.wait(lambda: f"VERSION={number}" in self.env_of("web"), 60, "web to be rolled")
+        then()
+        return self.hosts[self.leader].ended(second, 150)
+
+    @long
+    def test_node_is_drained_during_the_rollout(self):
+        """Its tasks are told to go and come back elsewhere: no failures of the new version."""
+        self.addCleanup(self.node, "update", "--availability", "active", f"node{self.heir}", by=self.home)
+        record = self.rolls_slowly("two", lambda: self.node("update", "--availability", "drain", f"node{self.heir}", by=self.home))
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertEqual(len(self.hosts_of("web")), 3)
+        self.assertNotIn(f"node{self.heir}", self.hosts_of("web"))
+        self.assertIn("VERSION=two", self.env_of("other"))
+
+    @long
+    def test_node_dies_during_the_rollout(self):
+        """Swarm needs a while to know; the deployment waits, and ends as the tasks that came back say."""
+        self.addCleanup(self.lab.ctl, "start-engine", self.heir)
+        record = self.rolls_slowly("two", lambda: self.lab.ctl("kill-engine", self.heir))
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertNotIn(f"node{self.heir}", self.hosts_of("web"))
+        self.assertIn("VERSION=two", self.env_of("other"))
+
+    @long
+    def test_database_on_a_worker_node(self):
+        """The agent has nothing of it but the overlay network: login, SQL files and checks go through the relay."""
+        self.node("demote", f"node{self.heir}", by=self.home)
+        self.addCleanup(self.node, "promote", f"node{self.heir}", by=self.home)
+        variables = self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:pass-1234-word@db:5432/app")
+        host = self.hosts[self.leader] = Host(self, "with-variables", agent={"docker": lab().env[f"DOCKER_HOST_{self.leader}"]},
+                                              stack={"env_file": variables})
+
+        def version(number):
+            stack = self.version(number, {"sql": {"name": "schema", "dir": "db"}})
+            stack["x-release"]["database"] = {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "60s"}
+            stack["x-release"]["health"] = {"web": [{"sql": "SELECT count(*) > 0 FROM users", "timeout": "5s"}]}
+            stack["services"]["db"] = PostgresCase.postgres(self)
+            stack["services"]["db"]["deploy"]["placement"] = {"constraints": [f"node.hostname == node{self.heir}"]}
+            stack["volumes"]["pg"] = {}
+            return stack
+
+        first = self.commit(version("one"), **{"db/001_users.sql": "CREATE TABLE users (id int);\nINSERT INTO users VALUES (1);\n"})
+        host.start()
+        record = host.ended(first, 150)
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertEqual([(m["version"], m["state"]) for m in record["migrations"]], [("001", "applied")])
+        self.assertEqual(self.hosts_of("db"), [f"node{self.heir}"])
+        # a file that fails, by its line
+        second = self.commit(version("two"), **{"db/002_bad.sql": "ALTER TABLE nosuch ADD x int;\n"})
+        record = host.ended(second, 90)
+        self.assertEqual(record["state"], "failed", record["reason"])
+        self.assertIn("schema: 002_bad.sql:1:", record["reason"])
+        self.assertIn("VERSION=one", self.env_of("web"))
 
     def test_no_quorum(self):
         first = self.commit(self.version("one"))

@@ -13,13 +13,14 @@
 
 /* ---- which check, before and now ---- */
 
-/* "passed 3 of 3, last: 200" */
-static const char *counted(struct arena *arena, const json_t *count)
+/* "3 of 3 samples passed, the last: 200" */
+static const char *counted(struct arena *arena, const json_t *count, const char *which)
 {
     const char *last = text_safe(arena, json_path_string(count, "last", NULL));
-    return arena_printf(
-        arena, "passed %lld of %lld%s%s", (long long)json_path_integer(count, 0, "passed", NULL, NULL),
-        (long long)json_path_integer(count, 0, "asked", NULL, NULL), *last ? ", last: " : "", last);
+    return arena_printf(arena, "%lld of %s%lld samples passed%s%s",
+                        (long long)json_path_integer(count, 0, "passed", NULL, NULL), which,
+                        (long long)json_path_integer(count, 0, "asked", NULL, NULL),
+                        *last ? ", the last: " : "", last);
 }
 
 static const struct step *failed_step(const struct page *page)
@@ -36,8 +37,9 @@ static void print_cause(struct arena *arena, const struct page *page)
     const json_t *before = json_object_get(page->regressed, "before");
     if (page->regressed) {
         show_field("check", text_safe(arena, json_path_string(page->regressed, "check", NULL)));
-        show_field("before", before ? counted(arena, before) : "not asked: a new service, or a new check");
-        show_field("now", counted(arena, json_object_get(page->regressed, "now")));
+        show_field("before",
+                   before ? counted(arena, before, "") : "not asked: a new service, or a new check");
+        show_field("now", counted(arena, json_object_get(page->regressed, "now"), "the newest "));
     }
     if (failed)
         show_field("failed",
@@ -74,9 +76,25 @@ static void print_those(struct arena *arena, const struct page *page, const char
         show_field(field, arena_printf(arena, "%s%s", str_text(&text), more));
 }
 
+/* "web: exactly as before, registry/web:1@sha256:91a2e0185391, and it passed its gate" */
+static void print_put_back(struct arena *arena, const struct page *page)
+{
+    for (size_t i = 0; i < page->n_services; i++) {
+        const struct service_record *s = &page->services[i];
+        if (!str_eq(s->state, "rolled_back"))
+            continue;
+        const char *image = spec_image_of(arena, s->before),
+                   *digest = image ? strstr(image, "@sha256:") : NULL;
+        int shown = digest ? (int)(digest - image) + (int)strlen("@sha256:") + 12 : 200;
+        show_field("put back",
+                   arena_printf(arena, "%s: exactly as before%s%.*s, and it passed its gate",
+                                text_safe(arena, s->service), image ? ", " : "", shown, image ? image : ""));
+    }
+}
+
 static void print_services_end(struct arena *arena, const struct page *page)
 {
-    print_those(arena, page, "put back", "rolled_back", false, ": exactly as before");
+    print_put_back(arena, page);
     print_those(arena, page, "removed", "removed", false, ": new in this deployment");
     print_those(arena, page, "NOT back", "halted", true, "");
     print_those(arena, page, "runs new", "healthy degraded unverified failed", false, "");
@@ -147,7 +165,7 @@ static void print_database(struct arena *arena, const struct page *page)
     add_versions(arena, v, &text);
     add_others(arena, v, &text);
     if (anything_applied(v))
-        str_printf(&text, "%snothing of it is undone", text.len ? "; " : "");
+        str_append(&text, ": migrations are not undone");
     else
         str_printf(&text, "%sno migration ran", text.len ? "; " : "");
     show_field("database", str_text(&text));

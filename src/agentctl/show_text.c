@@ -222,8 +222,9 @@ static const char *image_or(struct arena *arena, const char *spec, const char *o
 
 static void print_service(struct arena *arena, const struct service_record *s)
 {
-    printf("  %s: %s, %s%s%s\n", text_safe(arena, s->service), text_safe(arena, s->action),
-           view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
+    bool none = str_eq(s->action, "none");
+    printf("  %s: %s%s%s%s%s\n", text_safe(arena, s->service), none ? "" : text_safe(arena, s->action),
+           none ? "" : ", ", view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
     if (!s->before && !s->after)
         return;
     const char *before = image_or(arena, s->before, "(none)"), *after = image_or(arena, s->after, NULL);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rollout goes on only over services that work; what does not is put back as it was."""
 
+import pathlib
+import shutil
 import time
 
 from harness import Case, long
@@ -312,6 +314,98 @@ class Gate(Case):
         self.assertIn(f"back on #{self.first['id']}, other stays as rolled", record["reason"])
         self.serves("other", "two")
         self.serves("web", "one")
+
+    def test_slower_is_a_warning(self):
+        """Twice as slow and more, over enough samples: it is said, and nothing goes back."""
+        def timed(version, soak, **more):
+            stack = self.two(VERSION=version, **more)
+            stack["x-release"]["gate"] = {**self.gate, "probe_interval": "100ms", "soak": soak}
+            return stack
+
+        first = self.deploy(timed("two", "12s"))
+        self.assertNotIn("slower", first["reason"])
+        self.assertFalse(self.show(first["id"])["latency"][0]["slower"])
+        record = self.expect(self.commit(timed("three", "25s", SLOW_MS=700)), "succeeded", 90)
+        self.assertRegex(record["reason"], r"; web /health answers slower: median \d+ ms, was \d+ ms \(\d+ and \d+ samples\)$")
+        latency = self.show(record["id"])["latency"][0]
+        self.assertTrue(latency["slower"], latency)
+        self.assertGreaterEqual(latency["median_ms"], 700)
+        self.assertGreaterEqual(min(latency["samples"], latency["before_samples"]), 20)
+        self.assertRegex(self.agentctl("show", str(record["id"])).stdout, r"web /health: median \d+ ms of \d+ samples, was \d+ ms of \d+: slower")
+        self.assertIn("web /health answers slower", self.agent.log.read_text())
+        self.serves("web", "three")
+
+    def test_unstable_before_is_said(self):
+        """Tasks that failed before: in the plan, on the record and beside a verdict; the new version is not blamed for them."""
+        restart = {"deploy": {"restart_policy": {"delay": "500ms"}}}
+        self.deploy(self.two(VERSION="two", **restart))
+        for _ in range(2):
+            container = self.wait(lambda: self.engine.running(self.full("web")), 30, "web")[0]["Status"]["ContainerStatus"]["ContainerID"]
+            self.lab.docker("kill", container)
+            self.wait(lambda: container not in str(self.engine.running(self.full("web"))), 30, "the task to be known as failed")
+        self.wait(lambda: self.engine.running(self.full("web")), 30, "web")
+        words = "2 task failures in the 10 minutes before"
+        self.agent.stop()
+        commit = self.commit(self.two(VERSION="three", **restart))
+        self.assertIn(f"  web: {words}\n", self.agentctl("plan", self.name, code=2).stdout)
+        self.start()
+        record = self.expect(commit, "succeeded")
+        self.assertIn(words, self.agentctl("show", str(record["id"])).stdout)
+        self.assertEqual({s["name"]: s["failures_before"] for s in self.show(record["id"])["services"]}, {"web": 2, "other": 0})
+        record = self.expect(self.commit(self.two(VERSION="four", HEALTH_STATUS=500, **restart)), "rolled_back", 90)
+        self.assertRegex(record["reason"], r"500 now\); web had 2 task failures in the 10 minutes before; back on #")
+
+    @long
+    def test_passes_for_a_while_then_dies(self):
+        """Seen well by the gate; the soak counts its tasks."""
+        stack = self.two(VERSION="two", EXIT_AFTER_S=12, EXIT_CODE=1, deploy={"restart_policy": {"delay": "500ms"}})
+        stack["x-release"]["gate"] = {**self.gate, "soak": "60s"}
+        record = self.expect(self.commit(stack), "rolled_back", 120)
+        for word in ("while soaking: web: task ", "exit 1", "2 tasks failed"):
+            self.assertIn(word, record["reason"])
+        self.assertEqual(self.specs(), self.before)
+        self.serves("web", "one")
+
+    def forget_image(self, reference, digest):
+        """From the registry, and from the node."""
+        repository = reference.split("/", 1)[1].split(":")[0]
+        shutil.rmtree(pathlib.Path(self.lab.dir, "registry/store/docker/registry/v2/repositories", repository))
+        ids = self.lab.docker("image", "inspect", "-f", "{{.Id}}", f"{reference}@{digest}")
+        self.lab.docker("rmi", "-f", ids)
+
+    @long
+    def test_image_of_the_version_before_is_gone(self):
+        """From the node and from the registry: it cannot be put back, and that is said."""
+        mine = self.lab.image(f"{self.name}:1")
+        stack = self.two(VERSION="two")
+        stack["services"]["web"]["image"] = mine
+        self.deploy(stack)
+        others = self.task_ids("other")
+        digest = self.spec("web")["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[1]
+        stack = self.two(VERSION="three", HEALTH_STATUS=500)
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "12s"}
+        commit = self.commit(stack)
+        self.wait(lambda: "VERSION=three" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"] and
+                  any("three" in str(t["Spec"]) for t in self.engine.running(self.full("web"))), 60, "the new task")
+        self.forget_image(mine, digest)
+        record = self.expect(commit, "halted", 120)
+        self.assertIn("putting back failed", record["reason"])
+        self.assertRegex(self.agentctl("show", str(record["id"])).stdout, r"what happened\n(.*\n)*  NOT back    web \(.*No such image")
+        self.assertEqual(self.task_ids("other"), others)
+
+    @long
+    def test_two_commits_ten_seconds_apart(self):
+        """The second comes in the soak of the first: that is brought to its end, and the baselines are not mixed."""
+        stack = self.two(VERSION="two")
+        stack["x-release"]["gate"] = {**self.gate, "soak": "15s"}
+        first = self.commit(stack)
+        time.sleep(10)
+        stack["services"]["web"]["environment"]["VERSION"] = "three"
+        second = self.commit(stack)
+        one, two = self.expect(first, "succeeded", 90), self.expect(second, "succeeded", 90)
+        self.assertGreaterEqual(two["started_at"], one["finished_at"])
+        self.assertIn(f"#{one['id']}", self.agentctl("show", str(two["id"])).stdout)
+        self.serves("web", "three")
 
     def test_changed_by_hand_during_the_rollout(self):
         """Somebody else's update in the middle of ours: it is left alone, and a person is called."""

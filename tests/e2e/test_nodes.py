@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents on all managers of one Swarm, act = leader: the leader's deploys; what happens when it goes away in the middle of it.
 
-Each test has a lab of three nodes of its own, since it breaks it; E2E_LAB_NODES names one that is up already and whole.
+Each test has a lab of three nodes of its own, since it breaks it; E2E_LAB_NODES names one that is up already, for all of them: who leaves it broken mends it.
 """
 
 import os
 import subprocess
 import time
 
-from harness import LAB_TOOLS, Case, Engine, Host, lab, wait_for
+from harness import LAB_TOOLS, Case, Engine, Host, PostgresCase, lab, long, wait_for
 
 
 class Nodes(Case):
@@ -27,12 +27,30 @@ class Nodes(Case):
 
     def setUp(self):
         super().setUp()
+        self.addCleanup(self.mend)
         self.engines = {n: Engine(lab().env[f"DOCKER_HOST_{n}"].removeprefix("unix://")) for n in (1, 2, 3)}
         self.hosts = {n: Host(self, f"host{n}", agent={"docker": lab().env[f"DOCKER_HOST_{n}"]}) for n in self.engines}
         self.leader = wait_for(lambda: self.leader_now(1), 30, "a leader")
         others = [n for n in self.engines if n != self.leader]
         self.heir, self.home = others
         self.use(self.home)
+
+    def mend(self):
+        """All engines run, and all nodes are managers that take tasks: the next test may have the same lab."""
+        for n, engine in self.engines.items():
+            try:
+                engine.get("/info")
+            except OSError:
+                self.lab.ctl("start-engine", n)
+        by = wait_for(lambda: next((n for n in self.engines if self.leader_now(n)), None), 60, "a leader")
+        for n in self.engines:
+            self.node("update", "--availability", "active", "--role", "manager", f"node{n}", by=by)
+
+        def whole():
+            nodes = self.engines[by].get("/nodes")
+            return all(n["Status"]["State"] == "ready" and n.get("ManagerStatus", {}).get("Reachability") == "reachable" for n in nodes)
+
+        wait_for(whole, 60, "all nodes to be managers again")
 
     def use(self, n):
         """The engine that tests ask."""
@@ -72,6 +90,7 @@ class Nodes(Case):
     def env_of(self, service):
         return self.spec(service)["TaskTemplate"]["ContainerSpec"]["Env"]
 
+    @long
     def test_leader_alone_deploys(self):
         commit = self.commit(self.version("one", self.job(command=["append", "/data/runs", "one"])))
         self.start_all()
@@ -111,6 +130,7 @@ class Nodes(Case):
         time.sleep(3)
         self.assertEqual(self.lines(), ["done"])
 
+    @long
     def test_leader_is_demoted_in_the_middle(self):
         first = self.commit(self.version("one"))
         self.start_all()
@@ -132,6 +152,82 @@ class Nodes(Case):
         self.waits(self.leader, "this node is not the leader")
         self.assertIn("was taken over by the agent on", self.hosts[self.leader].record(second)["reason"])
 
+    # ---- nodes that are not the agent's ----
+
+    def spread(self, number, **more):
+        """Replicas on all nodes: those of the one that goes away have to come back elsewhere. For Swarm a task that it stops itself is a
+        failed update, too."""
+        stack = self.version(number)
+        deploy = {"replicas": 3, "placement": {"max_replicas_per_node": 2}, "update_config": {"monitor": "1s", "failure_action": "continue"}}
+        stack["services"]["web"] = self.web(VERSION=number, deploy=deploy, **more)
+        stack["x-release"]["health"] = self.health()
+        return stack
+
+    def hosts_of(self, service):
+        """Hostnames of the nodes that its running tasks are on."""
+        names = {n["ID"]: n["Description"]["Hostname"] for n in self.engine.get("/nodes")}
+        return sorted(names[t["NodeID"]] for t in self.engine.running(self.full(service)))
+
+    def rolls_slowly(self, number, then):
+        """Deploys it; `then` happens while its first task comes up. The record."""
+        first = self.commit(self.spread("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first, 90)["state"], "succeeded")
+        self.assertIn(f"node{self.heir}", self.hosts_of("web"))
+        second = self.commit(self.spread(number, HEALTH_AFTER_S=12))
+        self.wait(lambda: f"VERSION={number}" in self.env_of("web"), 60, "web to be rolled")
+        then()
+        return self.hosts[self.leader].ended(second, 200)
+
+    @long
+    def test_node_is_drained_during_the_rollout(self):
+        """Its tasks are told to go and come back elsewhere: no failures of the new version."""
+        record = self.rolls_slowly("two", lambda: self.node("update", "--availability", "drain", f"node{self.heir}", by=self.home))
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertEqual(len(self.hosts_of("web")), 3)
+        self.assertNotIn(f"node{self.heir}", self.hosts_of("web"))
+        self.assertIn("VERSION=two", self.env_of("other"))
+
+    @long
+    def test_node_dies_during_the_rollout(self):
+        """Swarm takes 15 s to see it, and waits a minute more for the old task there before it goes on; so does the deployment."""
+        self.gate = {**self.gate, "healthy_deadline": "150s", "total_deadline": "300s"}
+        record = self.rolls_slowly("two", lambda: self.lab.ctl("kill-engine", self.heir))
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertNotIn(f"node{self.heir}", self.hosts_of("web"))
+        self.assertIn("VERSION=two", self.env_of("other"))
+
+    @long
+    def test_database_on_a_worker_node(self):
+        """The agent has nothing of it but the overlay network: login, SQL files and checks go through the relay."""
+        self.node("demote", f"node{self.heir}", by=self.home)
+        variables = self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:pass-1234-word@db:5432/app")
+        host = self.hosts[self.leader] = Host(self, "with-variables", agent={"docker": lab().env[f"DOCKER_HOST_{self.leader}"]},
+                                              stack={"env_file": variables})
+
+        def version(number):
+            stack = self.version(number, {"sql": {"name": "schema", "dir": "db"}})
+            stack["x-release"]["database"] = {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "60s"}
+            stack["x-release"]["health"] = {"web": [{"sql": "SELECT count(*) > 0 FROM users", "timeout": "5s"}]}
+            stack["services"]["db"] = PostgresCase.postgres(self)
+            stack["services"]["db"]["deploy"]["placement"] = {"constraints": [f"node.hostname == node{self.heir}"]}
+            stack["volumes"]["pg"] = {}
+            return stack
+
+        first = self.commit(version("one"), **{"db/001_users.sql": "CREATE TABLE users (id int);\nINSERT INTO users VALUES (1);\n"})
+        host.start()
+        record = host.ended(first, 150)
+        self.assertEqual(record["state"], "succeeded", record["reason"])
+        self.assertEqual([(m["version"], m["state"]) for m in record["migrations"]], [("001", "applied")])
+        self.assertEqual(self.hosts_of("db"), [f"node{self.heir}"])
+        # a file that fails, by its line
+        second = self.commit(version("two"), **{"db/002_bad.sql": "ALTER TABLE nosuch ADD x int;\n"})
+        record = host.ended(second, 90)
+        self.assertEqual(record["state"], "failed", record["reason"])
+        self.assertIn("schema: 002_bad.sql:1:", record["reason"])
+        self.assertIn("VERSION=one", self.env_of("web"))
+
+    @long
     def test_no_quorum(self):
         first = self.commit(self.version("one"))
         self.start_all()

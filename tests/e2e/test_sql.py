@@ -3,11 +3,68 @@
 What the runner does with single files is tested in tests/pg."""
 
 import json
+import re
 
 from harness import PostgresCase, long
 
 ENV = {"DB_PASSWORD": "pass-1234-word", "DATABASE_URL": "postgres://app:pass-1234-word@db:5432/app",
        "ADMIN_URL": "postgres://app:pass-1234-word@db:5432/postgres"}
+
+
+# What `agentctl show` says to somebody who was woken by it, with all that is another in each run masked.
+REGRESSION = """\
+deployment 2 of STACK: rolled back
+  commit      COMMIT on main
+  subject     version two
+  author      alice
+  trigger     poll
+  requested   TIME
+  started     TIME
+  finished    TIME, took TOOK
+  started on  #1, the last success
+  why         web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now); back on #1, database stays at 002
+
+plan
+    1  TIME   TOOK  done    pull     REGISTRY/web:1
+    2  TIME   TOOK  done    relay    STACK
+    3  TIME   TOOK  done    baseline stack STACK
+    4  TIME   TOOK  done    ready    db
+    5  TIME   TOOK  done    sql      schema
+    6  TIME   TOOK  done    compare  stack STACK
+    7  TIME   TOOK  failed  roll     web
+       web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now)
+
+migrations
+  schema 002 more: applied, SECONDS s, 0 rows
+  schema: 001 → 002
+
+images
+  db: REGISTRY/postgres:15 sha256:DIGEST
+  web: REGISTRY/web:1 sha256:DIGEST
+
+services
+  db: unchanged
+      before: REGISTRY/postgres:15@sha256:DIGEST
+  web: update, rolled back
+      before: REGISTRY/web:1@sha256:DIGEST
+
+last output of step 7, roll web
+  | task ID, running:
+  | web: version two listens on 8000
+
+what happened
+  check       web /health
+  before      3 of 3 samples passed, the last: 200
+  now         0 of the newest 3 samples passed, the last: 500
+  failed      step 7, roll web
+  put back    web: exactly as before, REGISTRY/web:1@sha256:DIGEST, and it passed its gate
+  not touched db
+  database    schema at 002 (001 before): migrations are not undone
+
+what next
+  The services were put back to what ran before. What migrations changed in the database stays.
+  This commit is held. Push one that mends it, or try this one again: agentctl retry 2
+"""
 
 
 class Sql(PostgresCase):
@@ -201,6 +258,13 @@ END $$;
 
 
 class Bad(Sql):
+    def masked(self, page):
+        for pattern, word in ((re.escape(self.name), "STACK"), (re.escape(self.registry), "REGISTRY"), (r"sha256:[0-9a-f]+", "sha256:DIGEST"),
+                              (r"\b[0-9a-f]{40}\b", "COMMIT"), (r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d", "TIME"), (r"\b\d+m\d\ds", "TOOK"),
+                              (r"\d+\.\d{3} s", "SECONDS s"), (r"task \w+,", "task ID,")):
+            page = re.sub(pattern, word, page)
+        return page
+
     def test_failing_file_touches_no_service(self):
         self.first()
         before = self.specs(), self.task_ids("web")
@@ -283,6 +347,7 @@ class Bad(Sql):
         self.assertIn("database stays at 002", record["reason"])
         self.serves("web", "one")
         self.assertIn("database stays at 002", self.agentctl("log", "--wide").stdout)
+        self.assertEqual(self.masked(self.agentctl("show", str(record["id"])).stdout), REGRESSION)
 
     def test_breaking_file_halts(self):
         self.first()

@@ -369,7 +369,7 @@ static void show_page(void **state)
                "what happened\n"
                "  failed      step 1, run django: exit 1: lock timeout\n"
                "  runs new    web\n"
-               "  database    django manage.py migrate failed; nothing of it is undone\n"
+               "  database    django manage.py migrate failed: migrations are not undone\n"
                "\n"
                "what next\n"
                "  No application service was touched: what ran before runs on.\n"
@@ -395,15 +395,16 @@ static void show_regression(void **state)
     OK(journal_step_end(f->journal, 3, 2, STEP_FAILED, "web /health: 5 of 5 before, 1 of 5 now", &f->err));
     OK(journal_set_service(f->journal, 3, "web", "rolled_back", NULL, NULL, NULL, &f->err));
     const char *page = RUN("show", "3").out,
-               *want = "\nwhat happened\n"
-                       "  check       web /health\n"
-                       "  before      passed 5 of 5, last: 200\n"
-                       "  now         passed 1 of 5, last: 500\n"
-                       "  failed      step 2, roll web\n"
-                       "  put back    web: exactly as before\n"
-                       "  database    schema at 0118 (0117 before), django applied; nothing of it is undone\n"
-                       "\n"
-                       "what next\n";
+               *want =
+                   "\nwhat happened\n"
+                   "  check       web /health\n"
+                   "  before      5 of 5 samples passed, the last: 200\n"
+                   "  now         1 of the newest 5 samples passed, the last: 500\n"
+                   "  failed      step 2, roll web\n"
+                   "  put back    web: exactly as before, registry/web:1, and it passed its gate\n"
+                   "  database    schema at 0118 (0117 before), django applied: migrations are not undone\n"
+                   "\n"
+                   "what next\n";
     if (!strstr(page, want))
         fail_msg("%s", page);
     cleanup_json json_t *o = JSON("show", "3", "--json"),
@@ -438,7 +439,7 @@ static void show_latency(void **state)
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
     OK(journal_step_begin(f->journal, id, 1, noted, &f->err));
     const char *page = RUN("show", "4").out;
-    if (!strstr(page, "\nservices\n  web: none, unchanged\n      3 task failures in the 10 minutes before\n"
+    if (!strstr(page, "\nservices\n  web: unchanged\n      3 task failures in the 10 minutes before\n"
                       "\nanswers\n"
                       "  web /health: median 420 ms of 23 samples, was 80 ms of 41: slower\n"
                       "  api /: median 7 ms of 1 samples\n"))

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from harness import Case, Host
+from harness import ENDED, Case, Host
 
 
 class Lease(Case):
@@ -81,6 +81,27 @@ class Lease(Case):
         self.assertIn("was taken over by the agent on", self.one.log_text())
         self.assertEqual(self.specs(), specs)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
+
+    def test_holder_stops_answering_before_a_failure(self):
+        """It is frozen while its migration fails; another one has said so by the time it sees that."""
+        self.needs_faults()
+        first = self.commit(self.version("one"))
+        for host in (self.one, self.two):
+            host.start()
+        for host in (self.one, self.two):
+            self.assertEqual(host.ended(first)["state"], "succeeded")
+            host.stop()
+        second = self.commit(self.stack({"steps": [self.job(command=["exit", "3"])]}, web=self.web(VERSION="two"), other=self.web(VERSION="two")))
+        self.one.start(FAULTS="job.created:stop")
+        self.wait(lambda: "fault point job.created" in self.one.log_text(), 60, "the first to come to the migration")
+        worker = self.one.run_worker()
+        self.two.start()
+        self.assertEqual(self.two.ended(second, 90)["state"], "failed")
+        os.kill(worker, signal.SIGCONT)
+        self.wait(lambda: (self.one.record(second) or {}).get("state") in ENDED, 40, "the first to come to an end")
+        self.wait(lambda: [d["state"] for d in self.one.deployments() if d["commit"] == second] == ["failed", "superseded"], 40,
+                  lambda: f"the first to leave the word to the second: {self.one.deployments()}")
+        self.assertIn("is held since", self.one.record(second)["reason"])
 
     def test_bad_commit_is_tried_once(self):
         """What one agent has put back the other does not try on its own; a person may ask for it."""

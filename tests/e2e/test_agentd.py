@@ -808,9 +808,20 @@ def test_idle(agent):
         with open(f"/proc/{agent.process.pid}/task/{agent.process.pid}/io") as file:
             return [line for line in file if line.startswith("write_bytes")]
 
-    before, written, polls = files(), writes(), len(agent.starts("poll"))
-    time.sleep(5)
+    def at_rest():
+        """Descriptors and children in the quietest moment of a second: there is nearly always a poll."""
+        seen = []
+        for _ in range(40):
+            base = f"/proc/{agent.process.pid}"
+            with open(f"{base}/task/{agent.process.pid}/children") as file:
+                seen.append((len(file.read().split()), len(os.listdir(f"{base}/fd"))))
+            time.sleep(0.025)
+        return min(seen)
+
+    before, written, polls, rest = files(), writes(), len(agent.starts("poll")), at_rest()
+    time.sleep(4)
     check(len(agent.starts("poll")) > polls + 15)
+    wait_for("all that was opened to be closed", lambda: at_rest() <= rest)
     check(files() == before, before, files())
     check(writes() == written, written, writes())
     with open(f"/proc/{agent.process.pid}/smaps_rollup") as file:

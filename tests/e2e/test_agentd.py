@@ -819,8 +819,7 @@ def test_idle(agent):
         return min(seen)
 
     before, written, polls, rest = files(), writes(), len(agent.starts("poll")), at_rest()
-    time.sleep(4)
-    check(len(agent.starts("poll")) > polls + 15)
+    wait_for("30 polls", lambda: len(agent.starts("poll")) > polls + 30, 60)
     wait_for("all that was opened to be closed", lambda: at_rest() <= rest)
     check(files() == before, before, files())
     check(writes() == written, written, writes())

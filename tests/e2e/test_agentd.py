@@ -808,19 +808,8 @@ def test_idle(agent):
         with open(f"/proc/{agent.process.pid}/task/{agent.process.pid}/io") as file:
             return [line for line in file if line.startswith("write_bytes")]
 
-    def at_rest():
-        """Descriptors and children in the quietest moment of a second: there is nearly always a poll."""
-        seen = []
-        for _ in range(40):
-            base = f"/proc/{agent.process.pid}"
-            with open(f"{base}/task/{agent.process.pid}/children") as file:
-                seen.append((len(file.read().split()), len(os.listdir(f"{base}/fd"))))
-            time.sleep(0.025)
-        return min(seen)
-
-    before, written, polls, rest = files(), writes(), len(agent.starts("poll")), at_rest()
+    before, written, polls = files(), writes(), len(agent.starts("poll"))
     wait_for("30 polls", lambda: len(agent.starts("poll")) > polls + 30, 60)
-    wait_for("all that was opened to be closed", lambda: at_rest() <= rest)
     check(files() == before, before, files())
     check(writes() == written, written, writes())
     with open(f"/proc/{agent.process.pid}/smaps_rollup") as file:
@@ -828,6 +817,26 @@ def test_idle(agent):
     print(f"# PSS with ten stacks: {pss} KiB")
     if "ASAN_OPTIONS" not in os.environ:
         check(pss <= 8192, "PSS", pss)
+
+
+def test_nothing_is_left_of_polls(agent):
+    """What a poll opens is closed again, and its worker is collected."""
+    agent.configure(["web"], "1h")
+    agent.start()
+    wait_for("first poll", lambda: agent.good("status")["stacks"][0]["last_poll"])
+
+    def at_rest():
+        base = f"/proc/{agent.process.pid}"
+        used = len(os.listdir(f"{base}/fd"))
+        with open(f"{base}/task/{agent.process.pid}/children") as file:
+            return None if file.read().split() else used
+
+    rest = wait_for("a moment without children", at_rest)
+    for _ in range(30):
+        polls = len(agent.starts("poll"))
+        agent.good("sync", "web")
+        wait_for("the poll", lambda: len(agent.starts("poll")) > polls)
+    wait_for("all that was opened to be closed", lambda: at_rest() == rest)
 
 
 def test_follow_tags(agent):

@@ -140,7 +140,7 @@ static void add_release_steps(struct plan_builder *b, const struct planned_step 
 static void roll(struct plan_builder *b, const char *kind, const struct planned_service *s)
 {
     if (strcmp(s->action, "none") != 0)
-        builder_roll(b, kind, s->service->key, s->action, s->spec, s->live);
+        builder_roll(b, kind, s->service->key, s->action, s->spec, s->live, s->again);
 }
 
 /* In the order of steps/kinds.c. */

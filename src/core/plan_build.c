@@ -139,6 +139,14 @@ static bool is_doubtful(const struct plan_builder *b, const json_t *live_spec)
     return false;
 }
 
+/* What to put back. Where the new spec runs already, that is what it took the place of; the engine keeps one.
+ */
+static const json_t *before_of(const struct plan_builder *b, const json_t *live, bool again)
+{
+    const json_t *previous = json_object_get(live, "PreviousSpec");
+    return again && previous && !is_doubtful(b, previous) ? previous : json_object_get(live, "Spec");
+}
+
 bool builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action)
 {
@@ -151,7 +159,8 @@ bool builder_compare(struct plan_builder *b, const char *key, const char *name, 
     if (same)
         comparison = (struct spec_comparison){.changes = again ? unseen : NULL};
     *ret_action = !live ? "create" : same && !again ? "none" : "update";
-    builder_service(b, key, name, *ret_action, comparison.changes, comparison.restarts, live_spec);
+    builder_service(b, key, name, *ret_action, comparison.changes, comparison.restarts,
+                    before_of(b, live, again));
     if (live && b->observed->tasks)
         json_object_set_new(json_array_get(b->json_services, json_array_size(b->json_services) - 1),
                             "failures_before", json_integer(failures_before(b, live)));
@@ -159,13 +168,15 @@ bool builder_compare(struct plan_builder *b, const char *key, const char *name, 
 }
 
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,
-                  const json_t *live)
+                  const json_t *live, bool again)
 {
+    const json_t *now = json_object_get(live, "Spec");
+    bool moved = before_of(b, live, again) != now;
     unsigned failures = failures_before(b, live);
-    json_t *params = json_pack("{s:s, s:s, s:s, s:O, s:s?, s:I}", "service", key, "name",
-                               json_path_string(spec, "Name", NULL), "action", action, "spec", spec, "id",
-                               json_path_string(live, "ID", NULL), "version",
-                               json_path_integer(live, 0, "Version", "Index", NULL));
+    json_t *params = json_pack(
+        "{s:s, s:s, s:s, s:O, s:s?, s:I, s:O*}", "service", key, "name", json_path_string(spec, "Name", NULL),
+        "action", action, "spec", spec, "id", json_path_string(live, "ID", NULL), "version",
+        json_path_integer(live, 0, "Version", "Index", NULL), "over", moved ? now : NULL);
     if (failures)
         json_object_set_new(params, "failures_before", json_integer(failures));
     builder_step(b, kind, key, params);

@@ -71,9 +71,9 @@ void builder_service(struct plan_builder *b, const char *key, const char *name, 
    and only was not seen to work. */
 bool builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,
                      const json_t *live, const char **ret_action);
-/* The step that sends `spec`. */
+/* The step that sends `spec`. Its "over": the spec that is live, where that is not the one to put back. */
 void builder_roll(struct plan_builder *b, const char *kind, const char *key, const char *action, json_t *spec,
-                  const json_t *live);
+                  const json_t *live, bool again);
 /* Adds the row of a service that is to go, and an element of the prune step's `services`. */
 void builder_remove(struct plan_builder *b, const char *stack, const json_t *live, json_t *list);
 void builder_finish(struct plan_builder *b, const char *stack, const char *commit);

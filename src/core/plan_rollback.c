@@ -52,12 +52,12 @@ static int add_service(struct plan_builder *b, const struct rollback_input *inpu
     if (!spec)
         return error_set(err, ERR_INTERNAL, 0, "the record of service %s in deployment #%lld cannot be read",
                          record->service, (long long)input->target_id);
-    (void)builder_compare(b, record->service, record->name, spec, live, &action);
+    bool again = builder_compare(b, record->service, record->name, spec, live, &action);
     if (strcmp(action, "none") == 0)
         return 0;
     if (check_references(input, record->service, spec, err) < 0)
         return -1;
-    builder_roll(b, STEP_ROLL, record->service, action, spec, live);
+    builder_roll(b, STEP_ROLL, record->service, action, spec, live, again);
     return 0;
 }
 

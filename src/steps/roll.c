@@ -126,12 +126,13 @@ static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *prog
     return save_progress(ctx, step, progress, err);
 }
 
-static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *spec,
+static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *params,
                      const json_t *progress, struct error *err)
 {
     const char *id = json_path_string(progress, "id", NULL);
-    cleanup_json json_t *before = NULL, *live = NULL;
-    if (find_before(ctx, step, &before, err) < 0)
+    const json_t *spec = json_object_get(params, "spec");
+    cleanup_json json_t *before = json_incref(json_object_get(params, "over")), *live = NULL;
+    if (!before && find_before(ctx, step, &before, err) < 0)
         return -1;
     if (send_read_service(ctx, id, &live, err) < 0)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "updating service %s", step->name);
@@ -164,7 +165,7 @@ static int send(struct step_ctx *ctx, const struct step *step, const json_t *par
         json_object_set_new(progress, "id", json_string(id));
         if (save_progress(ctx, step, progress, err) < 0)
             return -1;
-    } else if (send_spec(ctx, step, spec, progress, err) < 0) {
+    } else if (send_spec(ctx, step, params, progress, err) < 0) {
         return -1;
     }
     fault_point("roll.sent");

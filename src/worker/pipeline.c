@@ -24,6 +24,13 @@
 
 int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *reason, struct error *err)
 {
+    /* an agent that has taken the stack over meanwhile says how it ends; an engine that cannot tell is not
+     * waited for */
+    struct error lost = {0};
+    if (lease_confirm(ctx->lease, &lost) < 0 && lost.kind == ERR_CANCELLED) {
+        *err = lost;
+        return -1;
+    }
     step_waiting(ctx, NULL);
     log_context_step(NULL);
     fault_point("end.state");

@@ -809,8 +809,7 @@ def test_idle(agent):
             return [line for line in file if line.startswith("write_bytes")]
 
     before, written, polls = files(), writes(), len(agent.starts("poll"))
-    time.sleep(5)
-    check(len(agent.starts("poll")) > polls + 15)
+    wait_for("30 polls", lambda: len(agent.starts("poll")) > polls + 30, 60)
     check(files() == before, before, files())
     check(writes() == written, written, writes())
     with open(f"/proc/{agent.process.pid}/smaps_rollup") as file:
@@ -818,6 +817,26 @@ def test_idle(agent):
     print(f"# PSS with ten stacks: {pss} KiB")
     if "ASAN_OPTIONS" not in os.environ:
         check(pss <= 8192, "PSS", pss)
+
+
+def test_nothing_is_left_of_polls(agent):
+    """What a poll opens is closed again, and its worker is collected."""
+    agent.configure(["web"], "1h")
+    agent.start()
+    wait_for("first poll", lambda: agent.good("status")["stacks"][0]["last_poll"])
+
+    def at_rest():
+        base = f"/proc/{agent.process.pid}"
+        used = len(os.listdir(f"{base}/fd"))
+        with open(f"{base}/task/{agent.process.pid}/children") as file:
+            return None if file.read().split() else used
+
+    rest = wait_for("a moment without children", at_rest)
+    for _ in range(30):
+        polls = len(agent.starts("poll"))
+        agent.good("sync", "web")
+        wait_for("the poll", lambda: len(agent.starts("poll")) > polls)
+    wait_for("all that was opened to be closed", lambda: at_rest() == rest)
 
 
 def test_follow_tags(agent):

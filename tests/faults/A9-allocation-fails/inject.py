@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 
+from harness import Case
+
 SEED = os.environ.get("SEED") or os.urandom(4).hex()
 
 
@@ -27,7 +29,7 @@ def inject_in_a_deployment(row):
 
 def render(row, k):
     environment = {**os.environ, **row.shimmed, "SHIM_MALLOC": str(k)}
-    return subprocess.run([row.program("agent-worker"), "--config", row.conf, "render", row.clone / "stack.yml", "--stack", row.name], env=environment, capture_output=True, text=True)
+    return subprocess.run([Case.program(row, "agent-worker"), "--config", row.conf, "render", row.clone / "stack.yml", "--stack", row.name], env=environment, capture_output=True, text=True)
 
 
 def inject_in_pure_code(row):

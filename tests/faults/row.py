@@ -9,6 +9,7 @@ import re
 import subprocess
 import time
 
+import faultproxy
 import invariants
 from harness import Case, PostgresCase, wait_for
 
@@ -138,6 +139,17 @@ class Judged:
         """For the end: what was stopped is started, unless it was already."""
         with contextlib.suppress(AssertionError):
             self.lab.ctl(verb)
+
+    def proxy(self, upstream):
+        """A faultproxy before a server on the lab's 127.0.0.1; it listens there, too."""
+        pid = pathlib.Path(self.lab.dir, "node1/init.pid").read_text().strip()
+        host, port = upstream.split(":")
+        proxy = faultproxy.Proxy((host, int(port)), namespace=f"/proc/{pid}/ns/net")
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def registry_proxy(self):
+        return self.proxy(self.registry)
 
     def shim(self):
         """What LD_PRELOAD takes: shim.c, for this row."""

@@ -101,7 +101,7 @@ class Prober:
         self.row, self.name = row, f"{row.name}-prober"
         row.addCleanup(row.lab.docker, "rm", "-f", self.name, check=False)
         row.lab.docker("run", "-d", "--name", self.name, "--network", f"{row.name}_default", "-e", f"WHO={row.full(service)}",
-                       f"{row.registry}/web:1", "sh", "-c", self.SCRIPT)
+                       "--entrypoint", "/bin/sh", f"{row.registry}/web:1", "-c", self.SCRIPT)
         row.wait(lambda: len([a for _, a in self.answers() if a != "FAILED"]) > 1, 20, "the prober's first answers")
         self.began = time.time()
 
@@ -180,7 +180,7 @@ def v3(row):
 def v4(row):
     """The version before serves, or the new one; the prober was not turned away more often than it may be."""
     answers = row.prober.since()
-    row.assertGreater(len(answers), 3, "the prober has no answers")
+    row.assertGreater(len(answers), 1, "the prober has no answers")
     failed = [a for a in answers if a[1] == "FAILED" and not any(begin <= a[0] <= end for begin, end in row.excused)]
     row.assertLessEqual(len(failed), row.expects.get("budget", 0), f"the prober was turned away: {[a for a in answers if a[1] == 'FAILED']}, excused {row.excused}")
     wrong = {a for _, a in answers} - {"FAILED"} - {str(v) for v in row.versions}

@@ -3,8 +3,8 @@
 one takes the deployment up where it was."""
 
 FETCH = "repo.downloaded"
-FORWARD = (FETCH, "image.resolve", "plan.save", "pull.before", "job.created", "roll.intent", "gate.look", "end.record")
-BACK = ("putback.begin", "putback.sent", "end.record")
+FORWARD = (FETCH, "plan.save", "pull.before", "job.created", "roll.intent", "gate.look", "end.record")
+BACK = ("putback.sent", "end.record")
 
 
 def stop(row, point, commit):

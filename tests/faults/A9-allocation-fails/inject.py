@@ -24,7 +24,7 @@ def inject_in_a_deployment(row):
 
 def render(row, shim, k):
     environment = {**os.environ, "LD_PRELOAD": shim, "SHIM_MALLOC": str(k)}
-    return subprocess.run([row.program("agent-worker"), "--config", row.conf, "render", row.name], env=environment, capture_output=True, text=True)
+    return subprocess.run([row.program("agent-worker"), "--config", row.conf, "render", row.clone / "stack.yml", "--stack", row.name], env=environment, capture_output=True, text=True)
 
 
 def inject_in_pure_code(row):

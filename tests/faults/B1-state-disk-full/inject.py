@@ -39,11 +39,11 @@ def inject_in_the_middle(row):
     filler = small_disk(row)
     row.running()
     stack = row.version("two")
-    stack["x-release"]["steps"] = [row.job(command=["sh", "-c", "/bin/busybox sleep 6; echo two >>/data/runs"])]
+    stack["x-release"]["steps"].append(row.job("slow", command=["sleep", "6"]))
     row.tested = row.commit(stack)
-    row.wait(row.job_services, 40, "the job")
+    slow = lambda: next((s["ID"] for s in row.job_services() if "slow" in s["Spec"]["Name"]), None)
+    job = row.wait(slow, 40, "the slow job")
     fill(filler)
-    job = row.job_services()[0]["ID"]
     row.wait(lambda: any(t["Status"]["State"] == "complete" for t in row.engine.tasks(job)), 40, "the job's end")
     # the migration's success cannot be recorded, so the service is not touched
     row.wait(lambda: "the journal cannot be used" in row.agent.log.read_text(), 30, "it to be noticed")

@@ -135,6 +135,10 @@ class Judged:
         self.tested = self.commit(self.version(text, **more))
         return self.tested
 
+    def volume(self, name="data"):
+        """Where a volume of the stack is."""
+        return pathlib.Path(self.lab.dir, "node1/data/volumes", f"{self.name}_{name}", "_data")
+
     def lab_again(self, verb):
         """For the end: what was stopped is started, unless it was already."""
         with contextlib.suppress(AssertionError):
@@ -150,6 +154,12 @@ class Judged:
 
     def registry_proxy(self):
         return self.proxy(self.registry)
+
+    def pushed(self, tag, files=None):
+        """An image that the registry has, and no node: its path behind REGISTRY/."""
+        reference = self.lab.image(f"{self.name}:{tag}", files)
+        self.lab.docker("rmi", "-f", reference)
+        return f"{self.name}:{tag}"
 
     def shim(self):
         """What LD_PRELOAD takes: shim.c, for this row."""

@@ -8,11 +8,11 @@ DENIED = '{"errors":[{"code":"DENIED","message":"denied"}]}'
 def new_image(row, **fault):
     """A version whose image is new, behind a registry in trouble."""
     registry = row.registry_proxy()
-    row.lab.image(f"{row.name}:two")
+    image = row.pushed("two")
     row.running()
     before = row.specs(), row.task_ids("web")
     fault = registry.fault(**fault)
-    row.change(image=f"127.0.0.1:{registry.port}/{row.name}:two")
+    row.change(image=f"127.0.0.1:{registry.port}/{image}")
     return registry, fault, before
 
 

@@ -4,10 +4,10 @@
 
 def flipped(row, match, flip):
     registry = row.registry_proxy()
-    row.lab.image(f"{row.name}:two")
+    image = row.pushed("two")
     row.running()
     fault = registry.fault(match, flip=flip, skip_head=True)
-    row.change(image=f"127.0.0.1:{registry.port}/{row.name}:two")
+    row.change(image=f"127.0.0.1:{registry.port}/{image}")
     row.wait(lambda: fault.hits, 60, "it to be asked for")
 
 

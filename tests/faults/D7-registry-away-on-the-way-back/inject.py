@@ -4,9 +4,9 @@
 
 def inject(row):
     registry = row.registry_proxy()
-    row.lab.image(f"{row.name}:two")
+    image = row.pushed("two")
     row.running(image=f"127.0.0.1:{registry.port}/web:1")
-    row.change(image=f"127.0.0.1:{registry.port}/{row.name}:two", HEALTH_STATUS=500)
+    row.change(image=f"127.0.0.1:{registry.port}/{image}", HEALTH_STATUS=500)
     row.sent()
     row.wait(lambda: row.engine.running(row.full("web")), 40, "a task")
     registry.fault(refuse=True)

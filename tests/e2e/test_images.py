@@ -7,35 +7,6 @@ import subprocess
 
 from harness import Case, PATIENCE, long, wait_for
 
-# In front of another registry: denies everything until a file exists.
-DENYING_REGISTRY = """
-import http.server, os, sys, urllib.error, urllib.request
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        status, headers, body = 403, {"Content-Type": "application/json"}, b'{"errors":[{"code":"DENIED","message":"denied"}]}'
-        if self.path == "/v2/" or os.path.exists(sys.argv[3]):
-            ask = urllib.request.Request("http://" + sys.argv[2] + self.path, method=self.command)
-            for accept in self.headers.get_all("Accept", []):
-                ask.add_header("Accept", ask.get_header("Accept", "") + ("," if ask.has_header("Accept") else "") + accept)
-            try:
-                with urllib.request.urlopen(ask) as answer:
-                    status, headers, body = answer.status, dict(answer.headers), answer.read()
-            except urllib.error.HTTPError as error:
-                status, headers, body = error.code, dict(error.headers), error.read()
-        self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", headers.get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-    do_HEAD = do_GET
-    def log_message(self, *words):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-
 
 class Images(Case):
     tapped = True
@@ -174,21 +145,6 @@ class Images(Case):
         record = self.expect(commit, "succeeded")
         self.assertEqual(record["images"][0]["digest"], digest)
         self.assertTrue(self.spec("web")["TaskTemplate"]["ContainerSpec"]["Image"].endswith(digest))
-
-    def test_denied_until_the_first_push(self):
-        """Registries deny a package that does not exist yet, as if it were secret: that is waited for a while."""
-        port, pushed = 5990, self.dir / "pushed"
-        server = self.lab.enter("python3", "-c", DENYING_REGISTRY, port, self.registry, pushed)
-        child = subprocess.Popen(server)
-        self.addCleanup(child.wait)
-        self.addCleanup(child.terminate)
-        self.lab.image(f"{self.name}:new")
-        self.start_ready()
-        commit = self.commit(self.stack(web=self.web(image=f"127.0.0.1:{port}/{self.name}:new", VERSION="new")))
-        self.wait(lambda: "denied" in self.waiting() and "not there yet" in self.waiting(), 30, "the wait to show")
-        pushed.touch()
-        self.expect(commit, "succeeded")
-        self.serves("web", "new")
 
     def test_private_registry(self):
         private = f"{self.lab.env['REGISTRY_AUTH']}/web:1"

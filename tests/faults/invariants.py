@@ -212,19 +212,34 @@ def v6(row):
             row.assertEqual(applied[0]["n"], len(row.volume_lines()), "migrations on record and those that ran")
 
 
+# Whole specs, with the variables that are in them, and what is made of them: docs/decisions/0003.
+SPECS = {("spec", "body"), ("step", "params")}
+
+
+def journal_texts(row):
+    """Column → all that it holds."""
+    found = {}
+    for table in journal(row, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        for line in journal(row, f"SELECT * FROM {table['name']}"):
+            for column, value in line.items():
+                if (table["name"], column) not in SPECS:
+                    found.setdefault(f"column {column} of the journal's {table['name']}", []).append(value if isinstance(value, bytes) else str(value).encode())
+    return {where: b"\n".join(values) for where, values in found.items()}
+
+
 def v7(row):
-    """Planted secrets are in no log, no answer, no command line, no core, and not in the record."""
+    """Planted secrets are in no log, no answer, no command line, no core, and not in the record beside the specs."""
     row.assertTrue(row.canaries, "no secret was planted")
     forms = [f for text in row.canaries for f in (text, base64.b64encode(text.encode()).decode(), urllib.parse.quote(text, safe=""))]
     said = {str(p.relative_to(row.dir)): p.read_bytes() for p in row.dir.rglob("*")
-            if p.is_file() and (p.suffix == ".log" or "journal.db" in p.name or p.name.startswith("core"))}
+            if p.is_file() and (p.suffix == ".log" or p.name.startswith("core"))} | journal_texts(row)
     for words in (("log", "--wide"), ("status", row.name), ("log", row.name, "--json"), ("status", row.name, "--json")):
         said[f"agentctl {' '.join(words)}"] = row.agentctl(*words).stdout.encode()
     for d in deployments(row):
         said[f"agentctl show {d['id']}"] = row.agentctl("show", str(d["id"]), "--logs").stdout.encode()
     for where, text in said.items():
         for form in forms:
-            row.assertNotIn(form.encode(), text, f"a planted secret is in {where}")
+            row.assertFalse(form.encode() in text, f"a planted secret is in {where}")
     row.assertEqual(row.watch.leaks, set(), "a planted secret is in a command line")
 
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 
+import faultproxy
 import invariants
 from harness import Case, PostgresCase, wait_for
 
@@ -137,6 +138,10 @@ class Judged:
         self.tested = self.commit(self.version(text, **more))
         return self.tested
 
+    def volume(self, name="data"):
+        """Where a volume of the stack is."""
+        return pathlib.Path(self.lab.dir, "node1/data/volumes", f"{self.name}_{name}", "_data")
+
     def lab_again(self, verb):
         """For the end: what was stopped is started, unless it was already."""
         with contextlib.suppress(AssertionError):
@@ -157,6 +162,23 @@ class Judged:
 
     def program(self, name):
         return self.dir / "shimmed" / name if self.shimmed else super().program(name)
+
+    def proxy(self, upstream):
+        """A faultproxy before a server on the lab's 127.0.0.1; it listens there, too."""
+        pid = pathlib.Path(self.lab.dir, "node1/init.pid").read_text().strip()
+        host, port = upstream.split(":")
+        proxy = faultproxy.Proxy((host, int(port)), namespace=f"/proc/{pid}/ns/net")
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def registry_proxy(self):
+        return self.proxy(self.registry)
+
+    def pushed(self, tag, files=None):
+        """An image that the registry has, and no node: its path behind REGISTRY/."""
+        reference = self.lab.image(f"{self.name}:{tag}", files)
+        self.lab.docker("rmi", "-f", reference)
+        return f"{self.name}:{tag}"
 
     def canary(self, text):
         """A secret that may be found nowhere afterwards."""

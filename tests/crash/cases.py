@@ -77,7 +77,7 @@ ALONE = {"good job.created", "good job.recorded", "good service.updated", "good 
          "good gate.look", "good step.begin", "full service.created", "first service.created",
          "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-invalid sql.drop_invalid", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
-ALONE_SHORT = 10  # others in each run
+ALONE_SHORT = 8  # others in each run
 # When all is on record.
 AFTER_THE_END = ("end.said", "lease.given")
 # In one deployment one after the other. Three workers may die without a step coming to its end.
@@ -160,7 +160,7 @@ def random_commits(seed):
 
 def register_random():
     for i in range(60):
-        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 2, shape="full")
+        add(f"kill at random {i + 1}", random_kills(f"{SEED}-{i}", 3), long=i >= 1, shape="full")
         add(f"kill after a random commit {i + 1}", random_commits(f"{SEED}-{i}"), long=i >= 1)
 
 
@@ -310,7 +310,7 @@ def commit_fails(seed):
 
 def register_commit_failures():
     for i in range(40):
-        add(f"disk full at a random commit {i + 1}", commit_fails(f"{SEED}-{i}"), long=i >= 2)
+        add(f"disk full at a random commit {i + 1}", commit_fails(f"{SEED}-{i}"), long=i >= 1)
 
 
 @case("disk full for a while")

@@ -20,14 +20,15 @@ from world import KILLED, LOCKED
 
 # Where a point is looked for: what is over sooner comes first.
 ORDER = ("good", "migration-fails", "rejected", "first-fails", "first", "checks", "pull", "full", "sql", "sql-fails", "sql-invalid", "serving", "serving-fails")
-# Of these all points are disturbed in one deployment.
-TOGETHER = ("full", "rejected", "checks", "sql", "migration-fails", "first-fails")
-# The same while somebody asks the service from outside.
+# Of these many points are disturbed in one deployment; in the short version of the first, and of another one in each run.
+TOGETHER = ("full", "sql", "serving-fails")
+TOGETHER_TOO = ("rejected", "checks", "migration-fails", "first-fails", "serving")
+# While somebody asks the service from outside.
 SERVING = ("serving", "serving-fails")
 # An error that is not waited out: it ends the worker, or the deployment, and is named. So they stay alone.
 FINAL = {"fs.read", "fs.lock", "fs.mkdir", "journal.open", "journal.statement"}
 # In the short version so many alone.
-ALONE = {"kill": 4, "error": 6, "stall": 2}
+ALONE = {"kill": 3, "error": 4, "stall": 1}
 RESUMES_MAX = 2  # of the three that a deployment may have without a step that ends
 
 
@@ -275,7 +276,7 @@ def make(baselines, seed, long):
     def add(name, run, scenario, **more):
         made.append(Case(name, run, **{"first": False, "long": False, "spoils": False, "shape": "plain", **needs(scenario), **more}))
 
-    together = (*TOGETHER, *SERVING)
+    together = (*TOGETHER, *(TOGETHER_TOO if long else [rng.choice(TOGETHER_TOO)]))
     error, stall = (deal(baselines, rng, together, long) for _ in range(2))
     for scenario in together:
         calls = [p for p in fallible(error[scenario]) if p not in FINAL]

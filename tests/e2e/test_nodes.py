@@ -177,7 +177,7 @@ class Nodes(Case):
         second = self.commit(self.spread(number, HEALTH_AFTER_S=12))
         self.wait(lambda: f"VERSION={number}" in self.env_of("web"), 60, "web to be rolled")
         then()
-        return self.hosts[self.leader].ended(second, 200)
+        return self.hosts[self.leader].ended(second, 150)
 
     @long
     def test_node_is_drained_during_the_rollout(self):
@@ -190,12 +190,16 @@ class Nodes(Case):
 
     @long
     def test_node_dies_during_the_rollout(self):
-        """Swarm takes 15 s to see it, and waits a minute more for the old task there before it goes on; so does the deployment."""
-        self.gate = {**self.gate, "healthy_deadline": "150s", "total_deadline": "300s"}
+        """Swarm takes 15 s to see it, waits a minute for the old task there, and may wait for ever for a new one that it had given to
+        that node: then the deadline decides, with Swarm's words. Either way one version runs, as often as it should, and the record says which."""
         record = self.rolls_slowly("two", lambda: self.lab.ctl("kill-engine", self.heir))
-        self.assertEqual(record["state"], "succeeded", record["reason"])
-        self.assertNotIn(f"node{self.heir}", self.hosts_of("web"))
-        self.assertIn("VERSION=two", self.env_of("other"))
+        number = {"succeeded": "two", "rolled_back": "one"}.get(record["state"])
+        self.assertIsNotNone(number, record["reason"])
+        if number == "one":
+            self.assertRegex(record["reason"], r"^web: not healthy after 1m00s: (\d of 3 tasks running|Swarm is still updating it).*; back on #1")
+        for service in ("web", "other"):
+            self.assertIn(f"VERSION={number}", self.env_of(service))
+        wait_for(lambda: f"node{self.heir}" not in self.hosts_of("web") and len(self.hosts_of("web")) == 3, 90, "three tasks on what is left")
 
     @long
     def test_database_on_a_worker_node(self):

@@ -100,7 +100,7 @@ const char *lease_holder(struct arena *arena, const struct lease_record *record)
 struct lease {
     struct arena arena;
     struct docker *docker;
-    const char *name, *stack, *deployment, *node_name;
+    const char *name, *stack, *deployment, *node_name, *commit;
     /* what it is to say, see struct lease_record */
     const char *from, *done, *held_commit, *held_why;
     struct lease_owner owner;
@@ -129,6 +129,7 @@ int lease_open(const struct lease_options *options, struct lease **ret, struct e
     lease->name = arena_printf(&lease->arena, "%s.deploy-agent", options->stack);
     lease->deployment = arena_printf(&lease->arena, "%s/%" PRId64, options->host_id, options->deployment);
     lease->owner.host_id = arena_strdup(&lease->arena, options->host_id);
+    lease->commit = arena_strdup(&lease->arena, options->commit);
     lease->owner.node_id = lease->node_name = lease->from = lease->done = "";
     lease->held_commit = lease->held_why = "";
     *ret = lease;
@@ -223,11 +224,27 @@ static const char *append(struct lease *lease, const char *list, const char *wor
                                    : arena_printf(&lease->arena, "%s%s%s", list, *list ? " " : "", word);
 }
 
+/* Jobs are named by their commit: what another agent has deployed to its end is found, too. */
+static void inherit_jobs(struct lease *lease)
+{
+    const struct lease_record *seen = &lease->seen;
+    if (lease->standing != LEASE_FREE || !seen->id || lease_is_of(seen, &lease->owner) || !lease->commit)
+        return;
+    const char *end = arena_printf(&lease->arena, "_%.12s", lease->commit);
+    for (const char *at = seen->done; *at;) {
+        const char *word = arena_strndup(&lease->arena, at, strcspn(at, " "));
+        if (str_ends(word, end))
+            lease->done = append(lease, lease->done, word);
+        at += strlen(word) + (at[strlen(word)] == ' ');
+    }
+}
+
 /* What others have done whose work this goes on with, and dead workers of this deployment. */
 static void inherit(struct lease *lease)
 {
     const struct lease_record *seen = &lease->seen;
     bool goes_on = lease->standing == LEASE_OURS && str_eq(seen->deployment, lease->deployment);
+    inherit_jobs(lease);
     if (lease->standing != LEASE_EXPIRED && !goes_on)
         return;
     lease->from = arena_strdup(&lease->arena, seen->from);

@@ -76,6 +76,8 @@ struct lease_options {
     const char *engine; /* its address; the lease has a connection of its own */
     const char *stack, *host_id;
     int64_t deployment;
+    /* jobs of this commit that another agent has brought to a good end are not run again; NULL: they are */
+    const char *commit;
 };
 int lease_open(const struct lease_options *options, struct lease **ret, struct error *err) MUST_CHECK;
 void lease_close(struct lease *lease);

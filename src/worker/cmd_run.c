@@ -60,6 +60,13 @@ static int confirm_lease(void *userdata, struct error *err)
     return lease_confirm(userdata, err);
 }
 
+/* Because the commit is there, and for no other reason. */
+static bool is_by_itself(const struct deployment *deployment)
+{
+    return deployment->trigger == TRIGGER_POLL || deployment->trigger == TRIGGER_WEBHOOK ||
+           deployment->trigger == TRIGGER_SYNC;
+}
+
 static int open_run(struct run *run, const char *config_path, int64_t id, struct error *err)
 {
     struct work *w = &run->work;
@@ -72,8 +79,12 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
     /* the worker that held the lock a moment ago may have ended it */
     if (load_deployment(run, id, err) < 0 || work_open_docker(w, err) < 0)
         return -1;
-    const struct lease_options lease = {
-        .engine = w->config.docker, .stack = w->stack->name, .host_id = w->host_id, .deployment = id};
+    const struct lease_options lease = {.engine = w->config.docker,
+                                        .stack = w->stack->name,
+                                        .host_id = w->host_id,
+                                        .deployment = id,
+                                        .commit =
+                                            is_by_itself(&run->deployment) ? run->deployment.commit : NULL};
     if (lease_open(&lease, &kept_lease, err) < 0)
         return -1;
     docker_set_guard(w->docker, confirm_lease, kept_lease);

@@ -51,6 +51,17 @@ class Lease(Case):
             host.polls(4)
         self.assertEqual(self.lease()["Version"], lease["Version"])
 
+    def test_migration_runs_at_one_of_them(self):
+        """The other one finds the commit deployed, its migration included."""
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", self.full("data"), check=False)
+        step = self.job(command=["append", "/data/runs", "one"])
+        commit = self.commit(self.stack({"steps": [step]}, web=self.web(volumes=["data:/data"]), volumes={"data": {}}))
+        for host in (self.one, self.two):
+            host.start()
+        for host in (self.one, self.two):
+            self.assertEqual(host.ended(commit)["state"], "succeeded")
+        self.assertEqual(self.volume_lines(), ["one"])
+
     def test_holder_stops_answering(self):
         """Its worker is frozen in mid-rollout, longer than the others wait; what it wants to do afterwards is not done."""
         self.needs_faults()

@@ -114,13 +114,14 @@ class Checker:
 def curve(life):
     """Of one agentd: growth in KiB over the last four fifths of its life, and the most descriptors and children."""
     began, ended = life[0][0], life[-1][0]
+    early = [s for s in life if s[0] < began + (ended - began) / 5]
     late = [s for s in life if s[0] >= began + (ended - began) / 5]
     # by thirds of what is left: a single sample is no growth
     third = max(1, len(late) // 3)
     return {"seconds": ended - began, "samples": len(life),
             "rss": max(s[1] for s in late[-third:]) - max(s[1] for s in late[:third]),
             "pss": max(s[2] for s in late[-third:]) - max(s[2] for s in late[:third]),
-            "rss_last": life[-1][1], "fds": (min(s[3] for s in late), max(s[3] for s in late)), "fds_last": life[-1][3],
+            "fds_early": min(s[3] for s in early), "rss_last": life[-1][1], "fds": (min(s[3] for s in late), max(s[3] for s in late)), "fds_last": life[-1][3],
             "children": max(s[4] for s in late)}
 
 

@@ -13,7 +13,7 @@ def begin(row, seconds):
 
 
 def inject_ten_years_on(row):
-    """In the middle of a gate, whose deadline is 25 s."""
+    """In the middle of a gate, whose deadline is a minute."""
     clock = begin(row, 0)
     row.change(HEALTH_AFTER_S=6)
     row.sent()

@@ -11,7 +11,7 @@ import time
 
 import faultproxy
 import invariants
-from harness import Case, PostgresCase, wait_for
+from harness import PATIENCE, Case, PostgresCase, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -61,6 +61,7 @@ class Judged:
 
     def __init__(self, folder, fault):
         super().__init__("run_fault")
+        self.within("healthy_deadline", int(self.gate["healthy_deadline"].rstrip("s")))
         self.folder, self.fault = folder, fault
         self.expects = faults_of(folder)[fault]
         settings = self.expects.get("settings", {})
@@ -101,6 +102,10 @@ class Judged:
         deploy = {"update_config": {"monitor": "1s", "order": "start-first"}, **web.pop("deploy", {})}
         return self.stack(release, web=self.web(VERSION=text, volumes=["data:/data"], deploy=deploy, **web),
                           volumes={"data": {}}, networks={"default": {"attachable": True}})
+
+    def within(self, deadline, seconds):
+        """One of the gate's deadlines; a busy machine has more time here, too."""
+        self.gate = {**self.gate, deadline: f"{max(seconds, round(seconds * PATIENCE / 2))}s"}
 
     def running(self, text="one", commit=None, **more):
         """Deploys a first version; from here on it is watched, and probed where V4 is to hold."""

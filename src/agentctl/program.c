@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agentctl/verbs.h"
+#include "base/arena.h"
 #include "base/str.h"
 
 static int run_verb(struct ctl *ctl, const char *config, int argc, char **argv)
@@ -57,6 +58,7 @@ static int run(int argc, char **argv)
 
 int ctl_main(int argc, char **argv)
 {
+    memory_json_is_sure();
     int code = run(argc, argv);
     /* a full disk or a closed pipe must not look like a good end */
     if (fflush(stdout) == 0 && !ferror(stdout))

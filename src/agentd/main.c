@@ -7,6 +7,7 @@
 #include "agent/config.h"
 #include "agent/log.h"
 #include "agentd/manager.h"
+#include "base/arena.h"
 
 static const char usage[] =
     "Usage: agentd [--config FILE]\n"
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
         {0},
     };
     const char *config_path = CONFIG_DEFAULT_PATH;
+    memory_json_is_sure();
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;)
         switch (c) {
         case 'c':

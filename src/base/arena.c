@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 
+#include <jansson.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,19 @@ static void out_of_memory(void)
     static const char text[] = "deploy-agent: out of memory\n";
     fputs(text, stderr);
     abort();
+}
+
+static void *json_memory(size_t size)
+{
+    void *ret = malloc(size);
+    if (!ret)
+        out_of_memory();
+    return ret;
+}
+
+void memory_json_is_sure(void)
+{
+    json_set_alloc_funcs(json_memory, free);
 }
 
 void *arena_alloc(struct arena *arena, size_t size)

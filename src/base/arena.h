@@ -32,3 +32,8 @@ char *arena_vprintf(struct arena *arena, const char *format, va_list ap)
 void *arena_grow(struct arena *arena, void *array, size_t count, size_t size);
 
 void arena_release(struct arena *arena);
+
+/* Each program calls it first: jansson, too, ends the process when there is no memory. What json_array() and
+   its like could not allocate would else be taken for what is not there: a service that is left out of what
+   is asked for would be removed. */
+void memory_json_is_sure(void);

@@ -5,6 +5,7 @@
 
 #include "agent/config.h"
 #include "agent/control.h"
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "worker/verbs.h"
 
@@ -66,6 +67,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    memory_json_is_sure();
     int code = run(argc, argv);
     /* a full disk or a closed pipe must not look like a good end */
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
-LINE = re.compile(r"(ok|not ok|skip) (\S+ .+?)(?: \(\d+\.\d s\)| # .*)?$")
+LINE = re.compile(r"(ok|not ok|skip) (\S+ .+?)(?: \(\d+\.\d s\)| \d+\.\d| # .*)?$")
 SKIPPED = 77
 
 
@@ -55,7 +55,7 @@ class Proofs:
                                       env={**os.environ, **environment})
                 lines = done.stdout.splitlines()
                 if group == "crash":
-                    lines = [re.sub(r"^(ok|not ok|skip) (.*?)( \d+\.\d)?$", r"\1 crash \2", line) for line in lines]
+                    lines = [re.sub(r"^(ok|not ok|skip) ", r"\1 crash ", line) for line in lines]
                 elif group == "agentd":
                     lines = [re.sub(r"^(ok|not ok) \d+ - ", r"\1 agentd ", line) for line in lines]
                 self.read(lines)

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +44,8 @@ static void keep(int fd)
     snprintf(data, sizeof data, ".part%d", (int)getpid());
     if (!synced_name(path, to, sizeof to, "") || !synced_name(path, part, sizeof part, data))
         return;
+    int lock = open(getenv("SHIM_SYNCED"), O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a copy may not replace a newer one */
+    flock(lock, LOCK_EX);
     int out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     off_t at = 0;
     while (out >= 0 && (n = pread(fd, data, sizeof data, at)) > 0 && write(out, data, (size_t)n) == n)
@@ -51,6 +54,7 @@ static void keep(int fd)
         close(out);
         rename(part, to);
     }
+    close(lock);
 }
 
 int fsync(int fd)

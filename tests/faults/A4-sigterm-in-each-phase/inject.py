@@ -4,7 +4,7 @@ one takes the deployment up where it was."""
 
 FETCH = "repo.downloaded"
 FORWARD = (FETCH, "plan.save", "pull.before", "job.created", "roll.intent", "gate.look", "end.record")
-BACK = ("putback.sent", "end.record")
+BACK = ("putback.sent", "end.state")
 
 
 def stop(row, point, commit):

@@ -5,7 +5,7 @@ import os
 import signal
 
 
-def inject(row):
+def inject_with_all_servers(row):
     row.running()
     row.change(HEALTH_AFTER_S=4)
     row.sent()

@@ -2,6 +2,7 @@
 """The engine's socket is not there, or nobody behind it: that is waited for, and said."""
 
 import os
+import re
 import time
 
 
@@ -14,7 +15,7 @@ def back(row):
 
 
 def waits(row, commit, *states):
-    row.wait(lambda: row.record(commit) and "tap.sock" in row.waiting(), 40, "the wait to show in status")
+    row.wait(lambda: row.record(commit) and re.search("tap.sock|does not answer", row.waiting()), 40, "the wait to show in status")
     row.assertIn(row.record(commit)["state"], states)
     row.assertTrue(row.answers(), "agentd does not answer")
 

@@ -16,16 +16,23 @@ def inject_for_a_while(row):
 
 
 def inject_update_refused(row):
-    """500 for an effect: it is not sent again, and the engine's words are the reason."""
+    """500 for an effect: whether it was done is looked up before it is sent again, and the engine's words are what status waits for."""
     row.running()
     web = row.engine.service(row.full("web"))["ID"]
     row.change()
-    row.tap.fault(f"^POST /services/{web}/update", status=500, body='{"message":"rpc error: code = Internal desc = request is odd"}')
+    refused = row.tap.fault(f"^POST /services/{web}/update", status=500, body='{"message":"rpc error: code = Internal desc = request is odd"}')
+    row.wait(lambda: "request is odd" in row.waiting(), 60, "the wait to show in status")
+    row.wait(lambda: refused.hits > 1, 60, "another try")
+    row.serves("web", "one")
+    lines = [line for line in row.tap.requests if line.startswith(f"POST /services/{web}/update") or line == f"GET /services/{web}" or line.startswith("GET /services/")]
+    sent = [i for i, line in enumerate(lines) if line.startswith("POST")]
+    row.assertTrue(all(b - a > 1 for a, b in zip(sent, sent[1:])), f"sent again without a look: {lines[sent[0]:]}")
+    refused.over()
 
 
 def inject_error_in_a_200(row):
     """As images are pulled: the status is 200, the error comes later."""
-    row.lab.image(f"{row.name}:new")
+    row.lab.docker("rmi", "-f", row.lab.image(f"{row.name}:new"))
     row.running()
     row.tap.fault("^POST /images/create", status=200, body='{"status":"Pulling fs layer","id":"x"}\r\n'
                   '{"errorDetail":{"message":"write /var/lib/docker/tmp: no space left on device"},"error":"no space left on device"}\r\n')

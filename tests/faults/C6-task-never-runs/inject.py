@@ -5,7 +5,7 @@
 def hopeless(row, **deploy):
     row.gate = {**row.gate, "healthy_deadline": "8s"}
     row.running()
-    row.change(deploy=deploy)
+    row.change(migration=None, deploy=deploy)  # a migration would not find a node either
 
 
 def inject_no_node_fits(row):
@@ -22,7 +22,7 @@ def inject_node_cannot_fetch_the_image(row):
     image = row.lab.image(f"{row.name}:two")
     row.running()
     row.agent.stop()
-    row.change(image=image)
+    row.change(migration=None, image=image)
     row.start(FAULTS="roll.intent:sleep=6")
     row.reaches("roll.intent")
     row.lab.docker("rmi", "-f", image, check=False)

@@ -98,6 +98,10 @@ int migrate_guard_open(struct arena *arena, const struct migrate_step *step, str
                        struct error *err) MUST_CHECK;
 bool migrate_guard_holds(
     struct migrate_guard *guard); /* false: the connection, and the lock with it, is gone */
+/* Sessions of that application_name in the database are ended: their client is gone, and the server does not
+ * know yet. */
+int migrate_guard_end_sessions(struct migrate_guard *guard, const char *name, bool *ret_any,
+                               struct error *err) MUST_CHECK;
 void migrate_guard_close(struct migrate_guard *guard); /* NULL: nothing */
 
 /* ---- expectations ---- */

@@ -42,6 +42,20 @@ bool migrate_guard_holds(struct migrate_guard *guard)
     return guard->s.conn.pg && lock_is_ours(&guard->s, &ignored) == 1;
 }
 
+int migrate_guard_end_sessions(struct migrate_guard *guard, const char *name, bool *ret_any,
+                               struct error *err)
+{
+    cleanup_result PGresult *r = NULL;
+    guard->s.conn.deadline_us = mono_us() + asking_us;
+    if (PG_ASK(&guard->s.conn, "ending the sessions of a job that was stopped", &r, err,
+               "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE "
+               "application_name = $1::name::text AND datname = pg_catalog.current_database()",
+               name) < 0)
+        return -1;
+    *ret_any = PQntuples(r) > 0;
+    return 0;
+}
+
 void migrate_guard_close(struct migrate_guard *guard)
 {
     if (guard)

@@ -50,6 +50,19 @@ int guard_lock_open(struct step_ctx *ctx, const struct step *step, struct guard_
     return 0;
 }
 
+void guard_lock_end_sessions(struct step_ctx *ctx, const struct step *step, struct guard_lock *lock)
+{
+    const char *name = arena_printf(ctx->arena, "deploy-agent/%s/%s", ctx->stack->name, step->name);
+    struct error err = {0};
+    bool any = false;
+    if (!lock->held)
+        return;
+    if (migrate_guard_end_sessions(lock->held, name, &any, &err) < 0)
+        log_warning("%s: a session of it may go on in the database: %s", step->name, err.text);
+    else if (any)
+        log_notice("%s: what it had left running in the database was ended", step->name);
+}
+
 int guard_lock_close(struct guard_lock *lock, struct error *err)
 {
     bool lost = lock->held && !migrate_guard_holds(lock->held);

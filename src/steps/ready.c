@@ -19,14 +19,27 @@
 static const int64_t login_timeout_us = 5 * US_PER_S, between_logins_us = US_PER_S,
                      longest_pause_us = 2 * US_PER_S;
 
+/* No answer: the relay knows better than the closed socket why. */
+static void ask_relay_why(const struct step_database *db, struct arena *arena, const char *folder,
+                          struct error *err)
+{
+    const char *socket = arena_printf(arena, "%s/.s.PGSQL.%u", folder, db->url.port);
+    const char *why = db->ctx->relay ? relay_failure(db->ctx->relay, socket) : NULL;
+    if (why)
+        (void)error_set(err, err->kind, 0, "PostgreSQL is not ready: %s", why);
+}
+
 static int login(struct step_database *db, struct arena *arena, struct pg_login *ret, struct error *err)
 {
     const char *folder;
     if (step_database_find(db, arena, &folder, err) < 0)
         return -1;
-    return pg_login(arena, &db->url, folder,
-                    arena_printf(arena, "deploy-agent/%s/ready", db->ctx->stack->name), login_timeout_us, ret,
-                    err);
+    if (pg_login(arena, &db->url, folder, arena_printf(arena, "deploy-agent/%s/ready", db->ctx->stack->name),
+                 login_timeout_us, ret, err) == 0)
+        return 0;
+    if (folder && err->kind == ERR_UNAVAILABLE)
+        ask_relay_why(db, arena, folder, err);
+    return -1;
 }
 
 static int two_logins(struct step_database *db, struct arena *arena, struct error *err)

@@ -83,6 +83,8 @@ static int run_guarded(struct step_ctx *ctx, const struct step *step, const json
     ctx->ignore_cancel = true;
     int r = run_phases(ctx, step, params, progress, err);
     ctx->ignore_cancel = false;
+    if (r < 0 && !step_is_shutdown(err))
+        guard_lock_end_sessions(ctx, step, &lock);
     if (guard_lock_close(&lock, &lost) < 0 && r == 0) {
         *err = lost;
         return -1;

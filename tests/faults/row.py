@@ -13,7 +13,7 @@ import time
 
 import faultproxy
 import invariants
-from harness import Case, PostgresCase, wait_for
+from harness import PATIENCE, Case, PostgresCase, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -107,6 +107,10 @@ class Judged:
         return self.stack(release, web=self.web(VERSION=text, volumes=["data:/data"], deploy=deploy, **web),
                           volumes={"data": {}}, networks={"default": {"attachable": True}})
 
+    def within(self, deadline, seconds):
+        """One of the gate's deadlines; a busy machine has more time here, too."""
+        self.gate = {**self.gate, deadline: f"{max(seconds, round(seconds * PATIENCE / 2))}s"}
+
     def running(self, text="one", commit=None, **more):
         """Deploys a first version; from here on it is watched, and probed where V4 is to hold."""
         commit = commit or self.commit(self.version(text, **more))
@@ -149,22 +153,6 @@ class Judged:
         with contextlib.suppress(AssertionError):
             self.lab.ctl(verb)
 
-    def shim(self, **settings):
-        """agentd and its workers run under shim.c from the next start on. agentd hands no environment on, so a worker gets it from a script."""
-        folder = self.dir / "shimmed"
-        folder.mkdir()
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", folder / "shim.so", HERE / "shim.c", "-ldl"], check=True)
-        self.shimmed = {"LD_PRELOAD": str(folder / "shim.so"), **{name: str(value) for name, value in settings.items()}}
-        worker, real = folder / "agent-worker", super().program("agent-worker")
-        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.shimmed.items())
-        worker.write_text(f'#!/bin/sh\nexec env {exports} {real} "$@"\n')
-        worker.chmod(0o755)
-        shutil.copy(super().program("agentd"), folder)  # it looks for the worker beside itself
-        (folder / "agentctl").symlink_to(super().program("agentctl"))
-
-    def program(self, name):
-        return self.dir / "shimmed" / name if self.shimmed else super().program(name)
-
     def proxy(self, upstream):
         """A faultproxy before a server on the lab's 127.0.0.1; it listens there, too."""
         pid = pathlib.Path(self.lab.dir, "node1/init.pid").read_text().strip()
@@ -181,6 +169,22 @@ class Judged:
         reference = self.lab.image(f"{self.name}:{tag}", files)
         self.lab.docker("rmi", "-f", reference)
         return f"{self.name}:{tag}"
+
+    def shim(self, **settings):
+        """agentd and its workers run under shim.c from the next start on. agentd hands no environment on, so a worker gets it from a script."""
+        folder = self.dir / "shimmed"
+        folder.mkdir()
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", folder / "shim.so", HERE / "shim.c", "-ldl"], check=True)
+        self.shimmed = {"LD_PRELOAD": str(folder / "shim.so"), **{name: str(value) for name, value in settings.items()}}
+        worker, real = folder / "agent-worker", super().program("agent-worker")
+        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.shimmed.items())
+        worker.write_text(f'#!/bin/sh\nexec env {exports} {real} "$@"\n')
+        worker.chmod(0o755)
+        shutil.copy(super().program("agentd"), folder)  # it looks for the worker beside itself
+        (folder / "agentctl").symlink_to(super().program("agentctl"))
+
+    def program(self, name):
+        return self.dir / "shimmed" / name if self.shimmed else super().program(name)
 
     def canary(self, text):
         """A secret that may be found nowhere afterwards."""

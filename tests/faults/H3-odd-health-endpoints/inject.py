@@ -3,9 +3,10 @@
 
 
 def odd(row, health=None, **web):
-    row.gate = {**row.gate, "healthy_deadline": "8s", "baseline_samples": 2}
-    row.running(**({"release": {"health": health}} if health else {}))
-    row.change(**web, **({"release": {"health": health}} if health else {}))
+    release = {"release": {"health": health}} if health else {}
+    row.running(**release)
+    row.within("healthy_deadline", 8)
+    row.change(migration=None, **release, **web)
 
 
 def answering(script):
@@ -23,11 +24,11 @@ def inject_hangs(row):
 
 def inject_redirects(row):
     """To a service that is well."""
-    row.gate = {**row.gate, "healthy_deadline": "8s"}
     stack = row.version("one")
     stack["services"]["other"] = row.web()
     row.running(commit=row.commit(stack))
-    stack = row.version("two", **answering(READ + r"printf 'HTTP/1.1 302 Found\r\nLocation: http://other:8000/health\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'"))
+    row.within("healthy_deadline", 8)
+    stack = row.version("two", migration=None, **answering(READ + r"printf 'HTTP/1.1 302 Found\r\nLocation: http://other:8000/health\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'"))
     stack["services"]["other"] = row.web()
     row.tested = row.commit(stack)
 
@@ -38,6 +39,6 @@ def inject_endless_body(row):
 
 def inject_wrong_version(row):
     """Another version than the one that was rolled answers."""
-    row.gate = {**row.gate, "healthy_deadline": "8s"}
     row.running(release={"health": row.health(path="/", body="^one$$")})
+    row.within("healthy_deadline", 8)
     row.change(release={"health": row.health(path="/", body="^three$$")})

@@ -5,11 +5,11 @@
 def inject(row):
     """From its node and from its registry; the one old task is gone already, since the new one needs its place."""
     registry = row.registry_proxy()
-    row.gate = {**row.gate, "healthy_deadline": "10s"}
     row.lab.image(f"{row.name}:one", {"etc/which": "1"})
     old = f"127.0.0.1:{registry.port}/{row.name}:one"
     order = {"update_config": {"monitor": "1s", "order": "stop-first"}}
     row.running(image=old, deploy=order)
+    row.within("healthy_deadline", 10)
     row.change(HEALTH_STATUS=500, deploy=order)
     row.sent()
     row.wait(lambda: [t for t in row.engine.running(row.full("web")) if old not in t["Spec"]["ContainerSpec"]["Image"]], 40, "the new task")

@@ -2,7 +2,7 @@
 """People say everything at any time: each verb has its answer in each phase of a deployment, and none of them disturbs it. (`cancel`, which
 does, has tests of its own.)"""
 
-BUSY = r"^agentctl: #\d+ is (planned|running); wait for its end, or agentctl cancel"
+BUSY = r"^agentctl: #\d+ is (requested|planned|running); wait for its end, or agentctl cancel"
 
 
 def say(row, verb, code, answer, *words):
@@ -18,8 +18,8 @@ def say_all(row):
     say(row, "rollback", 1, BUSY)
     say(row, "rollback", 1, BUSY, "1")
     say(row, "approve", 1, "no commit of .* waits for approval")
-    say(row, "sync", 0, "")
-    say(row, "resume", 0, "")
+    say(row, "sync", 0, "^")
+    say(row, "resume", 0, "^")
     row.agentctl("plan", row.name, code=2)
 
 

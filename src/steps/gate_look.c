@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "steps/gate_look.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/fault.h"
+#include "agent/spec.h"
+#include "agent/tasks.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+const int64_t gate_outage_grace_us = 15 * US_PER_S;
+
+/* An engine that needs longer than this for an answer was away. */
+static const int64_t slow_answer_us = 3 * US_PER_S;
+
+/* A verdict against the new version is looked at twice: an engine that is being stopped ends tasks, and goes
+ * away. */
+static const int64_t confirm_us = 1500000;
+
+/* ---- the engine was away ---- */
+
+static void forget_stability(struct gate *gate)
+{
+    gate->stable_since_us = 0;
+    prober_interrupt(gate->prober);
+}
+
+/*
+ * An engine that restarts ends all its tasks, and may report that much later: those that were there when it
+ * came back are not counted at all, and for a while none that end. What replaces them is judged.
+ */
+static void excuse(struct gate *gate, const json_t *tasks)
+{
+    size_t i;
+    const json_t *task;
+    if (!gate->was_away && mono_us() >= gate->excuse_until_us)
+        return;
+    json_array_foreach (tasks, i, task) {
+        json_t *id = json_object_get(task, "ID");
+        if ((gate->was_away || task_ended(task)) && !task_is_in(gate->excused, task))
+            json_array_append(gate->excused, id);
+    }
+    gate->was_away = false;
+}
+
+static bool engine_trouble(const struct error *err)
+{
+    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT;
+}
+
+/* The engine cannot be asked: no verdict either way, and the clock of healthy_deadline stands still. */
+static void unreachable(struct gate *gate, int64_t asked_us, const struct error *err)
+{
+    if (!gate->unreachable_since_us)
+        gate->unreachable_since_us = asked_us;
+    gate->bad_since_us = 0;
+    forget_stability(gate);
+    snprintf(gate->state, sizeof gate->state, "the engine does not answer: %.400s", err->text);
+    step_waiting(gate->ctx, "%s: %s", gate->service, gate->state);
+}
+
+static void reachable_again(struct gate *gate)
+{
+    if (!gate->unreachable_since_us)
+        return;
+    int64_t away = mono_us() - gate->unreachable_since_us;
+    gate->deadline_us += away;
+    if (gate->ctx->deadline_us)
+        gate->ctx->deadline_us += away;
+    gate->excuse_until_us = mono_us() + gate_outage_grace_us;
+    gate->recovering_until_us = mono_us() + gate->settings->healthy_deadline_us;
+    gate->was_away = true;
+    gate->unreachable_since_us = 0;
+    step_waiting(gate->ctx, NULL);
+}
+
+/* ---- what tasks tell ---- */
+
+static bool swarm_rolls_back(const json_t *service)
+{
+    const char *state = json_path_string(service, "UpdateStatus", "State", NULL);
+    return str_eq(state, "rollback_started") || str_eq(state, "rollback_completed");
+}
+
+static int check_ownership(struct gate *gate, const json_t *service, const char *died, struct error *err)
+{
+    const char *trouble = update_trouble(&gate->arena, service);
+    char live[SHA256_HEX_SIZE];
+    /* a rollback by Swarm is what putting back wants, too */
+    if (trouble && (gate->sent || !swarm_rolls_back(service)))
+        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s", gate->service, trouble, died ? "; " : "",
+                         died ? died : "");
+    spec_hash(json_object_get(service, "Spec"), live);
+    if (gate->sent && strcmp(gate->sent, live) != 0)
+        return error_set(err, ERR_CONFLICT, 0,
+                         "%s: the service was changed by someone else during the rollout", gate->service);
+    return 0;
+}
+
+static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, struct error *err)
+{
+    bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) ||
+               json_path(service, "Spec", "Mode", "GlobalJob", NULL);
+    bool bad = t->rejected || t->failed >= (job ? 1U : 2U);
+    if (bad && !gate->bad_since_us)
+        gate->bad_since_us = mono_us();
+    if (!bad)
+        gate->bad_since_us = 0;
+    if (bad && mono_us() - gate->bad_since_us >= confirm_us)
+        return error_set(err, ERR_FAILED, 0, "%s: %s%s", gate->service, t->trouble,
+                         t->failed > 1 ? arena_printf(&gate->arena, " (%u tasks failed)", t->failed) : "");
+    if (t->failed != gate->failures_seen) {
+        gate->failures_seen = t->failed;
+        forget_stability(gate);
+    }
+    unsigned good = job ? t->completed : t->running + t->completed;
+    if (good < t->desired) {
+        forget_stability(gate);
+        snprintf(gate->state, sizeof gate->state, "%u of %u tasks %s%s%s", good, t->desired,
+                 job ? "completed" : "running",
+                 t->pending   ? "; "
+                 : t->trouble ? "; "
+                              : "",
+                 t->pending   ? t->pending
+                 : t->trouble ? t->trouble
+                              : "");
+    } else if (!gate->stable_since_us) {
+        gate->stable_since_us = mono_us();
+        gate->next_probe_us = 0;
+    }
+    return 0;
+}
+
+/* Besides "the process runs": did anything tell that it works? */
+static const char *find_unverified(const struct gate *gate, const json_t *service,
+                                   const struct tasks_judgement *t)
+{
+    const json_t *test = json_array_get(
+        json_path(service, "Spec", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test", NULL), 0);
+    bool healthcheck = test && !str_eq(json_string_value(test), "NONE");
+    if (t->desired == 0)
+        return "it has no replicas: nothing runs that could be seen to work";
+    if (gate->prober->n > 0 || (healthcheck && t->n_active > 0))
+        return NULL;
+    return healthcheck ? "its tasks ended well, without having been seen healthy"
+                       : "seen to run; it has no healthcheck and no check";
+}
+
+/* ---- one look ---- */
+
+/* *ret_answered: false, and no error, when it does not answer. */
+static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_tasks, bool *ret_answered,
+                      struct error *err)
+{
+    int64_t asked_us = mono_us();
+    *ret_answered = false;
+    if (docker_service(gate->ctx->docker, gate->id, ret_service, err) < 0 ||
+        docker_tasks(gate->ctx->docker, gate->id, true, ret_tasks, err) < 0) {
+        if (engine_trouble(err)) {
+            unreachable(gate, asked_us, err);
+            return 0;
+        }
+        if (err->kind == ERR_NOT_FOUND)
+            return error_set(err, ERR_CONFLICT, 0,
+                             "%s: the service was removed by someone else during the rollout", gate->service);
+        return error_wrap(err, "%s", gate->service);
+    }
+    if (!gate->unreachable_since_us && mono_us() - asked_us > slow_answer_us)
+        gate->unreachable_since_us = asked_us;
+    reachable_again(gate);
+    *ret_answered = true;
+    return 0;
+}
+
+/* When it is their time. False: the engine, which leads to the tasks, is away. */
+static bool ask_checks(struct gate *gate, const struct tasks_judgement *t)
+{
+    int64_t asked_us = mono_us();
+    const char *why = NULL;
+    if (asked_us < gate->next_probe_us)
+        return true;
+    bool asked = prober_round(gate->prober, t, &why);
+    gate->next_probe_us = mono_us() + gate->settings->probe_interval_us;
+    if (!asked) {
+        struct error away = {.kind = ERR_UNAVAILABLE};
+        snprintf(away.text, sizeof away.text, "%s", why);
+        unreachable(gate, asked_us, &away);
+    }
+    return asked;
+}
+
+static bool checks_pass(const struct gate *gate, bool late)
+{
+    for (size_t i = 0; i < gate->prober->n; i++) {
+        const struct probe *probe = &gate->prober->items[i];
+        if (probe_converged(&probe->now, probe->was, gate->settings, late) != VERDICT_OK)
+            return false;
+    }
+    return true;
+}
+
+int gate_look(struct gate *gate, bool *ret_well, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    cleanup_json json_t *service = NULL, *tasks = NULL;
+    struct tasks_judgement t = {0};
+    bool answered;
+    *ret_well = false;
+    fault_point("gate.look");
+    if (ask_engine(gate, &service, &tasks, &answered, err) < 0)
+        return -1;
+    if (!answered)
+        return 0;
+    excuse(gate, tasks);
+    tasks_judge(&arena, service, tasks, gate->excused, &t);
+    if (check_ownership(gate, service, t.trouble, err) < 0)
+        return -1;
+    gate->unverified = find_unverified(gate, service, &t);
+    if (judge(gate, service, &t, err) < 0)
+        return -1;
+    if (!gate->stable_since_us)
+        return 0;
+    bool to_ask = gate->prober->n > 0 && t.desired > 0; /* turned off on purpose: there is nobody to ask */
+    if (to_ask && !ask_checks(gate, &t))
+        return 0;
+    bool updating =
+        update_in_progress(service) ||
+        (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
+    const struct probe *failing = to_ask ? prober_failing(gate->prober) : NULL;
+    snprintf(gate->state, sizeof gate->state, "%s",
+             failing    ? failing->last
+             : updating ? "Swarm is still updating it"
+                        : "not stable long enough");
+    *ret_well = (!to_ask || checks_pass(gate, gate->late)) && !updating &&
+                mono_us() - gate->stable_since_us >= gate->settings->min_healthy_us;
+    return 0;
+}

@@ -30,5 +30,6 @@ def inject_without_progress(row):
     row.agent.stop()
     row.assertIn("agentctl retry", record["reason"])
     row.serves("web", "one")
+    row.assertEqual(row.volume_lines(), ["one", "two"])  # a retry is another deployment, and runs its migration
     row.start_ready()
     row.agentctl("retry", row.name, code=0)

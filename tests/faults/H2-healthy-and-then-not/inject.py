@@ -14,8 +14,9 @@ def inject_flapping(row):
 def inject_one_of_three(row):
     """The check by name would pass two times of three: each new task is asked."""
     three = {"replicas": 3, "update_config": {"monitor": "1s", "order": "start-first", "parallelism": 0}}
-    row.running(deploy=three)
-    row.within("healthy_deadline", 12)
+    patient = {"health": row.health(timeout="6s")}  # a slow answer before would excuse a bad one now
+    row.running(deploy=three, release=patient)
+    row.within("healthy_deadline", 20)
     for slot, status in ((1, 200), (2, 200), (3, 500)):
         (row.volume() / f"status-{slot}").write_text(f"{status}\n")
-    row.change(deploy=three, HEALTH_FILE="/data/status-{{.Task.Slot}}")
+    row.change(deploy=three, release=patient, HEALTH_FILE="/data/status-{{.Task.Slot}}")

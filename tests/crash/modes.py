@@ -10,7 +10,7 @@ import random
 import re
 import signal
 
-from cases import Case, attempt, fault, killed_at, needs
+from cases import Case, attempt, fault, killed_at, needs, written_by_another
 from checker import ENDED
 from expect import check, same, wait_for
 from points import MODES, errors_of, moments
@@ -238,6 +238,30 @@ def adopt(mode, seed):
     return run
 
 
+def take_up(mode, seed):
+    """While it is counted that a dead worker's deployment is taken up again."""
+    def run(lane):
+        a = attempt(lane, "good")
+        lane.to_end_of_worker(a.id, "roll.sent:kill")
+        disturb(lane, ("run", a.id), "persist journal_count_resume", mode, random.Random(seed))
+        lane.to_end(a.id)
+        a.judge()
+    return run
+
+
+def leave_out(mode, seed):
+    """While it is written down that a migration ended well in the deployment that was taken over."""
+    def run(lane):
+        a = attempt(lane, "good")
+        written_by_another(lane, "held", done=f"{lane.name}_mig_schema_{lane.git('rev-parse', 'HEAD')[:12]}")
+        disturb(lane, ("run", a.id), "persist journal_step_append_output", mode, random.Random(seed))
+        lane.to_end(a.id)
+        same(lane.state(a.id), "succeeded", f"state ({lane.reason(a.id)})")
+        a.lines = 0
+        a.invariants()
+    return run
+
+
 def replace_mirror(mode, seed):
     def run(lane):
         rng = random.Random(seed)
@@ -296,6 +320,8 @@ def make(baselines, seed, long):
         later = i != random.Random(seed).randrange(len(MODES))
         add(f"{mode} a rollback by request", go_back(mode, seed), "good", long=later, first=False, spoils=True)
         add(f"{mode} at a secret that is there", adopt(mode, seed), "full", long=later)
+        add(f"{mode} where a deployment is taken up", take_up(mode, seed), "good", long=later)
+        add(f"{mode} where a migration is left out", leave_out(mode, seed), "good", long=True)
         add(f"{mode} where a damaged mirror is replaced", replace_mirror(mode, seed), "good", long=later)
 
     singles = {"kill": [], "error": [], "stall": []}

@@ -218,11 +218,13 @@ def establish(lane):
         s["x-release"].update(health={}, gate={**GATE, "min_healthy_time": "0s", "soak": "0s"})
         return s, files
 
-    push(lane, quick, "the version before")
-    deployment = lane.request()
-    lane.to_end(deployment)
-    same(lane.state(deployment), "succeeded", f"the first deployment ({lane.reason(deployment)})")
-    lane.is_old()
+    # of secrets and configs those of the last success stay: only a third deployment removes any
+    for _ in range(2 if lane.shape == "full" else 1):
+        push(lane, quick, "the version before")
+        deployment = lane.request()
+        lane.to_end(deployment)
+        same(lane.state(deployment), "succeeded", f"the first deployment ({lane.reason(deployment)})")
+        lane.is_old()
 
 
 class Attempt:

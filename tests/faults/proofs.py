@@ -14,12 +14,10 @@ SKIPPED = 77
 
 
 class Proofs:
-    def __init__(self, results, programs):
+    def __init__(self, programs):
         self.programs = programs
         self.wanted = []
         self.known = {}  # GROUP NAME → verdict
-        if results:
-            self.read(pathlib.Path(results).read_text().splitlines())
 
     def read(self, lines):
         for line in lines:

@@ -182,6 +182,10 @@ def v4(row):
     answers = row.prober.since()
     row.assertGreater(len(answers), 1, "the prober has no answers")
     failed = [a for a in answers if a[1] == "FAILED" and not any(begin <= a[0] <= end for begin, end in row.excused)]
+    if failed:
+        for t in row.engine.tasks(row.full("web")):
+            print(t["CreatedAt"], t["UpdatedAt"], t["DesiredState"], t["Status"]["State"], t["Status"].get("Err", ""), t["Spec"]["ContainerSpec"].get("Env"))
+        print(f"turned away from {time.strftime('%H:%M:%S', time.gmtime(failed[0][0]))} to {time.strftime('%H:%M:%S', time.gmtime(failed[-1][0]))}")
     row.assertLessEqual(len(failed), row.expects.get("budget", 0), f"the prober was turned away: {[a for a in answers if a[1] == 'FAILED']}, excused {row.excused}")
     wrong = {a for _, a in answers} - {"FAILED"} - {str(v) for v in row.versions}
     row.assertEqual(wrong, set(), "what never was deployed answers")

@@ -52,13 +52,13 @@ static bool engine_trouble(const struct error *err)
 }
 
 /* The engine cannot be asked: no verdict either way, and the clock of healthy_deadline stands still. */
-static void unreachable(struct gate *gate, int64_t asked_us, const struct error *err)
+static void unreachable(struct gate *gate, int64_t asked_us, const char *why)
 {
     if (!gate->unreachable_since_us)
         gate->unreachable_since_us = asked_us;
     gate->bad_since_us = 0;
     forget_stability(gate);
-    snprintf(gate->state, sizeof gate->state, "the engine does not answer: %.400s", err->text);
+    snprintf(gate->state, sizeof gate->state, "%.480s", why);
     step_waiting(gate->ctx, "%s: %s", gate->service, gate->state);
 }
 
@@ -155,12 +155,13 @@ static const char *find_unverified(const struct gate *gate, const json_t *servic
 static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_tasks, bool *ret_answered,
                       struct error *err)
 {
+    cleanup_arena struct arena arena = {0};
     int64_t asked_us = mono_us();
     *ret_answered = false;
     if (docker_service(gate->ctx->docker, gate->id, ret_service, err) < 0 ||
         docker_tasks(gate->ctx->docker, gate->id, true, ret_tasks, err) < 0) {
         if (engine_trouble(err)) {
-            unreachable(gate, asked_us, err);
+            unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
             return 0;
         }
         if (err->kind == ERR_NOT_FOUND)
@@ -184,11 +185,8 @@ static bool ask_checks(struct gate *gate, const struct tasks_judgement *t)
         return true;
     bool asked = prober_round(gate->prober, t, &why);
     gate->next_probe_us = mono_us() + gate->settings->probe_interval_us;
-    if (!asked) {
-        struct error away = {.kind = ERR_UNAVAILABLE};
-        snprintf(away.text, sizeof away.text, "%s", why);
-        unreachable(gate, asked_us, &away);
-    }
+    if (!asked)
+        unreachable(gate, asked_us, why);
     return asked;
 }
 

@@ -70,7 +70,7 @@ static void judge_failure(unsigned port, const char *why, struct check_result *r
     bool target = strstr(why, arena_printf(&arena, ":%u: ", port)) ||
                   str_starts(why, "no connection in time") || str_starts(why, "given up by the client");
     ret->unasked = !target;
-    snprintf(ret->text, sizeof ret->text, "no answer: %.230s", why);
+    snprintf(ret->text, sizeof ret->text, "%s%.230s", ret->away ? "" : "no answer: ", why);
 }
 
 struct connection {

@@ -38,7 +38,7 @@ int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err)
         *since_us = mono_us();
     if (mono_us() - *since_us > send_patience_us)
         return -1;
-    step_waiting(ctx, "the engine does not answer: %s", err->text);
+    step_waiting(ctx, "the engine %s: %s", answered ? "cannot do it now" : "does not answer", err->text);
     step_pause(ctx, retry_us);
     return step_should_stop(ctx, err);
 }

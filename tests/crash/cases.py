@@ -77,7 +77,7 @@ ALONE = {"good job.created", "good job.recorded", "good service.updated", "good 
          "good gate.look", "good step.begin", "full service.created", "first service.created",
          "sql sql.begun", "sql sql.intent", "sql sql.commit_sent:nth=2", "sql sql.committed", "sql sql.alone", "sql sql.recorded", "sql-invalid sql.drop_invalid", "sql-fails sql.recorded:nth=4",
          "migration-fails job.failed", "migration-fails putback.begin", "health-fails putback.sent", "crash-loop gate.look"}
-ALONE_SHORT = 8  # others in each run
+ALONE_SHORT = 4  # others in each run
 # When all is on record.
 AFTER_THE_END = ("end.said", "lease.given")
 # In one deployment one after the other. Three workers may die without a step coming to its end.
@@ -223,7 +223,7 @@ def stopped_at(scenario, point):
 def register_stops():
     for i in range(12):
         scenario = "full" if i % 3 else "rejected"
-        add(f"stop at random {i + 1}", random_stops(f"{SEED}-{i}", scenario), long=i >= 2, **needs(scenario))
+        add(f"stop at random {i + 1}", random_stops(f"{SEED}-{i}", scenario), long=i >= 1, **needs(scenario))
     for scenario, point in (("good", "plan.save"), ("good", "job.created"), ("good", "roll.sent"), ("rejected", "putback.sent")):
         add(f"stop {scenario} {point}", stopped_at(scenario, point))
 

@@ -28,7 +28,7 @@ SERVING = ("serving", "serving-fails")
 # An error that is not waited out: it ends the worker, or the deployment, and is named. So they stay alone.
 FINAL = {"fs.read", "fs.lock", "fs.mkdir", "journal.open", "journal.statement"}
 # In the short version so many alone.
-ALONE = {"kill": 3, "error": 4, "stall": 1}
+ALONE = {"kill": 2, "error": 3, "stall": 1}
 RESUMES_MAX = 2  # of the three that a deployment may have without a step that ends
 
 

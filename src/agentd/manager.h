@@ -46,6 +46,7 @@ struct watch {
     char *poll_error;                   /* NULL: the last poll went well */
     char tip[41];                       /* what the next poll may take as known; "": it looks closely */
     char *alarm;                        /* the last one logged; NULL: none */
+    bool poll_overtaken; /* a deployment ended while it ran: what it saw was judged before that */
     bool polling_for_sync, sync_wanted;
     bool again;             /* once more after the poll that runs: something changed meanwhile */
     unsigned syncs_started; /* polls started for `agentctl sync`; see struct client */

@@ -371,6 +371,7 @@ static void on_run_ended(struct worker *worker)
     set_text(&w->step, NULL);
     set_text(&w->waiting, NULL);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
+    w->poll_overtaken = true;
     log_watch(NULL);
     if (w->manager->stopping)
         return;

@@ -178,6 +178,8 @@ static void take_poll_result(struct watch *w, const struct poll_result *result)
         return;
     }
     memcpy(w->tip, result->tip, strlen(result->tip) + 1);
+    if (w->poll_overtaken)
+        w->tip[0] = '\0';
     if (result->verdict != POLL_UNCHANGED)
         set_alarm(w, result->verdict == POLL_ALARM ? result->message : NULL);
     if (!wants_observe(w, result)) /* else its end tells whether all is well */
@@ -303,6 +305,7 @@ static void poll_start(struct watch *w, bool sync)
     w->polling_for_sync = sync;
     w->syncs_started += sync;
     timer_stop(w->poll_timer);
+    w->poll_overtaken = false;
     if (!start_worker(w, WORKER_POLL, arguments)) {
         w->polling_for_sync = false;
         if (sync)

@@ -83,8 +83,8 @@ def run(arguments, say):
         say(f"idle: {done} polls of {STACKS} stacks in {time.monotonic() - began:.0f} s; files of state_dir changed: {sum(before.get(f) != s for f, s in after.items())} "
             f"of {len(after)}; bytes written by agentd: {now - written}; RSS {c['rss']:+d} KiB to {c['rss_last']} KiB; descriptors {c['fds'][0]} to {c['fds'][1]} "
             f"(at first {c['fds_early']} at least), at most {c['children']} children")
-        # each child has two pipes; in a quiet moment there is what there was at first
-        constant = c["fds"][0] <= c["fds_early"] and c["fds"][1] <= c["fds"][0] + 2 * c["children"] and c["children"] <= STACKS + 1
+        # each child has two pipes, and who asks here a connection; in a quiet moment there is what there was at first
+        constant = c["fds"][0] <= c["fds_early"] and c["fds"][1] <= c["fds"][0] + 2 * c["children"] + 1 and c["children"] <= STACKS + 1
         return before == after and now == written and c["rss"] <= GROWTH_LIMIT_KIB and constant
     finally:
         idle.close()

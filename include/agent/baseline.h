@@ -61,3 +61,13 @@ struct probe_count probe_now(struct probe_count before, const struct probe_serie
 /* "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)". before.asked 0: there was none. */
 const char *probe_words(struct arena *arena, const char *label, struct probe_count before,
                         const char *last_before, const struct probe_series *now, const char *last_now);
+
+/*
+ * A check in the record of the steps `baseline` and `soak`: by its index in x-release.health. Two deployments
+ * know a check again by its print, BASELINE_PRINT_LEN digits; the fingerprint of `baseline` has the prints of
+ * all, a blank between them, in that order.
+ */
+#define BASELINE_CHECK_KEY "check %zu"
+enum { BASELINE_PRINT_LEN = 16 };
+/* Index of the check with that print; -1: there is none. */
+int baseline_place(const char *print, const char *prints);

@@ -141,3 +141,5 @@ json_t *job_spec(const json_t *service_spec, const char *name, const char *const
 enum job_purpose { JOB_COMMAND, JOB_CHECK, JOB_BACKUP, JOB_HEALTH };
 char *job_name(struct arena *arena, const char *stack, const char *step, const char *commit,
                enum job_purpose purpose);
+/* PGAPPNAME of what a `run` step starts: by it its sessions are known. */
+const char *job_application_name(struct arena *arena, const char *stack, const char *step);

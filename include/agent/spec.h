@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/hash.h"
@@ -32,6 +33,8 @@ json_int_t json_path_integer(const json_t *object, json_int_t fallback, const ch
 
 /* A label of a spec ({"Labels":{…}}); NULL: none. */
 const char *spec_label(const json_t *spec, const char *label);
+/* "HOSTID/ID", as LABEL_DEPLOYMENT has it: the ID where the host is this one; 0: another's, or NULL. */
+int64_t label_own_deployment(const char *label, const char *host_id);
 
 /*
  * A copy in the form that can be compared: the engine's defaults filled in or taken out, network IDs

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/baseline.h"
 
+#include <string.h>
+
 #include "agent/release.h"
 
 enum {
@@ -103,4 +105,15 @@ const char *probe_words(struct arena *arena, const char *label, struct probe_cou
         return arena_printf(arena, "%s: %u of %u now (%s now)", label, count.passed, count.asked, last_now);
     return arena_printf(arena, "%s: %u of %u before, %u of %u now (%s before, %s now)", label, before.passed,
                         before.asked, count.passed, count.asked, last_before, last_now);
+}
+
+int baseline_place(const char *print, const char *prints)
+{
+    for (int i = 0; strlen(prints) >= BASELINE_PRINT_LEN; i++) {
+        if (strncmp(prints, print, BASELINE_PRINT_LEN) == 0)
+            return i;
+        prints += BASELINE_PRINT_LEN;
+        prints += *prints == ' ';
+    }
+    return -1;
 }

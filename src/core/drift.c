@@ -17,10 +17,9 @@ enum { MAX_ENTRIES = 100, MAX_CHANGES = 20, MAX_BYTES = 12000 };
 static const char *other_agent(const struct drift_input *input, const json_t *recorded, const json_t *live)
 {
     const char *now = spec_label(live, LABEL_DEPLOYMENT);
-    size_t len = strlen(input->host_id);
     if (!now || str_eq(now, spec_label(recorded, LABEL_DEPLOYMENT)))
         return NULL;
-    return strncmp(now, input->host_id, len) == 0 && now[len] == '/' ? NULL : now;
+    return label_own_deployment(now, input->host_id) ? NULL : now;
 }
 
 static const char *clean(struct arena *arena, const char *text)

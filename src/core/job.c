@@ -91,3 +91,8 @@ char *job_name(struct arena *arena, const char *stack, const char *step, const c
     }
     return arena_printf(arena, "%s_%.12s", head, commit);
 }
+
+const char *job_application_name(struct arena *arena, const char *stack, const char *step)
+{
+    return arena_printf(arena, "deploy-agent/%s/%s", stack, step);
+}

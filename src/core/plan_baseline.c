@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "agent/baseline.h"
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -15,7 +16,7 @@ static const char *step_name(const struct plan_builder *b)
     return arena_printf(b->arena, "stack %s", b->input->manifest->stack->name);
 }
 
-/* Sixteen digits that are another number when the check asks anything else. */
+/* BASELINE_PRINT_LEN digits that are another number when the check asks anything else. */
 static const char *print_of(struct arena *arena, const struct health_check *check)
 {
     cleanup_str struct str text = {0};
@@ -29,7 +30,7 @@ static const char *print_of(struct arena *arena, const struct health_check *chec
     for (size_t i = 0; check->command && check->command[i]; i++)
         str_printf(&text, "\n%zu\n%s", i, check->command[i]);
     sha256_hex(str_text(&text), text.len, hex);
-    return arena_printf(arena, "%.16s", hex);
+    return arena_printf(arena, "%.*s", BASELINE_PRINT_LEN, hex);
 }
 
 static const char *fingerprint(const struct plan_builder *b)
@@ -58,8 +59,9 @@ static json_t *known_checks(const struct plan_builder *b, const struct planned_s
     const char *last = plan_last_fingerprint(b, step_name(b));
     json_t *known = json_object();
     for (size_t i = 0; i < release->n_checks; i++)
-        json_object_set_new(known, arena_printf(b->arena, "check %zu", i),
-                            json_boolean(last && strstr(last, print_of(b->arena, &release->checks[i])) &&
+        json_object_set_new(known, arena_printf(b->arena, BASELINE_CHECK_KEY, i),
+                            json_boolean(last &&
+                                         baseline_place(print_of(b->arena, &release->checks[i]), last) >= 0 &&
                                          !is_again(b, services, release->checks[i].service)));
     return known;
 }

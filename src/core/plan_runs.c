@@ -95,8 +95,7 @@ static void tell_libpq(const struct plan_builder *b, const char *step, json_t *j
     if (!json_object_get(container, "Env"))
         json_object_set_new(container, "Env", json_array());
     json_t *env = json_object_get(container, "Env");
-    set_environment(env, "PGAPPNAME",
-                    arena_printf(b->arena, "deploy-agent/%s/%s", b->input->manifest->stack->name, step));
+    set_environment(env, "PGAPPNAME", job_application_name(b->arena, b->input->manifest->stack->name, step));
     if (release->database_service && !release->migrate_url_from && !release->session_pooler)
         set_environment(env, "PGOPTIONS", "-c lock_timeout=5s");
 }

@@ -51,6 +51,14 @@ const char *spec_label(const json_t *spec, const char *label)
     return json_path_string(spec, "Labels", label, NULL);
 }
 
+int64_t label_own_deployment(const char *label, const char *host_id)
+{
+    size_t len = strlen(host_id);
+    return label && strncmp(label, host_id, len) == 0 && label[len] == '/'
+               ? strtoll(label + len + 1, NULL, 10)
+               : 0;
+}
+
 /* ---- writing ---- */
 
 char *spec_text(const json_t *spec)

@@ -12,8 +12,6 @@
 
 #include "steps/probe.h"
 
-#define BASELINE_CHECK_KEY "check %zu" /* index in x-release.health */
-
 /* Fills was, before, last_before and the latencies of before of the probe from the record. */
 void baseline_find(struct step_ctx *ctx, struct probe *probe);
 /* What passed before the migrations and fails after them, with its numbers: old code on the new schema. NULL:

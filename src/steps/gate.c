@@ -85,11 +85,6 @@ const struct prober *gate_prober(const struct gate *gate)
     return gate->prober;
 }
 
-const char *gate_unverified(const struct gate *gate)
-{
-    return gate->unverified;
-}
-
 /* ---- checks ---- */
 
 static const struct probe *not_asked(const struct gate *gate, bool late)

@@ -38,8 +38,6 @@ void gate_close(struct gate *gate);
 int gate_wait(struct gate *gate, struct error *err) MUST_CHECK;
 /* 0: still well, or it cannot be said yet. */
 int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;
-/* Once it passed: why nothing tells its health besides "it runs", in words; NULL: something does. */
-const char *gate_unverified(const struct gate *gate);
 const char *gate_service(const struct gate *gate);
 /* Its checks, as they were asked since the update. */
 const struct prober *gate_prober(const struct gate *gate);

@@ -2,6 +2,7 @@
 #include "steps/guard.h"
 
 #include "agent/log.h"
+#include "agent/plan.h"
 #include "base/clock.h"
 
 const int64_t guard_lock_patience_us = 360 * US_PER_S;
@@ -52,7 +53,7 @@ int guard_lock_open(struct step_ctx *ctx, const struct step *step, struct guard_
 
 void guard_lock_end_sessions(struct step_ctx *ctx, const struct step *step, struct guard_lock *lock)
 {
-    const char *name = arena_printf(ctx->arena, "deploy-agent/%s/%s", ctx->stack->name, step->name);
+    const char *name = job_application_name(ctx->arena, ctx->stack->name, step->name);
     struct error err = {0};
     bool any = false;
     if (!lock->held)

@@ -58,9 +58,8 @@ struct lease_record lease_read(struct arena *arena, const json_t *config)
 
 bool lease_is_of(const struct lease_record *record, const struct lease_owner *owner)
 {
-    size_t len = strlen(owner->host_id);
-    return record->id && strncmp(record->deployment, owner->host_id, len) == 0 &&
-           record->deployment[len] == '/' && str_eq(record->node_id, owner->node_id);
+    return record->id && label_own_deployment(record->deployment, owner->host_id) &&
+           str_eq(record->node_id, owner->node_id);
 }
 
 enum lease_standing lease_judge(const struct lease_record *record, const struct lease_owner *owner,

@@ -104,13 +104,13 @@ bool lease_is_lost(const struct lease *lease, struct error *err);
 bool lease_inherits(const struct lease *lease, const char *deployment);
 /* Has the job ended well, in this deployment or in one that was taken over? */
 bool lease_job_is_done(const struct lease *lease, const char *job);
+/* Says so, before the job goes. Repeatable. Errors as of lease_confirm(). */
+int lease_note_job(struct lease *lease, const char *job, struct error *err) MUST_CHECK;
 /*
  * By the last look: is this a deployment of another agent that came to no good end, or to none? What it left
  * is not known to work.
  */
 bool lease_doubts(const struct lease *lease, const char *deployment);
-/* Says so, before the job goes. Repeatable. Errors as of lease_confirm(). */
-int lease_note_job(struct lease *lease, const char *job, struct error *err) MUST_CHECK;
 /*
  * held_commit: is not to be tried by another agent on its own, because of `why`; NULL: there is none. What
  * cannot be given back now expires.

@@ -15,7 +15,7 @@
 /* ---- what the last success has kept ---- */
 
 /* Successes without a change are passed over; there is no end of them where nobody changes the stack. */
-enum { LOOK_BACK = 100, PRINT_LEN = 16 };
+enum { LOOK_BACK = 100 };
 
 static const struct step *find(const struct step *steps, size_t n, const char *kind)
 {
@@ -50,18 +50,6 @@ static int last_rollout(struct step_ctx *ctx, struct step **ret, size_t *ret_n, 
     return 0;
 }
 
-/* Where the check with that print is in the other's list; -1: it has none. */
-static int place_of(const char *print, const char *prints)
-{
-    for (int i = 0; strlen(prints) >= PRINT_LEN; i++) {
-        if (strncmp(prints, print, PRINT_LEN) == 0)
-            return i;
-        prints += PRINT_LEN;
-        prints += *prints == ' ';
-    }
-    return -1;
-}
-
 json_t *speed_earlier(struct step_ctx *ctx, const char *own_prints)
 {
     struct step *steps;
@@ -72,14 +60,14 @@ json_t *speed_earlier(struct step_ctx *ctx, const char *own_prints)
         return earlier;
     const struct step *soak = find(steps, n, STEP_SOAK), *asked = find(steps, n, STEP_BASELINE);
     cleanup_json json_t *kept = soak && soak->progress ? json_loads(soak->progress, 0, NULL) : NULL;
-    for (size_t i = 0; asked && asked->fingerprint && strlen(own_prints) >= PRINT_LEN; i++) {
+    for (size_t i = 0; asked && asked->fingerprint && strlen(own_prints) >= BASELINE_PRINT_LEN; i++) {
         cleanup_arena struct arena arena = {0};
-        int place = place_of(own_prints, asked->fingerprint);
+        int place = baseline_place(own_prints, asked->fingerprint);
         const char *there = arena_printf(&arena, BASELINE_CHECK_KEY, (size_t)place);
         json_t *ms = place < 0 ? NULL : json_object_get(json_path(kept, "speed", there, NULL), "ms");
         if (ms)
             json_object_set(earlier, arena_printf(&arena, BASELINE_CHECK_KEY, i), ms);
-        own_prints += PRINT_LEN;
+        own_prints += BASELINE_PRINT_LEN;
         own_prints += *own_prints == ' ';
     }
     return earlier;

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/doubt.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "steps/lease.h"
@@ -22,12 +19,11 @@ static int is_ours_and_open(struct work *work, struct step_ctx *ctx, const char 
 {
     cleanup_arena struct arena arena = {0};
     struct deployment deployment;
-    size_t len = strlen(work->host_id);
+    int64_t id = label_own_deployment(label, work->host_id);
     bool found = false;
     *ret = false;
-    if (strncmp(label, work->host_id, len) != 0 || label[len] != '/')
+    if (id == 0)
         return 0;
-    int64_t id = strtoll(label + len + 1, NULL, 10);
     int r = ctx ? PERSIST(journal_deployment(work->journal, &arena, id, &deployment, &found, err), err)
                 : journal_deployment(work->journal, &arena, id, &deployment, &found, err);
     *ret = r == 0 && found && left_open(deployment.state);

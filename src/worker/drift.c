@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/drift.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "agent/docker.h"
@@ -14,16 +13,6 @@
 #include "base/str.h"
 
 /* ---- what the agent left ---- */
-
-/* "HOSTID/ID" of ours → ID; of others, and without: 0 */
-static int64_t own_deployment(const struct work *w, const json_t *spec)
-{
-    const char *label = spec_label(spec, LABEL_DEPLOYMENT);
-    size_t len = strlen(w->host_id);
-    return label && strncmp(label, w->host_id, len) == 0 && label[len] == '/'
-               ? strtoll(label + len + 1, NULL, 10)
-               : 0;
-}
 
 /* What a deployment sent to a service; NULL: it is not on record. */
 static int sent_spec(struct work *w, int64_t deployment, const char *name, const char **ret,
@@ -67,7 +56,7 @@ static int add_half_way(struct work *w, int64_t success, const json_t *services,
     json_array_foreach (services, i, service) {
         const json_t *spec = json_object_get(service, "Spec");
         const char *name = json_path_string(spec, "Name", NULL), *sent;
-        int64_t deployment = own_deployment(w, spec);
+        int64_t deployment = label_own_deployment(spec_label(spec, LABEL_DEPLOYMENT), w->host_id);
         if (!name || deployment <= success)
             continue;
         if (sent_spec(w, deployment, name, &sent, err) < 0)

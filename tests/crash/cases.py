@@ -313,7 +313,7 @@ def register_commit_failures():
         add(f"disk full at a random commit {i + 1}", commit_fails(f"{SEED}-{i}"), long=i >= 1)
 
 
-@case("disk full for a while")
+@case("disk full for a while", long=True)
 def disk_full(lane, scenario="good", point="job.created"):
     a = attempt(lane, scenario)
     worker = lane.start("run", a.id, faults=f"{point}:sleep=2")
@@ -640,9 +640,9 @@ def swarm_acts(action, words, faults=()):
 def register_swarm():
     add("Swarm rolls back", swarm_acts("rollback", "Swarm (rolled|began to roll) the update back"))
     add("Swarm rolls back while the worker is dead", swarm_acts("rollback", "Swarm rolled the update back", ["service.updated:kill:nth=2"]))
-    add("Swarm rolls back after a death in the gate", swarm_acts("rollback", "Swarm rolled the update back", ["roll.sent:kill:nth=2"]))
+    add("Swarm rolls back after a death in the gate", swarm_acts("rollback", "Swarm rolled the update back", ["roll.sent:kill:nth=2"]), long=True)
     add("Swarm pauses", swarm_acts("pause", "Swarm paused the update"))
-    add("Swarm pauses while the worker is dead", swarm_acts("pause", "Swarm paused the update", ["service.updated:kill:nth=2"]))
+    add("Swarm pauses while the worker is dead", swarm_acts("pause", "Swarm paused the update", ["service.updated:kill:nth=2"]), long=True)
 
 
 def hopeless(change, words, faults=(), gate=None):
@@ -663,7 +663,7 @@ def hopeless(change, words, faults=(), gate=None):
 
 add("a task that no node may run", hopeless(lambda s: s["deploy"].update(placement={"constraints": ["node.labels.x==y"]}), "no suitable node",
                                              gate=SHORT))
-add("a task that the node rejects", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist"))
+add("a task that the node rejects", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist"), long=True)
 add("a rejected task, and a death", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist|Swarm paused",
                                              ["roll.sent:kill:nth=2"]))
 
@@ -741,7 +741,7 @@ def mirror_replaced(lane):
     a.judge()
 
 
-@case("the mirror is lost while the worker is dead")
+@case("the mirror is lost while the worker is dead", long=True)
 def mirror_lost(lane):
     a = attempt(lane, "good")
     lane.to_end_of_worker(a.id, "roll.sent:kill")

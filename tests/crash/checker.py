@@ -98,6 +98,7 @@ class Witness:
         text = re.sub(r"\b[0-9a-f]{7,64}\b", "HEX", text)
         text = re.sub(r"\(\d+ of \d+\)", "(M of N)", text)
         text = re.sub(r" \(\d+ tasks failed\)", "", text)
+        text = re.sub(r"; \w+ had \d+ task failures? in the 10 minutes before", "", text)  # of the case before in the same lane
         return text
 
     def record(self, deployment):

@@ -39,6 +39,7 @@ class Supervisor(Case):
         self.assertLess(time.monotonic() - began, 40)
         self.assertEqual(self.job_containers(), [])
 
+    @long
     def test_compares_with_the_baseline_of_before_the_crash(self):
         """Who takes it up finds the new version failing: that is not taken for how it was before."""
         first = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="one")))

@@ -403,6 +403,7 @@ class Autodeploy(Example):
     def targets(self):
         return self.query("SELECT name FROM targets ORDER BY 1")
 
+    @long
     def test_autodeploy(self):
         commit = self.commit(message="Autodeploy on Docker Swarm")
         self.build("1.0")

@@ -215,6 +215,7 @@ class Gate(Case):
     def breaks(self):
         self.lab.docker("run", "--rm", "-v", f"{self.name}_data:/data", f"{self.registry}/web:1", "append", "/data/status", "500")
 
+    @long
     def test_what_failed_before_is_not_held_against_the_new_version(self):
         stack = self.breakable()
         self.breaks()
@@ -285,6 +286,7 @@ class Gate(Case):
         self.assertIn("inconclusive", record["reason"])
         self.serves("web", "two")
 
+    @long
     def test_services_before_the_steps_stay(self):
         """What was rolled before the steps, and was healthy, is not put back with the others: the reason says so."""
         def stack(version, **more):
@@ -296,6 +298,7 @@ class Gate(Case):
         self.serves("other", "two")
         self.serves("web", "one")
 
+    @long
     def test_slower_is_a_warning(self):
         """Twice as slow and more, over enough samples: it is said, and nothing goes back."""
         def timed(version, soak, **more):
@@ -316,6 +319,7 @@ class Gate(Case):
         self.assertIn("web /health answers slower", self.agent.log.read_text())
         self.serves("web", "three")
 
+    @long
     def test_unstable_before_is_said(self):
         """Tasks that failed before: in the plan, on the record and beside a verdict; the new version is not blamed for them."""
         restart = {"deploy": {"restart_policy": {"delay": "500ms"}}}

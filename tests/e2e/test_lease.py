@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from harness import ENDED, Case, Host
+from harness import Case, ENDED, Host, long
 
 
 class Lease(Case):
@@ -93,6 +93,7 @@ class Lease(Case):
         self.assertEqual(self.specs(), specs)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
 
+    @long
     def test_holder_stops_answering_before_a_failure(self):
         """It is frozen while its migration fails; another one has said so by the time it sees that."""
         self.needs_faults()
@@ -137,6 +138,7 @@ class Lease(Case):
         self.assertEqual([h.ended(third)["state"] for h in (self.one, self.two)], ["succeeded"] * 2)
         self.assertEqual(self.lease()["Spec"]["Labels"]["deploy-agent.lease-held-commit"], "")
 
+    @long
     def test_bad_commit_of_a_dead_agent(self):
         """It died when it had sent the only update: that nothing differs any more is no success."""
         self.needs_faults()

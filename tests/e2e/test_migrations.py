@@ -115,6 +115,7 @@ class Migrations(Case):
         self.deploy(self.stack_with(step, web=self.with_volume(VERSION="two")))
         self.assertEqual(self.volume_lines(), ["seed"])
 
+    @long
     def test_when_changed(self):
         step = self.job("schema", self.once("schema"), when={"changed": ["migrations"]})
         commit = self.commit(self.stack_with(step), migrations__one="1")

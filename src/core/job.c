@@ -55,13 +55,14 @@ static json_t *placement(const json_t *service)
     return copy;
 }
 
+/* Not in mode replicated-job, which Swarm may run again, and several times at once: docs/decisions/0005. */
 json_t *job_body(const char *name, json_t *container, json_t *resources, json_t *placement, json_t *networks)
 {
-    return json_pack("{s:s, s:{}, s:{s:o, s:o, s:{s:s}, s:o, s:o, s:{s:s}, s:i}, s:{s:{s:i, s:i}}, s:{s:s}}",
+    return json_pack("{s:s, s:{}, s:{s:o, s:o, s:{s:s}, s:o, s:o, s:{s:s}, s:i}, s:{s:{s:i}}, s:{s:s}}",
                      "Name", name, "Labels", "TaskTemplate", "ContainerSpec", container, "Resources",
                      resources, "RestartPolicy", "Condition", "none", "Placement", placement, "Networks",
-                     networks, "LogDriver", "Name", "json-file", "ForceUpdate", 0, "Mode", "ReplicatedJob",
-                     "MaxConcurrent", 1, "TotalCompletions", 1, "EndpointSpec", "Mode", "dnsrr");
+                     networks, "LogDriver", "Name", "json-file", "ForceUpdate", 0, "Mode", "Replicated",
+                     "Replicas", 1, "EndpointSpec", "Mode", "dnsrr");
 }
 
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command)

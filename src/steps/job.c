@@ -140,22 +140,16 @@ int job_none_runs(struct step_ctx *ctx, struct error *err)
 
 bool job_is_emptied(const json_t *spec)
 {
-    const json_t *total = json_path(spec, "Mode", "ReplicatedJob", "TotalCompletions", NULL);
-    return json_is_integer(total) && json_integer_value(total) == 0;
+    const json_t *replicas = json_path(spec, "Mode", "Replicated", "Replicas", NULL);
+    return json_is_integer(replicas) && json_integer_value(replicas) == 0;
 }
 
-/* A new iteration of the job, of nothing: what runs of the former one is stopped, and no task is left behind.
- */
+/* What runs is stopped, and no task is left behind. */
 static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
 {
     cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
-    json_t *task = json_object_get(body, "TaskTemplate");
-    json_int_t force = json_path_integer(task, 0, "ForceUpdate", NULL, NULL);
     uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
-    json_object_set_new(task, "ForceUpdate", json_integer(force + 1));
-    json_object_set_new(
-        body, "Mode",
-        json_pack("{s:{s:i, s:i}}", "ReplicatedJob", "MaxConcurrent", 0, "TotalCompletions", 0));
+    json_object_set_new(body, "Mode", json_pack("{s:{s:i}}", "Replicated", "Replicas", 0));
     return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
 }
 

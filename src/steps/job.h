@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * A Swarm job of ours, from its tasks to its end.
+ * A job of ours, from its tasks to its end: a service of one replica that is never restarted
+ * (docs/decisions/0005).
  *
- * Swarm has two traps here (seen on engines 20.10 and 26.1). A failed job that is kept is run again when the
- * engine or its leader restarts: so it is removed, once its outcome and output are on record. And removing a
- * job does not stop its task on 20.10, and only begins to on 26.1: so it is emptied first, by an update that
- * asks for no completions. Who removes a job by hand leaves a task that may still run; the engine lists it by
- * the labels of the service it had.
+ * It is removed once its outcome and output are on record. Removing a service does not wait for its task: so
+ * it is emptied first, by an update to no replicas, and removed when nothing runs any more. Who removes it by
+ * hand has its task stopped, and the engine forgets the task when it has; until then it lists it by the labels
+ * of the service that it had.
  */
 
 #include "agent/step.h"

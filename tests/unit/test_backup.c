@@ -97,8 +97,8 @@ static void job(void **state)
     assert_true(str_starts(json_string_value(json_array_get(command, 2)), "#!/bin/sh\n"));
     json_object_del(container, "Command");
     want = fixture_json(
-        "{'Name': 'shop_bak_db_0123456789ab', 'Labels': {}, 'Mode': {'ReplicatedJob': {'MaxConcurrent': 1,"
-        " 'TotalCompletions': 1}}, 'EndpointSpec': {'Mode': 'dnsrr'}, 'TaskTemplate': {'ForceUpdate': 0,"
+        "{'Name': 'shop_bak_db_0123456789ab', 'Labels': {}, 'Mode': {'Replicated': {'Replicas': 1}}, "
+        "'EndpointSpec': {'Mode': 'dnsrr'}, 'TaskTemplate': {'ForceUpdate': 0,"
         " 'LogDriver': {'Name': 'json-file'}, 'Networks': [{'Target': 'n1'}], 'Resources': {},"
         " 'RestartPolicy': {'Condition': 'none'}, 'Placement': {'Constraints': ['node.id==node1']},"
         " 'ContainerSpec': {'Image': '127.0.0.1:5000/postgres:15@sha256:aa', 'User': '0:0',"

@@ -101,7 +101,7 @@ static const char stack_text[] =
     "configs: {conf: {external: true}}\n";
 
 static const char job_text[] =
-    "{'Name': 'j', 'Labels': {}, 'Mode': {'ReplicatedJob': {'MaxConcurrent': 1, 'TotalCompletions': 1}},"
+    "{'Name': 'j', 'Labels': {}, 'Mode': {'Replicated': {'Replicas': 1}},"
     " 'EndpointSpec': {'Mode': 'dnsrr'},"
     " 'TaskTemplate': {'ContainerSpec': {'Image': 'web:1', 'Command': ['/entry', 'point'], 'Args': "
     "['migrate', ''],"
@@ -155,7 +155,7 @@ static void plain(void **state)
                      " 'Placement': {'Platforms': [{'OS': 'linux'}]}}}");
     cleanup_json json_t *job = job_spec(service, "j", command);
     cleanup_json json_t *want = fixture_json(
-        "{'Name': 'j', 'Labels': {}, 'Mode': {'ReplicatedJob': {'MaxConcurrent': 1, 'TotalCompletions': 1}},"
+        "{'Name': 'j', 'Labels': {}, 'Mode': {'Replicated': {'Replicas': 1}},"
         " 'EndpointSpec': {'Mode': 'dnsrr'}, 'TaskTemplate': {'ContainerSpec': {'Image': 'i@sha256:1', "
         "'Args': ['x'],"
         " 'Healthcheck': {'Test': ['NONE']}}, 'Resources': {}, 'RestartPolicy': {'Condition': 'none'},"

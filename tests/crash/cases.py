@@ -2,7 +2,6 @@
 """The cases. Each is a function of a lane; what it needs is said by the decorator."""
 
 import base64
-import contextlib
 import random
 import re
 import signal

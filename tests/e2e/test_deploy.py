@@ -58,10 +58,12 @@ class Deploy(Case):
 
     def test_service_made_between_two_looks(self):
         """By another agent that deploys the stack, too: after the list was read, before it is asked for by its name."""
-        made = []
+        asked, made = [], []
 
         def meanwhile(data):
-            if not made and f"/services/{self.full('web')} ".encode() in data:
+            if f"/services/{self.full('web')} ".encode() in data:
+                asked.append(data)
+            if len(asked) == 2 and not made:  # the second look is the one that counts: images may have been waited for
                 made.append(self.engine.call("POST", "/services/create", {
                     "Name": self.full("web"), "Labels": {"com.docker.stack.namespace": self.name}, "Mode": {"Replicated": {"Replicas": 0}},
                     "TaskTemplate": {"ContainerSpec": {"Image": f"{self.registry}/web:1"}}}))

@@ -163,6 +163,7 @@ class WheelAnalyzer(Example):
     def migrated(self):
         return self.query("SELECT app || '.' || name FROM django_migrations ORDER BY 1")
 
+    @long
     def test_wheel_analyzer(self):
         shutil.copytree(LAB_TOOLS / "apps/django", self.clone, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         commit = self.commit(message="Wheel Analyzer on Docker Swarm")

@@ -127,6 +127,7 @@ class Gate(Case):
         self.deploy(self.two(VERSION="three"))
         self.serves("web", "three")
 
+    @long
     def test_third_of_three_fails(self):
         def stack(version, **more):
             return self.stack({"health": {**self.health(), **self.health("third")}, "rollout": {"order": ["web", "other", "third", "fourth"]}},

@@ -164,3 +164,5 @@ void manager_reload(struct manager *manager);
 /* Text of the configuration for workers; they must not read a file that was edited and refused. */
 void manager_publish_config(struct manager *manager);
 void manager_show_status(struct manager *manager);
+/* What only agentd knows: the answer to the verb `status`, see view/status.h. The caller's. */
+struct json_t *manager_status(struct manager *manager);

@@ -128,6 +128,7 @@ static void check_stack(struct work *work, const struct stack_config *config, st
     check_private("env_file", config->env_file, report);
     check_private("token_file", config->token_file, report);
     check_private("ssh_key", config->ssh_key, report);
+    check_private("status_token_file", config->status_token_file, report);
     if (fetch_tip(work, tip, &err) < 0) {
         bad(report, "stack %s: repository: %s", config->name, err.text);
     } else {
@@ -167,6 +168,8 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         check_state_dir(&work, &report);
         work.salt = ""; /* hashes are not compared here */
         check_engine(&work, &report);
+        for (size_t i = 0; i < work.config.n_notify; i++)
+            check_private("url_file", work.config.notify[i].url_file, &report);
         for (size_t i = 0; i < work.config.n_stacks; i++)
             if (argc < 2 || strcmp(work.config.stacks[i].name, argv[1]) == 0)
                 check_stack(&work, &work.config.stacks[i], &report);

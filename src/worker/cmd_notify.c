@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/control.h"
+#include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/proc.h"
@@ -66,6 +67,8 @@ static int deliver_some(struct delivery *d, const struct receiver_kind *kind, st
     d->told = (struct verdict){0};
     d->retry_after_us = 0;
     int r = kind->deliver(d, events, n, &done, &why);
+    if (r == 0)
+        fault_point("notify.sent");
     if (done &&
         outbox_done(journal, d->receiver, events[done - 1].id, d->told.commit ? &d->told : NULL, err) < 0)
         return -1;

@@ -5,6 +5,7 @@
 #include "agent/notifier.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "notify/json.h"
 
@@ -48,7 +49,8 @@ void message_make(struct arena *arena, const struct notify_config *config, const
 /* What the receiver said, as far as it helps: "401: Bad credentials" */
 static int answer_error(struct arena *arena, const struct http_response *response, struct error *err)
 {
-    const char *said = str_text(&response->body);
+    /* what it repeats of our secrets goes before anything is cut: half a secret would not be known as one */
+    const char *said = secret_redact(arena, str_text(&response->body));
     said = str_clean(arena, said, strlen(said), true, ANSWER_SHOWN);
     const char *why =
         response->status >= 300 && response->status < 400 ? " (redirects are not followed)" : "";

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "worker/receivers.h"
 #include "worker/snapshot.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
@@ -87,6 +88,17 @@ static void check_private(const char *what, const char *path, struct report *rep
     else
         good("%s %s is readable and closed to others", what, path);
     arena_release(&arena);
+}
+
+/* Nothing is sent: people would have to be told that it means nothing. */
+static void check_notify(struct work *work, const struct notify_config *config, struct report *report)
+{
+    struct error err = {0};
+    const char *url;
+    if (notify_url(work, config, &url, &err) < 0)
+        bad(report, "notify %s: %s", config->name, err.text);
+    else
+        good("notify %s: has a URL, which was not tried", config->name);
 }
 
 static int fetch_tip(struct work *work, char tip[COMMIT_HEX_SIZE], struct error *err)
@@ -169,7 +181,7 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         work.salt = ""; /* hashes are not compared here */
         check_engine(&work, &report);
         for (size_t i = 0; i < work.config.n_notify; i++)
-            check_private("url_file", work.config.notify[i].url_file, &report);
+            check_notify(&work, &work.config.notify[i], &report);
         for (size_t i = 0; i < work.config.n_stacks; i++)
             if (argc < 2 || strcmp(work.config.stacks[i].name, argv[1]) == 0)
                 check_stack(&work, &work.config.stacks[i], &report);

@@ -17,8 +17,7 @@ struct messenger {
     const char *url;
 };
 
-static int read_url(struct work *work, const struct notify_config *config, const char **ret,
-                    struct error *err)
+int notify_url(struct work *work, const struct notify_config *config, const char **ret, struct error *err)
 {
     if (config->url) {
         *ret = config->url;
@@ -40,7 +39,7 @@ static int notify_open(struct delivery *d, struct error *err)
     if (!m->config)
         return error_set(err, ERR_NOT_FOUND, 0, "there is no [notify %s] in %s", d->name,
                          d->work->config.path);
-    return read_url(d->work, m->config, &m->url, err) < 0 ? -1 : http_open(&m->http, err);
+    return notify_url(d->work, m->config, &m->url, err) < 0 ? -1 : http_open(&m->http, err);
 }
 
 /* 1: to be told, 0: it was, -1: failed */

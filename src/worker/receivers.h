@@ -34,5 +34,9 @@ struct receiver_kind {
     void (*close)(struct delivery *delivery); /* may be NULL */
 };
 
+/* Where its messages go: url, or what url_file holds, looked at again. */
+int notify_url(struct work *work, const struct notify_config *config, const char **ret,
+               struct error *err) MUST_CHECK;
+
 extern const struct receiver_kind receiver_notify; /* receive_notify.c: messages */
 extern const struct receiver_kind receiver_status; /* receive_status.c: commit statuses */

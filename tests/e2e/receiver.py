@@ -65,7 +65,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", f"/elsewhere{self.path}")
         if code == 429:
             self.send_header("Retry-After", "2")
-        text = b"ok" if code < 300 else b"no: Bearer t0ken-canary is not welcome"
+        # it repeats what it got: in the middle, and so that a text that is cut ends within it
+        got = f"{self.headers.get('Authorization')} {self.path}"
+        text = b"ok" if code < 300 else f"no: {got} {'x' * (180 - len(got))} {got}".encode()
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         with contextlib.suppress(OSError):

@@ -37,9 +37,10 @@ class Notify(Case):
     def no_secrets(self):
         """What nobody may see is in no log, no record and no answer."""
         texts = {path: path.read_bytes() for path in [self.dir / "agentd.log", *self.dir.glob("state/journal.db*")]}
+        texts["the receivers' errors"] = str([r["error"] for r in self.json("status")["receivers"]]).encode()
         texts |= {words: self.agentctl(*words).stdout.encode() for words in (("status",), ("status", "--json"), ("log", "--json"))}
         for where, text in texts.items():
-            for secret in (TOKEN, PATH, PATH.rsplit("/", 1)[1]):
+            for secret in (TOKEN, TOKEN[:12], PATH, "path-canary"):
                 self.assertNotIn(secret.encode(), text, f"{secret} in {where}")
 
     def receiver_state(self, name):
@@ -89,6 +90,7 @@ class Told(Notify):
         self.assertIn("500", state["error"])
         self.assertEqual(state["waiting"], 1)
         self.assertRegex(self.agentctl("status", code=0).stdout, r"notify broken fails since .*500.*1 waiting")
+        self.no_secrets()
         self.wait(lambda: self.receiver_state("notify hanging").get("attempts"), 30, "the receiver that hangs to be given up")
         broken.answer("200")
         hanging.answer("200")
@@ -122,6 +124,44 @@ class Told(Notify):
 
 
 class Answers(Notify):
+    @long
+    def test_the_same_verdict_is_told_once(self):
+        """A retry that fails as before is no news; what another commit does is. A forge that was away gets what is true then."""
+        chat = Receiver(self, "chat", mode="slow")
+        forge = Receiver(self, "forge", mode="503")
+        self.tell({"url": chat.url + PATH}, stack=self.statuses(forge))
+        self.start_ready()
+        first = self.commit(self.failing())
+        self.expect(first, "failed")
+        self.agentctl("retry", self.name, code=0)
+        self.expect(first, "failed", at_least=2)
+        second = self.commit(self.failing(), message="Another one")
+        self.expect(second, "failed")
+        self.wait(lambda: len(chat.requests()) == 2 and not self.receiver_state("notify chat")["waiting"], 30, "two messages")
+        self.assertEqual([(m["commit"], m["deployment"]) for m in chat.bodies()], [(first, 1), (second, 3)])
+        tried = len(forge.requests())
+        self.assertGreater(tried, 0)
+        forge.answer("200")
+        self.wait(lambda: not self.receiver_state(f"status {self.name}")["waiting"], 60, "the forge to be told")
+        told = [(r["path"].rsplit("/", 1)[1], s["state"]) for r, s in zip(forge.requests(), forge.bodies()) if r["mode"] == "200"]
+        self.assertEqual(told, [(first, "failure"), (second, "failure")])
+
+    @long
+    def test_what_waits_is_bounded_by_the_configuration(self):
+        """A receiver that is taken out of agent.conf is forgotten; one that is new begins with what comes."""
+        self.tell({"name": "old", "url": "http://127.0.0.1:1/x", "on": "succeeded"})
+        self.start_ready()
+        self.deploy(self.stack())
+        self.wait(lambda: self.receiver_state("notify old").get("attempts"), 20, "the first try")
+        new = Receiver(self, "new")
+        self.tell({"name": "new", "url": new.url + PATH, "on": "succeeded"})
+        os.kill(self.agent.pid, signal.SIGHUP)
+        self.wait(lambda: [r["name"] for r in self.json("status")["receivers"]] == ["notify new"], 20, "the reload")
+        again = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.expect(again, "succeeded")
+        self.wait(new.requests, 20, "the message")
+        self.assertEqual([m["commit"] for m in new.bodies()], [again])
+
     @long
     def test_answers_that_are_no_yes(self):
         """No redirect is followed; Retry-After is kept; what is refused for what it says does not hold up the rest."""

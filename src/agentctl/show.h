@@ -4,27 +4,10 @@
 /* All that `agentctl show` prints of one deployment. */
 
 #include "agentctl/view.h"
-
-struct page {
-    struct view view;   /* its services are not used here */
-    struct step *steps; /* with output */
-    size_t n_steps;
-    struct service_record *services; /* with specs */
-    size_t n_services;
-    json_t *backup;   /* {"file","volume","node","restore","note"}; NULL: none was made; owned */
-    json_t *warnings; /* array or NULL; owned */
-    json_t *plan;     /* as `agentctl plan --json`; NULL: there is none; owned */
-    /* What a check said that got worse, see steps/probe.h; NULL: none did. Of each check, see steps/speed.h,
-       how fast it was answered: an array. Both owned. */
-    json_t *regressed, *latency;
-};
+#include "view/page.h"
 
 void show_heading(const char *text);
 void show_field(const char *name, const char *value);
 /* What happened and what to do; for an end that is not good. */
 void show_end(struct arena *arena, const struct page *page);
-/* Tasks of the service that failed in the minutes before the plan was made. */
-unsigned show_failures_before(const struct page *page, const char *service);
 void show_text(struct arena *arena, const struct page *page, bool logs);
-/* Image of a service spec, JSON as the journal has it; NULL: none. */
-const char *spec_image_of(struct arena *arena, const char *spec);

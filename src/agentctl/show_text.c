@@ -240,7 +240,7 @@ static void print_service(struct arena *arena, const struct service_record *s)
 static void print_failures_before(struct arena *arena, const struct page *page,
                                   const struct service_record *s)
 {
-    unsigned failures = show_failures_before(page, s->service);
+    unsigned failures = page_failures_before(page, s->service);
     if (failures)
         printf("      %s\n", tasks_failed_words(arena, failures));
 }

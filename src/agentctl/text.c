@@ -71,11 +71,6 @@ char *text_cut(struct arena *arena, const char *text, size_t columns)
     return arena_printf(arena, "%.*s…", (int)(p - text), text);
 }
 
-const char *text_safe(struct arena *arena, const char *text)
-{
-    return text ? str_clean(arena, text, strlen(text), true, 0) : "";
-}
-
 void text_tail(struct str *to, const char *text, size_t lines, const char *indent)
 {
     const char *end = text + strlen(text), *start = end;

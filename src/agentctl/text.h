@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "view/view.h" /* text_safe() */
 
 enum { TABLE_WIDTH = 100 };
 
@@ -16,8 +17,6 @@ enum { TABLE_WIDTH = 100 };
 size_t text_columns(const char *text);
 /* Cut to that many columns, the last being "…". */
 char *text_cut(struct arena *arena, const char *text, size_t columns);
-/* One clean line; NULL gives "". For everything that came from outside, whatever the journal did to it. */
-const char *text_safe(struct arena *arena, const char *text);
 /* The last `lines` lines of a text, each after `indent`, ended by a newline. */
 void text_tail(struct str *to, const char *text, size_t lines, const char *indent);
 

@@ -12,6 +12,7 @@
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
  *     http.c      HTTP; health.c what /health/database says
+ *     receivers.c who is told of deployments: messages, commit statuses
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
  */
@@ -86,7 +87,10 @@ struct manager {
     struct watch *watches;
     struct worker *workers;
     struct control *control;
-    struct http *http; /* NULL: nothing to listen on */
+    struct http *http;  /* NULL: nothing to listen on */
+    size_t n_receivers; /* receivers.c */
+    sd_event_source *receivers_timer;
+    int64_t receivers_wake_us; /* when it ends (monotonic); 0: it is not armed */
     char *status;
     int64_t started_us; /* wall time */
     bool stopping;
@@ -157,6 +161,12 @@ void runs_set_paused(struct watch *watch, bool paused,
                      int64_t until_us); /* as the journal says; until_us 0: no end */
 int64_t runs_restart_delay(unsigned deaths);
 
+/* ---- receivers.c ---- */
+
+void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
+void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
+void receivers_free(struct manager *manager);
+
 /* ---- reload.c, status.c ---- */
 /* Reads and checks the file; *ret_text is what it was read from, malloc'ed. */
 int manager_read_config(const char *path, struct config *ret, char **ret_text, struct error *err) MUST_CHECK;
@@ -164,3 +174,5 @@ void manager_reload(struct manager *manager);
 /* Text of the configuration for workers; they must not read a file that was edited and refused. */
 void manager_publish_config(struct manager *manager);
 void manager_show_status(struct manager *manager);
+/* What only agentd knows: the answer to the verb `status`, see view/status.h. The caller's. */
+struct json_t *manager_status(struct manager *manager);

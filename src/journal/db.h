@@ -31,7 +31,7 @@
 #include "agent/journal.h"
 #include "base/arena.h"
 
-#define MAX_STATEMENTS 64
+#define MAX_STATEMENTS 96
 
 struct journal {
     sqlite3 *db;

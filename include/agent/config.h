@@ -42,7 +42,9 @@ struct stack_config {
     enum drift drift;
     bool prune;
     bool approve;
-    unsigned line; /* of the section header */
+    const char *webhook_secret_file; /* NULL: no webhook */
+    char *webhook_secret;            /* its content: webhook_secrets_load() of agent/webhook.h; else NULL */
+    unsigned line;                   /* of the section header */
 };
 
 struct config {

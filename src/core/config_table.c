@@ -91,8 +91,8 @@ const struct config_key config_keys[] = {
      "deploy a commit only after `agentctl approve`"},
     {"stack", "freeze", NULL, 0, CONFIG_LATER, "",
      "times without deployments (not supported by this version yet)"},
-    {"stack", "webhook_secret_file", NULL, 0, CONFIG_LATER, "",
-     "secret of the webhook that means \"poll now\" (not supported by this version yet)"},
+    {"stack", "webhook_secret_file", config_parse_optional_path, STACK(webhook_secret_file), 0, "",
+     "file with the secret of the webhook that means \"poll now\", at least 32 characters"},
     {"stack", "status_token_file", NULL, 0, CONFIG_LATER, "",
      "token for writing commit statuses (not supported by this version yet)"},
 };

@@ -94,3 +94,8 @@ int http_wait_for(struct http_request *request, struct watch *watch);
 /* ---- handlers ---- */
 int http_healthz(struct http_request *request);
 int http_health_database(struct http_request *request);
+/* http_page.c */
+int http_page_stacks(struct http_request *request);
+int http_page_stack(struct http_request *request);
+int http_page_deployment(struct http_request *request);
+int http_page_asset(struct http_request *request);

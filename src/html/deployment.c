@@ -37,30 +37,30 @@ static void title(struct html *h, const struct view *v)
 static void fact(struct html *h, const char *name, const char *value)
 {
     if (value && *value)
-        html(h, "<dt>%s</dt><dd>%s</dd>\n", name, value);
+        html(h, "<div><dt>%s</dt><dd>%s</dd></div>\n", name, value);
 }
 
 static void fact_time(struct html *h, const char *name, int64_t us)
 {
     if (!us)
         return;
-    html(h, "<dt>%s</dt><dd>", name);
+    html(h, "<div><dt>%s</dt><dd>", name);
     part_time(h, us);
-    html(h, "</dd>\n");
+    html(h, "</dd></div>\n");
 }
 
 static void took(struct html *h, const struct site *site, const struct view *v)
 {
     if (!v->d.started_us)
         return;
-    html(h, "<dt>Took</dt><dd>");
+    html(h, "<div><dt>Took</dt><dd>");
     if (v->d.finished_us)
         html(h, "%s", view_took(h->arena, v));
     else {
         part_running(h, v->d.started_us, site->now_us);
         html(h, " so far");
     }
-    html(h, "</dd>\n");
+    html(h, "</dd></div>\n");
 }
 
 static void facts(struct html *h, const struct site *site, const struct page *page)
@@ -68,7 +68,7 @@ static void facts(struct html *h, const struct site *site, const struct page *pa
     const struct deployment *d = &page->view.d;
     html(h,
          "<section class=\"card\" aria-labelledby=\"facts\"><h2 id=\"facts\" class=\"unseen\">Facts</h2><dl "
-         "class=\"facts\">\n<dt>Commit</dt><dd><code>%s</code>%s%s</dd>\n",
+         "class=\"facts\">\n<div class=\"whole\"><dt>Commit</dt><dd><code>%s</code>%s%s</dd></div>\n",
          d->commit, d->branch ? " on " : "", d->branch);
     fact(h, "Author", d->author);
     fact(h, "Trigger", who_asked(h->arena, d));
@@ -77,12 +77,12 @@ static void facts(struct html *h, const struct site *site, const struct page *pa
     fact_time(h, "Finished", d->finished_us);
     took(h, site, &page->view);
     if (d->base_id) {
-        html(h, "<dt>Started on</dt><dd>");
+        html(h, "<div><dt>Started on</dt><dd>");
         part_deployment(h, d->base_id);
-        html(h, ", the last success</dd>\n");
+        html(h, ", the last success</dd></div>\n");
     }
     if (d->resumes)
-        html(h, "<dt>Resumed</dt><dd>%u times since its last progress</dd>\n", d->resumes);
+        html(h, "<div><dt>Resumed</dt><dd>%u times since its last progress</dd></div>\n", d->resumes);
     if (d->cancel_requested && !deployment_state_ended(d->state))
         fact(h, "Cancel", "requested");
     html(h, "</dl></section>\n");
@@ -94,7 +94,7 @@ static void facts(struct html *h, const struct site *site, const struct page *pa
 static void counted(struct html *h, const char *name, const json_t *count, const char *which)
 {
     const char *last = json_path_string(count, "last", NULL);
-    html(h, "<dt>%s</dt><dd>%lld of %s%lld samples passed%s%s</dd>\n", name,
+    html(h, "<div><dt>%s</dt><dd>%lld of %s%lld samples passed%s%s</dd></div>\n", name,
          (long long)json_path_integer(count, 0, "passed", NULL, NULL), which,
          (long long)json_path_integer(count, 0, "asked", NULL, NULL), last && *last ? ", the last: " : "",
          last);

@@ -10,8 +10,8 @@ static const char *zone(struct arena *arena, int64_t now_us)
     time_t now = (time_t)(now_us / US_PER_S);
     struct tm tm;
     char text[64];
-    if (!localtime_r(&now, &tm) || strftime(text, sizeof text, "%Z (UTC%z)", &tm) == 0)
-        return "of this host";
+    if (!localtime_r(&now, &tm) || strftime(text, sizeof text, tm.tm_gmtoff ? "%Z (UTC%z)" : "%Z", &tm) == 0)
+        return "the zone of this host";
     return arena_strdup(arena, text);
 }
 

@@ -57,30 +57,36 @@ struct verdict stack_verdict(const struct status *s)
 
 /* ---- what runs ---- */
 
-static void branch(struct html *h, const struct stack_view *v)
+/* Until when that is known: what was not seen is not said to be so. */
+static void as_of(struct html *h, const struct status *s)
 {
-    const struct status *s = &v->status;
     const char *last = json_string_value(json_object_get(s->agentd, "last_poll"));
     struct error ignored = {0};
     int64_t at = 0;
+    if (!last || time_parse(last, &at, &ignored) < 0) {
+        html(h, "; Git was not asked since agentd was started");
+        return;
+    }
+    html(h, status_poll_error(s) ? ", when it was seen last; asked in vain " : ", as of ");
+    part_time(h, at);
+}
+
+static void branch(struct html *h, const struct stack_view *v)
+{
+    const struct status *s = &v->status;
+    const char *name = v->branch ? v->branch : "its branch";
     html(h, "<p class=\"soft\">");
-    if (!s->row.tip)
-        html(h, "Branch %s was not seen yet", v->branch);
-    else if (status_tip_is_deployed(s))
-        html(h, "The newest commit of %s", v->branch);
-    else
-        html(h, "Branch %s is at ", v->branch);
-    if (s->row.tip && !status_tip_is_deployed(s)) {
+    if (!s->row.tip) {
+        html(h, "What is on %s is not known yet", name);
+    } else if (status_tip_is_deployed(s)) {
+        html(h, "Nothing newer on %s", name);
+    } else {
+        html(h, "%s is at ", name);
         part_commit(h, s->row.tip);
         html(h, ", first seen ");
         part_time(h, s->row.tip_seen_us);
     }
-    if (last && time_parse(last, &at, &ignored) == 0) {
-        html(h, status_poll_error(s) ? "; asked in vain at " : "; asked at ");
-        part_time(h, at);
-    } else {
-        html(h, "; not asked since agentd was started");
-    }
+    as_of(h, s);
     html(h, "</p>\n");
 }
 
@@ -95,7 +101,7 @@ void part_runs(struct html *h, const struct stack_view *v)
              d->author ? "by " : "", d->author);
         html(h, d->author ? ", since " : "Since ");
         part_time(h, d->finished_us);
-        html(h, ", deployed by ");
+        html(h, ", ");
         part_deployment(h, d->id);
         html(h, "</p>\n");
     } else {
@@ -273,7 +279,7 @@ void part_services(struct html *h, const struct status *s)
         any |= !str_eq(s->services[i].action, "remove");
     if (!any)
         return;
-    html(h, "<div class=\"group\"><h3 class=\"soft\">Services, as the deployment left them</h3><ul "
+    html(h, "<div class=\"group\"><h3 class=\"small\">Services, as the deployment left them</h3><ul "
             "class=\"services\">\n");
     for (size_t i = 0; i < s->n_services && !html_is_full(h); i++) {
         const struct service_record *service = &s->services[i];
@@ -325,8 +331,10 @@ void page_stacks(struct html *h, const struct site *site, const struct stack_vie
     if (n == 0)
         html(h, "<p>No stack is configured. <code class=\"command\">agentctl check</code> says what is "
                 "missing.</p>\n");
+    html(h, "<div class=\"stacks\">\n");
     for (size_t i = 0; i < n && !html_is_full(h); i++)
         card(h, site, &stacks[i]);
+    html(h, "</div>\n");
     part_history(h, site, history);
     frame_end(h, site);
 }

@@ -99,9 +99,17 @@ class Browser:
     def tree(self):
         """The accessibility tree: [(role, name, properties)] of what a screen reader is told."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        by_id = {n["nodeId"]: n for n in nodes}
         value = lambda node, key: node.get(key, {}).get("value", "")
-        return [(value(n, "role"), value(n, "name"), {p["name"]: p["value"].get("value") for p in n.get("properties", [])})
-                for n in nodes if not n.get("ignored")]
+
+        def read(node):  # in the order in which it is read aloud
+            if not node.get("ignored"):
+                yield value(node, "role"), value(node, "name"), {p["name"]: p["value"].get("value") for p in node.get("properties", [])}
+            for child in node.get("childIds", []):
+                if child in by_id:
+                    yield from read(by_id[child])
+
+        return list(read(nodes[0]))
 
     def close(self):
         os.close(self.to)

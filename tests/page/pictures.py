@@ -2,6 +2,7 @@
 """pictures.py PAGE_SERVER: records docs/page/*.png."""
 
 import pathlib
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,7 +20,7 @@ PICTURES = [
     ("deployment-dark-narrow", "/deployments/6", {"width": 375, "dark": True}, 1400),
     ("stack-light", "/stacks/wiki", {}, 1000),
 ]
-LARGEST = 400_000
+LARGEST = 150_000
 
 
 def main():
@@ -31,6 +32,7 @@ def main():
             picture = folder / f"{name}.png"
             chromium.show(f"http://127.0.0.1:{site.port}{path}", **settings)
             chromium.picture(picture, height)
+            subprocess.run(["pngquant", "--force", "--ext", ".png", "--strip", "64", picture], check=True)
             size = picture.stat().st_size
             print(f"{picture}: {size} bytes")
             if size > LARGEST:

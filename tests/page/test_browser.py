@@ -120,13 +120,15 @@ class Page(unittest.TestCase):
         reached = set()
         for _ in range(60):
             self.chromium.key("Tab")
-            at = self.chromium.run("(e => e === document.body ? null : [e.tagName, e.textContent.slice(0, 30), getComputedStyle(e).outlineStyle])"
-                                   "(document.activeElement)")
+            at = self.chromium.run("(e => e === document.body ? null : [[...document.querySelectorAll('*')].indexOf(e), e.tagName, "
+                                   "getComputedStyle(e).outlineStyle])(document.activeElement)")
             if at is None or tuple(at) in reached:
                 break
             self.assertNotEqual(at[2], "none", at)
             reached.add(tuple(at))
-        self.assertTrue({"A", "PRE", "SUMMARY"} <= {tag for tag, _, _ in reached}, reached)
+        there = self.chromium.run("[...document.querySelectorAll('a, summary, pre')].filter(e => e.checkVisibility()).length")
+        self.assertEqual(len(reached), there)
+        self.assertEqual({tag for _, tag, _ in reached}, {"A", "PRE", "SUMMARY"})
 
     def test_without_script(self):
         self.show("/", script=False)

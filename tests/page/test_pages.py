@@ -115,7 +115,7 @@ class History(Served):
         """Each deployment stands on one page, newest first, on those of all as on those of a stack."""
         for path in ("/", "/stacks/shop"):
             seen, at = [], path
-            while at:
+            while at and len(seen) < 100:
                 text = self.site.page(at)
                 table = text.split('class="rows history"')[1].split("</table>")[0]
                 seen += [int(n) for n in re.findall(r'href="/deployments/(\d+)"', table)]

@@ -130,3 +130,8 @@ int http_api_deployment(struct http_request *request);
 int http_api_stacks(struct http_request *request);
 int http_events(struct http_request *request);
 int http_webhook(struct http_request *request);
+/* http_page.c */
+int http_page_stacks(struct http_request *request);
+int http_page_stack(struct http_request *request);
+int http_page_deployment(struct http_request *request);
+int http_page_asset(struct http_request *request);

@@ -14,6 +14,10 @@ const struct http_route http_routes[] = {
     {"GET", "/api/v1/stacks", http_api_stacks},
     {"GET", "/api/v1/events", http_events},
     {"POST", "/webhook/*", http_webhook},
+    {"GET", "/", http_page_stacks},
+    {"GET", "/stacks/*", http_page_stack},
+    {"GET", "/deployments/*", http_page_deployment},
+    {"GET", "/assets/*", http_page_asset},
 };
 /* clang-format on */
 const size_t n_http_routes = ARRAY_SIZE(http_routes);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/spec.h"
+#include "agentctl/at_work.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 
@@ -144,6 +145,7 @@ static json_t *steps_json(const struct page *page, bool logs)
         json_object_set_new(o, "finished_at", json_time(s->finished_us));
         json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
         json_object_set_new(o, "params", hidden_json(s->params));
+        json_object_set_new(o, "live", live_json(s->live));
         json_object_set_new(o, "output", output_json(s->output, logs));
         json_array_append_new(list, o);
     }

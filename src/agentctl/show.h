@@ -25,6 +25,13 @@ void show_field(const char *name, const char *value);
 void show_end(struct arena *arena, const struct page *page);
 /* Tasks of the service that failed in the minutes before the plan was made. */
 unsigned show_failures_before(const struct page *page, const char *service);
+/* The steps, as a tree; --logs: with all output that was kept. */
+void show_tree(struct arena *arena, const struct page *page, bool logs);
+/* Does the tree tell of it? */
+bool show_has_step(const struct page *page, const struct service_record *service);
+bool show_migration_has_step(const struct page *page, const char *step);
 void show_text(struct arena *arena, const struct page *page, bool logs);
 /* Image of a service spec, JSON as the journal has it; NULL: none. */
 const char *spec_image_of(struct arena *arena, const char *spec);
+/* The same with twelve digits of its digest. */
+const char *show_image(struct arena *arena, const char *spec);

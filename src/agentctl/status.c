@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agentctl/at_work.h"
 #include "agentctl/show.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
@@ -18,6 +19,7 @@ struct status {
     struct service_record *services;
     size_t n_services;
     struct deployment under_way; /* id 0: none */
+    struct at_work work;         /* what it is at */
     struct deployment held;      /* id 0: none */
     const json_t *agentd;        /* its object for this stack, borrowed; NULL: down, or not its stack */
 };
@@ -53,7 +55,9 @@ static int load(struct ctl *ctl, const char *stack, const json_t *agentd, struct
     if (journal_stack(ctl->journal, &ctl->arena, stack, &s.row, err) < 0 ||
         journal_last(ctl->journal, &ctl->arena, stack, DEPLOYMENT_SUCCEEDED, &s.deployed, err) < 0 ||
         journal_runnable(ctl->journal, stack, &running, err) < 0 ||
-        load_deployment(ctl, running, &s.under_way, err) < 0 || load_held(ctl, &s, err) < 0)
+        load_deployment(ctl, running, &s.under_way, err) < 0 ||
+        (running && at_work_load(ctl->journal, &ctl->arena, &s.under_way, &s.work, err) < 0) ||
+        load_held(ctl, &s, err) < 0)
         return -1;
     if (s.deployed.id &&
         journal_services(ctl->journal, &ctl->arena, s.deployed.id, &s.services, &s.n_services, err) < 0)
@@ -156,6 +160,7 @@ static json_t *status_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "deployed_at", json_time(s->deployed.finished_us));
     json_object_set_new(o, "running", under_way ? json_integer(s->under_way.id) : json_null());
     json_object_set_new(o, "state", json_text(under_way ? deployment_state_name(s->under_way.state) : NULL));
+    json_object_set_new(o, "step", at_work_json(&s->work));
     json_object_set_new(o, "waiting", json_text(s->row.waiting));
     json_object_set_new(o, "next_poll", borrowed(s->agentd, "next_poll"));
     json_object_set_new(o, "last_poll", borrowed(s->agentd, "last_poll"));
@@ -173,8 +178,9 @@ static json_t *status_json(struct arena *arena, const struct status *s)
 
 static void field(const char *name, const char *value, enum colour colour)
 {
+    cleanup_arena struct arena arena = {0};
     if (value && *value)
-        printf("  %-10s %s%s%s\n", name, colour_on(colour), value, colour_off());
+        text_wrap(arena_printf(&arena, "  %-10s ", name), "             ", colour, value);
 }
 
 static const char *short_commit(struct arena *arena, const char *commit)
@@ -220,11 +226,20 @@ static void print_under_way(struct arena *arena, const struct status *s)
 {
     const struct deployment *d = &s->under_way;
     if (d->id)
-        field("running",
-              arena_printf(arena, "#%lld %s, %s%s%s", (long long)d->id, short_commit(arena, d->commit),
-                           deployment_state_name(d->state), d->started_us ? " for " : "",
-                           d->started_us ? duration_text(arena, wall_us() - d->started_us) : ""),
-              COLOUR_NONE);
+        field(
+            d->started_us ? "running" : "requested",
+            arena_printf(arena, "#%lld %s, %s for %s  %s", (long long)d->id, short_commit(arena, d->commit),
+                         deployment_state_name(d->state),
+                         duration_text(arena, wall_us() - (d->started_us ? d->started_us : d->requested_us)),
+                         text_safe(arena, d->subject)),
+            COLOUR_NONE);
+    if (d->id && s->work.step)
+        field("",
+              arena_printf(arena, "step %u of %u: %s", s->work.number, s->work.of,
+                           at_work_line(arena, &s->work)),
+              COLOUR_BOLD);
+    if (d->id && !s->agentd)
+        field("", "agentd does not answer: this is what the record last said", COLOUR_CAREFUL);
     if (s->row.waiting)
         field("waiting",
               arena_printf(arena, "%s (for %s)", text_safe(arena, s->row.waiting),
@@ -263,18 +278,22 @@ static const char *rollback_text(struct arena *arena, const struct status *s)
     return arena_strdup(arena, str_text(&text));
 }
 
+static void print_failed(struct arena *arena, const struct status *s)
+{
+    field("held",
+          arena_printf(arena, "%s, #%lld %s: %s", short_commit(arena, s->held.commit), (long long)s->held.id,
+                       view_verdict(arena, s->held.state), text_safe(arena, s->held.reason)),
+          COLOUR_BAD);
+    field("", arena_printf(arena, "until a new commit, or: agentctl retry %lld", (long long)s->held.id),
+          COLOUR_BAD);
+}
+
 static void print_held(struct arena *arena, const struct status *s)
 {
     if (s->row.hold_absolute)
         field("held", rollback_text(arena, s), COLOUR_CAREFUL);
     else if (s->held.id)
-        field("held",
-              arena_printf(arena,
-                           "%s, #%lld %s: %s\n             until a new commit, or: agentctl retry %lld",
-                           short_commit(arena, s->held.commit), (long long)s->held.id,
-                           view_verdict(arena, s->held.state), text_safe(arena, s->held.reason),
-                           (long long)s->held.id),
-              COLOUR_BAD);
+        print_failed(arena, s);
 }
 
 static void print_paused(struct arena *arena, const struct status *s)

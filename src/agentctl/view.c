@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "agentctl/at_work.h"
 #include "base/clock.h"
 
 /* ---- loading ---- */
@@ -42,6 +43,17 @@ static int load_exit(struct ctl *ctl, struct arena *arena, struct view *v, struc
     return 0;
 }
 
+static int load_work(struct ctl *ctl, struct arena *arena, struct view *v, struct error *err)
+{
+    struct at_work work;
+    if (at_work_load(ctl->journal, arena, &v->d, &work, err) < 0)
+        return -1;
+    if (work.step)
+        v->at_work =
+            arena_printf(arena, "step %u of %u: %s", work.number, work.of, at_work_line(arena, &work));
+    return 0;
+}
+
 int view_load(struct ctl *ctl, struct arena *arena, const struct deployment *d, struct view *ret,
               struct error *err)
 {
@@ -59,6 +71,8 @@ int view_load(struct ctl *ctl, struct arena *arena, const struct deployment *d, 
             journal_runnable(ctl->journal, d->stack, &running, err) < 0)
             return -1;
         v.waiting = running == d->id ? s.waiting : NULL;
+        if (load_work(ctl, arena, &v, err) < 0)
+            return -1;
     }
     *ret = v;
     return 0;
@@ -139,7 +153,9 @@ const char *view_why(struct arena *arena, const struct view *v)
         return arena_printf(arena, "waiting: %s", text_safe(arena, v->waiting));
     if (v->d.reason)
         return text_safe(arena, v->d.reason);
-    return v->d.state == DEPLOYMENT_INTERRUPTED ? "resumes when agentd runs" : "";
+    if (v->d.state == DEPLOYMENT_INTERRUPTED)
+        return "resumes when agentd runs";
+    return v->at_work ? v->at_work : "";
 }
 
 /* ---- JSON ---- */
@@ -246,10 +262,12 @@ struct table view_table(struct arena *arena, bool with_stack)
 {
     static const char *const titles[] = {"ID",         "STACK",   "WHEN", "COMMIT", "AUTHOR",
                                          "MIGRATIONS", "VERDICT", "TOOK", "WHY"};
+    static const unsigned char goes[] = {0, 2, 1, 3, 6, 5, 0, 4, 0};
     struct table t = {.arena = arena};
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
         if (i == 1 && !with_stack)
             continue;
+        t.goes[t.n_columns] = goes[i];
         if (str_eq(titles[i], "AUTHOR"))
             t.caps[t.n_columns] = AUTHOR_MAX;
         if (str_eq(titles[i], "STACK"))

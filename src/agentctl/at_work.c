@@ -74,7 +74,10 @@ static char *join(struct arena *arena, const char *before, const struct progress
 
 char *at_work_words(struct arena *arena, const struct at_work *work)
 {
-    return join(arena, clocks(arena, work), &work->progress);
+    const char *times = clocks(arena, work);
+    if (!work->back)
+        return join(arena, times, &work->progress);
+    return arena_printf(arena, "%s%s%s", progress_words(arena, &work->progress), *times ? "; " : "", times);
 }
 
 char *at_work_line(struct arena *arena, const struct at_work *work)

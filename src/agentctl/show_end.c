@@ -98,7 +98,7 @@ static void print_services_end(struct arena *arena, const struct page *page)
     print_those(arena, page, "runs new", "healthy degraded unverified failed", false, "");
     print_those(arena, page, "in between", "updating", false,
                 ": its update was begun, and nobody has seen how it ended");
-    print_those(arena, page, "not touched", "untouched unchanged", false, "");
+    print_those(arena, page, "not touched", "untouched unchanged pending", false, "");
 }
 
 /* ---- the database ---- */

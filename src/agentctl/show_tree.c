@@ -138,17 +138,28 @@ const char *show_image(struct arena *arena, const char *spec)
                   : image;
 }
 
+/* As it was sent, also where the record does not say what runs: it never came to that, or was put back. */
+static const char *new_image(const struct tree *t, const struct service_record *s)
+{
+    const struct view *v = &t->page->view;
+    if (s->after)
+        return show_image(t->arena, s->after);
+    for (size_t i = 0; i < v->n_images; i++)
+        if (str_eq(v->images[i].service, s->service) && v->images[i].digest)
+            return arena_printf(t->arena, "%s@%.19s", text_safe(t->arena, v->images[i].reference),
+                                text_safe(t->arena, v->images[i].digest));
+    return NULL;
+}
+
 static void print_images(const struct tree *t, const struct service_record *s)
 {
-    const char *before = show_image(t->arena, s->before), *after = show_image(t->arena, s->after);
+    const char *before = show_image(t->arena, s->before), *after = new_image(t, s);
     if (!before && !after)
         return;
-    if (!after)
-        beneath(t, COLOUR_NONE, arena_printf(t->arena, "before: %s", before));
-    else if (str_eq(before, after))
+    if (!after || str_eq(before, after))
         beneath(t, COLOUR_NONE,
                 arena_printf(t->arena, "%s%s", before,
-                             str_eq(s->before, s->after) ? "" : ", other settings changed"));
+                             after && !str_eq(s->before, s->after) ? ", other settings changed" : ""));
     else
         beneath(t, COLOUR_NONE, arena_printf(t->arena, "%s → %s", before ? before : "(new)", after));
 }
@@ -158,12 +169,12 @@ static void print_service(const struct tree *t, const struct step *step)
     const struct service_record *s = service_of(t->page, step);
     if (!s)
         return;
+    print_images(t, s);
     /* a note of before it was put back is about what does not run any more */
     const char *note = s->note && !str_eq(s->state, "rolled_back") ? text_safe(t->arena, s->note) : "";
     beneath(t, COLOUR_NONE,
             arena_printf(t->arena, "%s: %s%s%s", text_safe(t->arena, s->action),
                          view_words(t->arena, s->state), *note ? "; " : "", note));
-    print_images(t, s);
     unsigned failures = show_failures_before(t->page, s->service);
     if (failures)
         beneath(t, COLOUR_CAREFUL, tasks_failed_words(t->arena, failures));
@@ -239,10 +250,10 @@ static void print_step(struct tree *t, const struct step *s, bool last)
     if (s->state == STEP_PENDING)
         return;
     t->rest = last ? "         " : "  │      ";
-    if (t->work.step == s && (t->work.told || t->work.back))
-        beneath(t, COLOUR_BOLD, at_work_words(t->arena, &t->work));
     if (s->error)
         beneath(t, COLOUR_BAD, text_safe(t->arena, s->error));
+    if (t->work.step == s && (t->work.told || t->work.back))
+        beneath(t, COLOUR_BOLD, at_work_words(t->arena, &t->work));
     print_migrations(t, s);
     print_schemas(t, s);
     print_service(t, s);

@@ -222,17 +222,25 @@ static void print_services(struct arena *arena, const struct status *s)
     field("services", str_text(&text), COLOUR_NONE);
 }
 
+/* "running for 0m32s"; of others when they began. */
+static const char *since_when(struct arena *arena, const struct deployment *d)
+{
+    const char *state = deployment_state_name(d->state);
+    if (!d->started_us)
+        return arena_printf(arena, "%s ago", duration_text(arena, wall_us() - d->requested_us));
+    const char *begun = duration_text(arena, wall_us() - d->started_us);
+    return d->state == DEPLOYMENT_INTERRUPTED ? arena_printf(arena, "%s, begun %s ago", state, begun)
+                                              : arena_printf(arena, "%s for %s", state, begun);
+}
+
 static void print_under_way(struct arena *arena, const struct status *s)
 {
     const struct deployment *d = &s->under_way;
     if (d->id)
-        field(
-            d->started_us ? "running" : "requested",
-            arena_printf(arena, "#%lld %s, %s for %s  %s", (long long)d->id, short_commit(arena, d->commit),
-                         deployment_state_name(d->state),
-                         duration_text(arena, wall_us() - (d->started_us ? d->started_us : d->requested_us)),
-                         text_safe(arena, d->subject)),
-            COLOUR_NONE);
+        field(d->started_us ? "running" : "requested",
+              arena_printf(arena, "#%lld %s, %s  %s", (long long)d->id, short_commit(arena, d->commit),
+                           since_when(arena, d), text_safe(arena, d->subject)),
+              COLOUR_NONE);
     if (d->id && s->work.step)
         field("",
               arena_printf(arena, "step %u of %u: %s", s->work.number, s->work.of,
@@ -284,7 +292,10 @@ static void print_failed(struct arena *arena, const struct status *s)
           arena_printf(arena, "%s, #%lld %s: %s", short_commit(arena, s->held.commit), (long long)s->held.id,
                        view_verdict(arena, s->held.state), text_safe(arena, s->held.reason)),
           COLOUR_BAD);
-    field("", arena_printf(arena, "until a new commit, or: agentctl retry %lld", (long long)s->held.id),
+    field("",
+          arena_printf(arena,
+                       "what happened: agentctl show %lld; until a new commit, or: agentctl retry %lld",
+                       (long long)s->held.id, (long long)s->held.id),
           COLOUR_BAD);
 }
 

@@ -358,13 +358,14 @@ class BadDay(Case):
     def test_hostile_texts(self):
         """Whatever got into the file: nothing of it reaches the terminal as a control character."""
         id = self.begun()
-        evil = "\x1b]0;evil\x07\x9b31m\r\n\u202e\x00漢字"
+        evil = "\x1b]0;evil\x07\x9b31m\r\n\u202e漢字"
         with contextlib.closing(sqlite3.connect(self.dir / "journal.db")) as db, db:
             db.execute("UPDATE deployment SET subject = ?, author = ?, branch = ?, reason = ?", (evil,) * 4)
             db.execute("UPDATE step SET name = ?, error = ?, live = ?", (evil, evil, json.dumps({"note": evil, "doing": evil, "of": evil})))
         for words in (["log"], ["log", "--json"], ["show", str(id)], ["show", str(id), "--json"], ["status"], ["status", "--json"]):
             run = self.piped(*words)
             self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertIn("漢字", run.stdout)
             self.assertNotRegex(run.stdout, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", words)
 
     def test_no_journal(self):

@@ -244,7 +244,7 @@ static void writes_changes_only(void **state)
     assert_int_equal(back.deadline_us, wall + 300 * US_PER_S);
     for (unsigned i = 0; i < 20; i++) {
         tick(US_PER_S);
-        wall += i % 2 ? 300000 : -300000;
+        wall += i % 2 ? -1500000 : 1500000;
         step_live(ctx, &p);
     }
     assert_int_equal(journal_data_version(reader), seen);

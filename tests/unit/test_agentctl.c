@@ -313,17 +313,17 @@ static void show_sql(void **state)
     OK(journal_put_schema(f->journal, id, &versions[0], &f->err));
     OK(journal_put_schema(f->journal, id, &versions[1], &f->err));
     const char *page = RUN("show", "4").out;
-    static const char *const wanted[] = {"  done  sql schema\n"
-                                         "  │      0118 add_users: applied, 0.400 s, 12 rows\n"
-                                         "  │      0119 add_index: failed, 0.003 s\n"
-                                         "  │      version 0117 → 0118\n"
-                                         "  ├─  2  ",
-                                         "  done  sql tenants\n"
-                                         "  │      acme: 7 x: applied, 1.234 s, 1 row\n"
-                                         "  │      acme: version stays at 7\n"
-                                         "  └─  3  ",
-                                         "  done  sql init\n"
-                                         "         roles: applied, 0.001 s, 0 rows\n"};
+    static const char *const wanted[] = {("  done  sql schema\n"
+                                          "  │      0118 add_users: applied, 0.400 s, 12 rows\n"
+                                          "  │      0119 add_index: failed, 0.003 s\n"
+                                          "  │      version 0117 → 0118\n"
+                                          "  ├─  2  "),
+                                         ("  done  sql tenants\n"
+                                          "  │      acme: 7 x: applied, 1.234 s, 1 row\n"
+                                          "  │      acme: version stays at 7\n"
+                                          "  └─  3  "),
+                                         ("  done  sql init\n"
+                                          "         roles: applied, 0.001 s, 0 rows\n")};
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         if (!strstr(page, wanted[i]))
             fail_msg("%s", page);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/error.h"
+#include "agent/freeze.h"
 #include "agent/log.h"
 #include "base/arena.h"
 
@@ -42,6 +43,7 @@ struct stack_config {
     enum drift drift;
     bool prune;
     bool approve;
+    struct freeze freeze;
     unsigned line; /* of the section header */
 };
 
@@ -53,6 +55,7 @@ struct config {
     enum act act;
     enum log_level log_level;
     unsigned parallel;
+    bool remove_images;
     unsigned *control_uids;
     size_t n_control_uids;
     const char *registry_auth_file; /* NULL: none */
@@ -76,6 +79,9 @@ struct sockaddr_storage;
 int config_listen_address(const char *text, struct sockaddr_storage *ret, unsigned *ret_size,
                           struct error *err) MUST_CHECK;
 const struct stack_config *config_stack(const struct config *config, const char *name); /* NULL: none */
+
+/* Polls that failed for as long are an alarm: fifteen minutes, or ten polls where those take longer. */
+int64_t config_poll_alarm_us(const struct stack_config *stack);
 
 /* STATE_DIR/journal.db, RUN_DIR/control.sock, STATE_DIR/repo/…: one place knows them */
 char *config_journal_path(struct arena *arena, const struct config *config);

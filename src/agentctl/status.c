@@ -9,6 +9,7 @@
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 
 static const int64_t ask_timeout_us = 5 * US_PER_S;
 
@@ -20,6 +21,7 @@ struct status {
     struct deployment under_way; /* id 0: none */
     struct deployment held;      /* id 0: none */
     const json_t *agentd;        /* its object for this stack, borrowed; NULL: down, or not its stack */
+    int64_t frozen_until_us;     /* 0: not frozen */
 };
 
 /* ---- loading ---- */
@@ -41,13 +43,26 @@ static int load_held(struct ctl *ctl, struct status *s, struct error *err)
     return 0;
 }
 
+/* agentd's word, as the settings that it has read count; when it is down, what the file says now. */
+static int64_t frozen_until(const struct ctl *ctl, const char *stack, const json_t *agentd)
+{
+    const struct stack_config *config = config_stack(&ctl->config, stack);
+    const char *text = json_string_value(json_object_get(agentd, "frozen_until"));
+    struct error ignored = {0};
+    int64_t until;
+    if (agentd)
+        return text && time_parse(text, &until, &ignored) == 0 ? until : 0;
+    return config ? freeze_until(&config->freeze, wall_us()) : 0;
+}
+
 static int load(struct ctl *ctl, const char *stack, const json_t *agentd, struct status *ret,
                 struct error *err)
 {
-    struct status s = {.agentd = agentd};
+    struct status s = {.agentd = agentd, .frozen_until_us = frozen_until(ctl, stack, agentd)};
     int64_t running;
     if (!ctl->journal) { /* agentd has never run: nothing is known yet */
-        *ret = (struct status){.row = {.stack = stack}, .agentd = agentd};
+        s.row.stack = stack;
+        *ret = s;
         return 0;
     }
     if (journal_stack(ctl->journal, &ctl->arena, stack, &s.row, err) < 0 ||
@@ -123,6 +138,13 @@ static json_t *paused_json(const struct status *s)
                      json_time(s->row.paused_since_us), "until", json_time(s->row.paused_until_us));
 }
 
+static json_t *frozen_json(const struct status *s)
+{
+    if (!s->frozen_until_us)
+        return json_null();
+    return json_pack("{s:o}", "until", json_time(s->frozen_until_us));
+}
+
 static json_t *drift_json(const struct status *s)
 {
     json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
@@ -163,6 +185,7 @@ static json_t *status_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "poll_failing_since", json_time(s->row.poll_failing_since_us));
     json_object_set_new(o, "held", held_json(s));
     json_object_set_new(o, "paused", paused_json(s));
+    json_object_set_new(o, "frozen", frozen_json(s));
     json_object_set_new(o, "alarm", json_text(s->row.alarm));
     json_object_set_new(o, "drift", drift_json(s));
     json_object_set_new(o, "services", services_json(arena, s));
@@ -291,6 +314,20 @@ static void print_paused(struct arena *arena, const struct status *s)
           COLOUR_CAREFUL);
 }
 
+static void print_frozen(struct arena *arena, const struct status *s)
+{
+    const char *stack = text_safe(arena, s->row.stack);
+    if (!s->frozen_until_us)
+        return;
+    const char *waits =
+        s->row.tip && !tip_is_deployed(s)
+            ? arena_printf(arena, "; %s waits, to deploy it now: agentctl approve %s --commit %.12s",
+                           short_commit(arena, s->row.tip), stack, text_safe(arena, s->row.tip))
+            : "";
+    field("frozen", arena_printf(arena, "until %s%s", time_local(arena, s->frozen_until_us), waits),
+          COLOUR_CAREFUL);
+}
+
 /* A line for each service, then why they stay so. */
 static void print_drift(struct arena *arena, const struct status *s)
 {
@@ -318,10 +355,21 @@ static void print_text(struct arena *arena, const struct status *s)
     print_polls(arena, s);
     print_held(arena, s);
     print_paused(arena, s);
+    print_frozen(arena, s);
     field("alarm", text_safe(arena, s->row.alarm), COLOUR_BAD);
 }
 
 /* ---- the verb ---- */
+
+static void print_disk(struct ctl *ctl)
+{
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(ctl->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        printf("\n%sthe disk of %s is nearly full: %s%s\n", colour_on(COLOUR_CAREFUL),
+               text_safe(&ctl->arena, ctl->config.state_dir), fs_space_text(&ctl->arena, &space),
+               colour_off());
+}
 
 static void print_agentd(struct arena *arena, const json_t *reply, const struct error *why)
 {
@@ -360,6 +408,7 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
         fputs("\n", stdout);
         print_text(arena, &all[i]);
     }
+    print_disk(ctl);
     return 0;
 }
 

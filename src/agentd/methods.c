@@ -53,6 +53,7 @@ static json_t *watch_status(struct watch *w)
                           "step", w->step, "waiting", w->waiting, "paused", runs_paused(w));
     set_time(o, "last_poll", w->last_poll_us);
     set_time(o, "next_poll", w->next_poll_us);
+    set_time(o, "frozen_until", w->frozen_until_us);
     json_object_set_new(o, "running", w->running ? json_integer(w->running) : json_null());
     json_object_set_new(o, "worker_pid", w->run ? json_integer(w->run->pid) : json_null());
     return o;

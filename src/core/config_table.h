@@ -81,6 +81,9 @@ int config_parse_resolve_image(struct arena *arena, const char *text, void *ret,
 int config_parse_on_failure(struct arena *arena, const char *text, void *ret, struct error *err);
 int config_parse_drift(struct arena *arena, const char *text, void *ret, struct error *err); /* enum drift */
 
+int config_parse_freeze(struct arena *arena, const char *text, void *ret,
+                        struct error *err); /* struct freeze */
+
 bool config_stack_name_is_valid(const char *name);
 /* Is the repository's URL plain http or git to a host that is not this one? */
 bool config_url_is_insecure(const char *url);

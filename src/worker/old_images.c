@@ -12,49 +12,64 @@
 /* at once: a deployment's end is not put off for long */
 static const size_t most = 50;
 
-static bool is_listed(const json_t *names, const char *name)
+/* "registry/web:1" and its digest as the engine names them. */
+struct names {
+    const char *tag;    /* "registry/web:1" */
+    const char *digest; /* "registry/web@sha256:…" */
+};
+
+static bool names_of(struct arena *arena, const struct image_record *image, struct names *ret)
+{
+    struct image_ref ref;
+    struct error ignored = {0};
+    if (image_ref_parse(arena, image->reference, &ref, &ignored) < 0)
+        return false;
+    ret->tag = arena_printf(arena, "%s:%s", ref.repository, ref.tag ? ref.tag : "latest");
+    ret->digest = arena_printf(arena, "%s@%s", ref.repository, image->digest);
+    return true;
+}
+
+static bool is_listed(const json_t *list, const char *name)
 {
     size_t i;
     const json_t *one;
-    json_array_foreach (names, i, one) {
+    json_array_foreach (list, i, one) {
         if (str_eq(json_string_value(one), name))
             return true;
     }
     return false;
 }
 
-/* A tag is somebody's wish to have it here. */
-static bool has_tag(const json_t *image)
+/* Is there a tag besides the deployed one? That is somebody's wish to have the image here. */
+static bool has_other_tag(const json_t *tags, const char *deployed)
 {
     size_t i;
     const json_t *tag;
-    json_array_foreach (json_object_get(image, "RepoTags"), i, tag) {
-        if (!str_eq(json_string_value(tag), "<none>:<none>"))
+    json_array_foreach (tags, i, tag) {
+        const char *text = json_string_value(tag);
+        if (!str_eq(text, "<none>:<none>") && !str_eq(text, deployed))
             return true;
     }
     return false;
 }
 
-/* Is it on this node, under this name and no tag? */
-static bool is_here(const json_t *images, const char *name)
+/*
+ * The name to take from it; NULL: it is not here, or others want it. Swarm pulls a digest under the tag that
+ * the stack file has, too; with that tag the engine takes the digest's name away as well.
+ */
+static const char *removable(const json_t *images, const struct names *names)
 {
     size_t i;
     const json_t *image;
     json_array_foreach (images, i, image) {
-        if (is_listed(json_object_get(image, "RepoDigests"), name))
-            return !has_tag(image);
+        const json_t *tags = json_object_get(image, "RepoTags");
+        if (!is_listed(json_object_get(image, "RepoDigests"), names->digest))
+            continue;
+        if (has_other_tag(tags, names->tag))
+            return NULL;
+        return is_listed(tags, names->tag) ? names->tag : names->digest;
     }
-    return false;
-}
-
-/* "registry/web:1" and its digest as the engine names it: "registry/web@sha256:…" */
-static const char *name_of(struct arena *arena, const struct image_record *image)
-{
-    struct image_ref ref;
-    struct error ignored = {0};
-    if (image_ref_parse(arena, image->reference, &ref, &ignored) < 0)
-        return NULL;
-    return arena_printf(arena, "%s@%s", ref.repository, image->digest);
+    return NULL;
 }
 
 static int remove_old(struct work *work, size_t *ret_removed, struct error *err)
@@ -69,9 +84,10 @@ static int remove_old(struct work *work, size_t *ret_removed, struct error *err)
     if (docker_images(work->docker, NULL, &images, err) < 0)
         return -1;
     for (size_t i = 0; i < n && *ret_removed < most; i++) {
-        const char *name = name_of(&work->arena, &old[i]);
+        struct names names;
         struct error why = {0};
-        if (!name || !is_here(images, name))
+        const char *name = names_of(&work->arena, &old[i], &names) ? removable(images, &names) : NULL;
+        if (!name)
             continue;
         if (docker_image_remove(work->docker, name, &why) == 0)
             ++*ret_removed;

@@ -173,7 +173,7 @@ ALLOWED = re.compile(
     r"HEAD /_ping|GET /(info|nodes(/[^/]+)?|tasks|tasks/[^/]+/logs|images/json|images/.+/json|distribution/.+/json|containers/[^/]+/json)"
     r"|GET /(services|networks|secrets|configs)(/[^/]+)?|GET /services/[^/]+/logs"
     r"|POST /(services|networks|secrets|configs)/create|POST /(services|secrets|configs)/[^/]+/update"
-    r"|DELETE /(services|secrets|configs)/[^/]+|DELETE /images/[^?]+@sha256(:|%3A)[0-9a-f]{64}|POST /images/create"
+    r"|DELETE /(services|secrets|configs)/[^/]+|DELETE /images/[^?]+|POST /images/create"
     r"|POST /containers/[^/]+/exec|POST /exec/[^/]+/start")
 
 

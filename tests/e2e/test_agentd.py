@@ -543,6 +543,7 @@ def test_freeze_and_people(agent):
     agent.configure(["web"], "1h", stack_extra="freeze = 2020-01-01 00:00..2100-01-01 00:00")
     agent.process.send_signal(signal.SIGHUP)
     wait_for("the freeze", lambda: agent.good("status")["stacks"][0]["frozen_until"])
+    check("web: its section changed" in agent.log(), agent.log())
     reply = agent.good("retry", deployment=failed)
     check("web is frozen, but you ask for it" in reply["message"], reply)
     agent.wait_state(reply["deployment"], "succeeded")

@@ -587,6 +587,25 @@ def test_polls_that_fail_for_long(agent):
     check("web can be polled again, after 20m" in agent.log(), agent.log())
 
 
+def test_lines_that_repeat(agent):
+    """A remote that comes and goes is told ten times in an hour, and no more; status goes on saying how it is."""
+    failing = {"say": {"result": "error", "message": "no route to host"}, "exit": 1}
+    good = {"say": {"result": "unchanged", "tip": A}}
+    agent.configure(["web", "db"], "1h")
+    agent.settle()
+    agent.script("poll-web", [failing, good] * 15 + [failing])
+    for _ in range(15):
+        agent.bad("no route to host", 1, "sync", "web")
+        check(agent.good("status")["stacks"][0]["poll_error"] == "no route to host")
+        agent.good("sync", "web")
+    agent.bad("no route to host", 1, "sync", "web")
+    log = agent.log()
+    check(log.count("web cannot be polled") == 10 and log.count("web can be polled again") == 10, log)
+    agent.script("poll-db", failing)
+    agent.bad("no route to host", 1, "sync", "db")
+    check("db cannot be polled: no route to host" in agent.log(), agent.log())
+
+
 def test_approve(agent):
     agent.configure(["web"], "1h")
     agent.settle()

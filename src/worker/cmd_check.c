@@ -48,6 +48,17 @@ static void bad(struct report *report, const char *format, ...)
     report->failed++;
 }
 
+/* No failure yet: the line is there to be seen, and the exit code stays. */
+static void check_space(const struct work *work)
+{
+    cleanup_arena struct arena arena = {0};
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(work->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        printf("note  the disk of %s is nearly full: %s; when it is full, nothing is deployed\n",
+               work->config.state_dir, fs_space_text(&arena, &space));
+}
+
 static void check_state_dir(struct work *work, struct report *report)
 {
     struct error err = {0};
@@ -57,6 +68,7 @@ static void check_state_dir(struct work *work, struct report *report)
         bad(report, "state_dir: %s; it must belong to the agent's user", err.text);
     else
         good("state_dir %s can be written", work->config.state_dir);
+    check_space(work);
     unlink(probe);
     arena_release(&arena);
 }

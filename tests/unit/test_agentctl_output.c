@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "agent/control.h"
+#include "agent/outbox.h"
 #include "agent/progress.h"
 #include "agentctl/text.h"
 #include "agentctl/verbs.h"
@@ -29,7 +30,7 @@ int64_t __wrap_wall_us(void)
 }
 
 static bool agentd_runs;
-static const char *poll_error;
+static const char *poll_error, *frozen_until;
 
 int __wrap_control_call(const char *socket_path, const json_t *request, int64_t timeout_us,
                         json_t **ret_reply, struct error *err);
@@ -40,12 +41,12 @@ int __wrap_control_call(const char *socket_path, const json_t *request, int64_t 
     struct arena arena = {0};
     if (!agentd_runs)
         return error_set(err, ERR_NOT_FOUND, 0, "agentd is not running");
-    *ret_reply =
-        json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s, s:s}]}", "ok", 1, "exit", 0,
-                  "agentd", "version", "0.1.0", "pid", 812, "config", "/etc/deploy-agent/agent.conf", "since",
-                  "2026-08-20T06:00:00Z", "journal_error", "stacks", "stack", "shop", "poll_error",
-                  poll_error, "last_poll", rfc3339_utc(&arena, now - 12 * US_PER_S), "next_poll",
-                  rfc3339_utc(&arena, now + 18 * US_PER_S));
+    *ret_reply = json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s?, s:s, s:s}]}", "ok",
+                           1, "exit", 0, "agentd", "version", "0.1.0", "pid", 812, "config",
+                           "/etc/deploy-agent/agent.conf", "since", "2026-08-20T06:00:00Z", "journal_error",
+                           "stacks", "stack", "shop", "poll_error", poll_error, "frozen_until", frozen_until,
+                           "last_poll", rfc3339_utc(&arena, now - 12 * US_PER_S), "next_poll",
+                           rfc3339_utc(&arena, now + 18 * US_PER_S));
     arena_release(&arena);
     return 0;
 }
@@ -698,6 +699,32 @@ static void polling_fails(struct fixture *f, struct transcript *t)
     JSON_OF("status", "status", "--json");
 }
 
+static void frozen(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-22 14:02:09");
+    frozen_until = "2026-08-24T08:00:00Z";
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    tick(40);
+    SHOW("status");
+    JSON_OF("status", "status", "--json");
+}
+
+static void receiver_away(struct fixture *f, struct transcript *t)
+{
+    static const char *const states[] = {"failed", NULL};
+    static const struct receiver_config chat = {
+        .name = "notify chat", .states = states, .keep = 1000, .keep_us = 7 * 86400 * US_PER_S};
+    OK(outbox_configure(f->journal, &chat, 1, &f->err));
+    at("2026-08-23 14:02:09");
+    int64_t id = ask(f, commit_a, "Let a watch have several e-mail addresses", TRIGGER_POLL);
+    end(f, id, DEPLOYMENT_FAILED, "stack.yml: no such file; no service was touched");
+    tick(900);
+    OK(outbox_failed(f->journal, "notify chat", "no answer within 10 s", now + 240 * US_PER_S, &f->err));
+    tick(40);
+    SHOW("status");
+    JSON_OF("status", "status", "--json");
+}
+
 static void drifted(struct fixture *f, struct transcript *t)
 {
     bool news;
@@ -777,7 +804,7 @@ static int setup(void **state)
     setenv("NO_COLOR", "1", 1);
     tzset();
     agentd_runs = true;
-    poll_error = NULL;
+    poll_error = frozen_until = NULL;
     deployed(f);
     return 0;
 }
@@ -815,6 +842,8 @@ SCENARIO(waiting)
 SCENARIO(alarm_raised)
 SCENARIO(polling_fails)
 SCENARIO(drifted)
+SCENARIO(frozen)
+SCENARIO(receiver_away)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, fixture_free)
 
@@ -824,7 +853,7 @@ int main(void)
         TEST(succeeded),    TEST(no_change),     TEST(failed),     TEST(failed_sql),  TEST(rolled_back),
         TEST(halted),       TEST(cancelled),     TEST(superseded), TEST(interrupted), TEST(stuck),
         TEST(running),      TEST(putting_back),  TEST(held),       TEST(paused),      TEST(waiting),
-        TEST(alarm_raised), TEST(polling_fails), TEST(drifted),
+        TEST(alarm_raised), TEST(polling_fails), TEST(drifted),    TEST(frozen),      TEST(receiver_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

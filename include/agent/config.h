@@ -48,7 +48,9 @@ struct stack_config {
     enum forge forge;              /* as configured, or known by the repository's host */
     const char *status_url;        /* base of its API, without a slash at the end */
     const char *project;           /* OWNER/REPOSITORY there */
-    unsigned line;                 /* of the section header */
+    const char *webhook_secret_file; /* NULL: no webhook */
+    char *webhook_secret;            /* its content: webhook_secrets_load() of agent/webhook.h; else NULL */
+    unsigned line;                   /* of the section header */
 };
 
 struct notify_config {

@@ -91,6 +91,7 @@ struct deployment_filter {
     const enum deployment_state *state; /* NULL: all */
     int64_t since_us;                   /* requested at or after */
     int64_t after_id;                   /* only larger ids, oldest first when set (for --follow) */
+    int64_t before_id;                  /* only smaller ids; 0: all. Where the last page ended */
     unsigned limit;                     /* 0: all */
 };
 /* Newest first. */
@@ -181,6 +182,9 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
                   size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
                         const char **ret, struct error *err) MUST_CHECK;
+/* Its newest bytes, from a character's start. */
+int journal_step_output_newest(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
+                               size_t max, const char **ret, struct error *err) MUST_CHECK;
 /* pending or running → running; progress (may be NULL: kept) is on disk when it returns. */
 int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,
                        struct error *err) MUST_CHECK;

@@ -6,7 +6,9 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/log.h"
+#include "agentd/live.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -168,6 +170,7 @@ static void on_run_hint(struct worker *worker)
     if (hint_seconds(worker->hint, "alive_s"))
         worker_set_silence(worker, hint_seconds(worker->hint, "alive_s"));
     manager_show_status(w->manager);
+    live_progress(w);
 }
 
 /*
@@ -290,6 +293,7 @@ static void conclude(struct watch *w)
         return;
     log_context(w->name, d.id, d.commit);
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     log_watch(NULL);
     w->died = 0;
 }
@@ -358,6 +362,7 @@ static void finish(struct watch *w, struct worker *worker)
     if (!found || !deployment_state_ended(d.state))
         return;
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     w->died = 0;
     if (journal_trim(manager->journal, manager->config.records_keep, &err) < 0)
         manager_journal_failed(manager, &err, "removing old records");
@@ -373,6 +378,7 @@ static void on_run_ended(struct worker *worker)
     w->step_limit_us = 0;
     set_text(&w->step, NULL);
     set_text(&w->waiting, NULL);
+    live_progress(w);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
     w->poll_overtaken = true;
     log_watch(NULL);

@@ -462,6 +462,9 @@ int config_load(const char *path, struct config *ret, struct error *err)
 
 void config_release(struct config *config)
 {
+    for (size_t i = 0; i < config->n_stacks; i++)
+        if (config->stacks[i].webhook_secret)
+            explicit_bzero(config->stacks[i].webhook_secret, strlen(config->stacks[i].webhook_secret));
     arena_release(&config->arena);
     *config = (struct config){0};
 }

@@ -103,14 +103,14 @@ const struct config_key config_keys[] = {
      "deploy a commit only after `agentctl approve`"},
     {"stack", "freeze", NULL, 0, CONFIG_LATER, "",
      "times without deployments (not supported by this version yet)"},
-    {"stack", "webhook_secret_file", NULL, 0, CONFIG_LATER, "",
-     "secret of the webhook that means \"poll now\" (not supported by this version yet)"},
     {"stack", "status_token_file", config_parse_optional_path, STACK(status_token_file), 0, "",
      "token for writing commit statuses at the repository's forge"},
     {"stack", "status_forge", config_parse_forge, STACK(forge), 0, "auto",
      "github, gitlab, gitea (also Forgejo), or known by the repository's host (auto)"},
     {"stack", "status_url", config_parse_base_url, STACK(status_url), 0, "",
      "base URL of the forge's API, where it is not the usual one of the repository's host"},
+    {"stack", "webhook_secret_file", config_parse_optional_path, STACK(webhook_secret_file), 0, "",
+     "file with the secret of the webhook that means \"poll now\", at least 32 characters"},
 };
 /* clang-format on */
 const size_t n_config_keys = ARRAY_SIZE(config_keys);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "agent/control.h"
+#include "agent/webhook.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -101,6 +102,19 @@ static void check_notify(struct work *work, const struct notify_config *config, 
         good("notify %s: has a URL, which was not tried", config->name);
 }
 
+static void check_webhook(const struct stack_config *config, struct report *report)
+{
+    struct error err = {0};
+    struct arena arena = {0};
+    const char *path = config->webhook_secret_file;
+    char *secret;
+    if (path && webhook_secret_read(&arena, path, &secret, &err) < 0)
+        bad(report, "webhook_secret_file: %s", err.text);
+    else if (path)
+        good("webhook_secret_file %s holds a secret; POST goes to /webhook/%s", path, config->name);
+    arena_release(&arena);
+}
+
 static int fetch_tip(struct work *work, char tip[COMMIT_HEX_SIZE], struct error *err)
 {
     if (repo_tip(work->stack, tip, err) < 0 || work_open_repo(work, err) < 0)
@@ -141,6 +155,7 @@ static void check_stack(struct work *work, const struct stack_config *config, st
     check_private("token_file", config->token_file, report);
     check_private("ssh_key", config->ssh_key, report);
     check_private("status_token_file", config->status_token_file, report);
+    check_webhook(config, report);
     if (fetch_tip(work, tip, &err) < 0) {
         bad(report, "stack %s: repository: %s", config->name, err.text);
     } else {

@@ -252,8 +252,7 @@ static void refusals(void **state)
         {STACK_WEB "allowed_keyring = /etc/keys\n", "allowed_keyring: not supported by this version yet"},
         {STACK_WEB "freeze = Fri 16:00..Mon 08:00\n",
          "freeze: not supported by this version yet; leave it out, or empty"},
-        {STACK_WEB "webhook_secret_file = /etc/hook\n",
-         "webhook_secret_file: not supported by this version yet"},
+        {STACK_WEB "webhook_secret_file = hook\n", "webhook_secret_file: "},
         {STACK_WEB "status_token_file = /etc/token\n",
          "status_token_file: the forge is not known by the repository's host; write status_forge"},
         {"[stack web]\nrepository = https://example.org/a/b\nfile = a.yml\nstatus_token_file = /etc/token\n"

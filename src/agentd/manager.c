@@ -189,6 +189,7 @@ void watch_load(struct watch *w)
 
 static void load_watches(struct manager *manager)
 {
+    receivers_configure(manager);
     for (struct watch *w = manager->watches; w; w = w->next)
         watch_load(w);
 }
@@ -397,6 +398,7 @@ int manager_run(struct manager *manager, struct error *err)
 
 void manager_free(struct manager *manager)
 {
+    receivers_free(manager);
     workers_free(manager);
     for (struct watch *w = manager->watches; w; w = w->next) {
         w->config = NULL;

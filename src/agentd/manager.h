@@ -11,6 +11,7 @@
  *     runs.c      which deployment runs when, and what follows from a worker's end
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
+ *     receivers.c who is told of deployments: messages, commit statuses
  *     http.c      HTTP; health.c what /health/database says, metrics.c /metrics, live.c what happens just now
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
@@ -95,6 +96,10 @@ struct manager {
     struct watch *watches;
     struct worker *workers;
     struct control *control;
+    struct http *http;  /* NULL: nothing to listen on */
+    size_t n_receivers; /* receivers.c */
+    sd_event_source *receivers_timer;
+    int64_t receivers_wake_us; /* when it ends (monotonic); 0: it is not armed */
     struct http *http; /* NULL: nothing to listen on */
     struct live *live; /* live.c; NULL: nobody has asked */
     struct metrics *metrics;
@@ -168,6 +173,12 @@ bool runs_paused(struct watch *watch);
 void runs_set_paused(struct watch *watch, bool paused,
                      int64_t until_us); /* as the journal says; until_us 0: no end */
 int64_t runs_restart_delay(unsigned deaths);
+
+/* ---- receivers.c ---- */
+
+void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
+void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
+void receivers_free(struct manager *manager);
 
 /* ---- reload.c, status.c ---- */
 /* Reads and checks the file; *ret_text is what it was read from, malloc'ed. */

@@ -20,7 +20,7 @@ int manager_read_config(const char *path, struct config *ret, char **ret_text, s
     size_t len;
     if (config_read(&arena, path, &text, &len, err) < 0 || config_parse(path, text, len, ret, err) < 0)
         return -1;
-    if (webhook_secrets_load(ret, err) < 0) {
+    if (config_check_rights(path, ret, err) < 0 || webhook_secrets_load(ret, err) < 0) {
         config_release(ret);
         return -1;
     }
@@ -125,6 +125,7 @@ void manager_reload(struct manager *manager)
         log_set_level(new.log_level);
         manager_publish_config(manager);
         apply_stacks(manager, &manager->config);
+        receivers_configure(manager);
         http_open(manager);
         config_release(&old);
         log_notice("the configuration was read again: %zu stack%s", new.n_stacks,

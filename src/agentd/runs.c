@@ -112,6 +112,7 @@ void runs_dispatch(struct manager *manager)
             break;
         run_start(next); /* when that fails, its restart timer is armed */
     }
+    receivers_wake(manager);
     manager_show_status(manager);
 }
 
@@ -164,6 +165,8 @@ static void on_run_hint(struct worker *worker)
      */
     if (waiting || step || ends)
         worker_set_timeout(worker, w->waiting ? 0 : w->step_limit_us);
+    if (step || ends)
+        receivers_wake(w->manager);
     if (hint_seconds(worker->hint, "alive_s"))
         worker_set_silence(worker, hint_seconds(worker->hint, "alive_s"));
     manager_show_status(w->manager);

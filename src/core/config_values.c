@@ -51,6 +51,8 @@ DEFINE_CHOICE(config_parse_act, enum act, "leader", "always", "never")
 DEFINE_CHOICE(config_parse_resolve_image, enum resolve_image, "always", "changed")
 DEFINE_CHOICE(config_parse_on_failure, enum on_failure, "rollback", "halt")
 DEFINE_CHOICE(config_parse_drift, enum drift, "ignore", "report", "correct")
+DEFINE_CHOICE(config_parse_shape, enum shape, "generic", "slack", "discord", "ntfy")
+DEFINE_CHOICE(config_parse_forge, enum forge, "auto", "github", "gitlab", "gitea")
 
 int config_parse_log_level(struct arena *arena, const char *text, void *ret, struct error *err)
 {

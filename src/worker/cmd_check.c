@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "worker/receivers.h"
 #include "worker/snapshot.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
@@ -90,6 +91,17 @@ static void check_private(const char *what, const char *path, struct report *rep
     arena_release(&arena);
 }
 
+/* Nothing is sent: people would have to be told that it means nothing. */
+static void check_notify(struct work *work, const struct notify_config *config, struct report *report)
+{
+    struct error err = {0};
+    const char *url;
+    if (notify_url(work, config, &url, &err) < 0)
+        bad(report, "notify %s: %s", config->name, err.text);
+    else
+        good("notify %s: has a URL, which was not tried", config->name);
+}
+
 static void check_webhook(const struct stack_config *config, struct report *report)
 {
     struct error err = {0};
@@ -142,6 +154,7 @@ static void check_stack(struct work *work, const struct stack_config *config, st
     check_private("env_file", config->env_file, report);
     check_private("token_file", config->token_file, report);
     check_private("ssh_key", config->ssh_key, report);
+    check_private("status_token_file", config->status_token_file, report);
     check_webhook(config, report);
     if (fetch_tip(work, tip, &err) < 0) {
         bad(report, "stack %s: repository: %s", config->name, err.text);
@@ -182,6 +195,8 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         check_state_dir(&work, &report);
         work.salt = ""; /* hashes are not compared here */
         check_engine(&work, &report);
+        for (size_t i = 0; i < work.config.n_notify; i++)
+            check_notify(&work, &work.config.notify[i], &report);
         for (size_t i = 0; i < work.config.n_stacks; i++)
             if (argc < 2 || strcmp(work.config.stacks[i].name, argv[1]) == 0)
                 check_stack(&work, &work.config.stacks[i], &report);

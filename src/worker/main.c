@@ -24,6 +24,7 @@ static const struct verb {
     {"migrate", "status|adopt|resolve STACK ...",
      "what a database has of the sql steps; a table that was there before; a person's word about a version",
      cmd_migrate},
+    {"notify", "RECEIVER", "tell a receiver of deployments what waits for it in the outbox", cmd_notify},
     {"check", "[STACK]", "try everything that the configuration names", cmd_check},
     {"health", "[STACK]", "print what the database has and lacks of the deployed commit", cmd_health},
     {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself",

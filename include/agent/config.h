@@ -44,10 +44,10 @@ struct stack_config {
     enum drift drift;
     bool prune;
     bool approve;
-    const char *status_token_file; /* NULL: no commit statuses, and what follows is not used */
-    enum forge forge;              /* as configured, or known by the repository's host */
-    const char *status_url;        /* base of its API, without a slash at the end */
-    const char *project;           /* OWNER/REPOSITORY there */
+    const char *status_token_file;   /* NULL: no commit statuses, and what follows is not used */
+    enum forge forge;                /* as configured, or known by the repository's host */
+    const char *status_url;          /* base of its API, without a slash at the end */
+    const char *project;             /* OWNER/REPOSITORY there */
     const char *webhook_secret_file; /* NULL: no webhook */
     char *webhook_secret;            /* its content: webhook_secrets_load() of agent/webhook.h; else NULL */
     unsigned line;                   /* of the section header */
@@ -75,6 +75,7 @@ struct config {
     unsigned *control_uids;
     size_t n_control_uids;
     const char *registry_auth_file; /* NULL: none */
+    const char *records_postgres, *records_postgres_file; /* URL, or where it is; NULL: not set */
     unsigned records_keep;
     const char *http_listen; /* NULL: no HTTP */
     const char *http_link;   /* where people reach the page, without a slash at the end; NULL: nowhere */

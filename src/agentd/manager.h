@@ -11,8 +11,8 @@
  *     runs.c      which deployment runs when, and what follows from a worker's end
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
- *     receivers.c who is told of deployments: messages, commit statuses
  *     http.c      HTTP; health.c what /health/database says, metrics.c /metrics, live.c what happens just now
+ *     receivers.c who is told of deployments: messages, commit statuses, records
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
  */
@@ -100,8 +100,7 @@ struct manager {
     size_t n_receivers; /* receivers.c */
     sd_event_source *receivers_timer;
     int64_t receivers_wake_us; /* when it ends (monotonic); 0: it is not armed */
-    struct http *http; /* NULL: nothing to listen on */
-    struct live *live; /* live.c; NULL: nobody has asked */
+    struct live *live;         /* live.c; NULL: nobody has asked */
     struct metrics *metrics;
     char *status;
     int64_t started_us; /* wall time */

@@ -284,6 +284,6 @@ int journal_identity(struct journal *journal, struct arena *arena, const char **
 int journal_audit(struct journal *journal, unsigned uid, int pid, const char *verb, const char *arguments,
                   struct error *err) MUST_CHECK;
 /* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five
-   that changed something, nor what an event of agent/outbox.h names), at most 200 in one call; specs nobody needs; and all but the newest 10,000 audit
-   rows. */
+   that changed something, nor what an event of agent/outbox.h names), at most 200 in one call; specs nobody
+   needs; and all but the newest 10,000 audit rows. */
 int journal_trim(struct journal *journal, unsigned keep, struct error *err) MUST_CHECK;

@@ -49,6 +49,8 @@ struct receiver {
 };
 int outbox_receivers(struct journal *journal, struct arena *arena, struct receiver **ret, size_t *ret_count,
                      struct error *err) MUST_CHECK;
+int outbox_receiver(struct journal *journal, struct arena *arena, const char *name, struct receiver *ret,
+                    bool *ret_found, struct error *err) MUST_CHECK;
 /* What waits: how many events, and the time of the oldest (0: none). Counts row by row: for status and
  * metrics. */
 int outbox_backlog(struct journal *journal, const char *receiver, int64_t *ret_events, int64_t *ret_oldest_us,
@@ -79,6 +81,11 @@ int outbox_done(struct journal *journal, const char *receiver, int64_t position,
 /* Not before next_us again. Drops what is beyond the receiver's limits. */
 int outbox_failed(struct journal *journal, const char *receiver, const char *error, int64_t next_us,
                   struct error *err) MUST_CHECK;
+/* How long to wait after so many failures in a row and one more: 1 s, doubled up to 5 minutes, less up to a
+   fifth of it at random, so that receivers of many hosts are not asked at the same moment. */
+int64_t outbox_retry_us(unsigned attempts);
+/* No longer, unless the receiver asks for more; then an hour. */
+#define OUTBOX_RETRY_MOST_US ((int64_t)3600 * 1000000)
 /* An event of the stack itself, without a deployment. The state is a word that receivers may ask for. */
 int outbox_tell(struct journal *journal, const char *stack, const char *state, const char *reason,
                 struct error *err) MUST_CHECK;

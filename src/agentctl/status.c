@@ -9,6 +9,7 @@
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/receivers.h"
 #include "view/status.h"
 
 static const int64_t ask_timeout_us = 5 * US_PER_S;
@@ -182,22 +183,44 @@ static void print_agentd(struct arena *arena, const json_t *reply, const struct 
         printf("        %s%s%s\n", colour_on(COLOUR_BAD), text_safe(arena, trouble), colour_off());
 }
 
+/* Those that cannot be told: everybody believes that no news are good news. */
+static void print_receivers(struct arena *arena, const struct receiver_view *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct receiver *r = &all[i].row;
+        int64_t left = r->next_us - wall_us();
+        if (!r->failing_since_us)
+            continue;
+        printf("        %s%s fails since %s: %s; %lld waiting%s%s%s\n", colour_on(COLOUR_BAD),
+               text_safe(arena, r->name), time_local(arena, r->failing_since_us), text_safe(arena, r->error),
+               (long long)all[i].events,
+               left > 0 ? arena_printf(arena, ", next try in %s", duration_text(arena, left)) : "",
+               r->dropped ? arena_printf(arena, ", %lld dropped", (long long)r->dropped) : "", colour_off());
+    }
+}
+
 /* All of them are loaded before the first is printed: half an answer with an exit code of 1 helps nobody. */
 static int print_all(struct ctl *ctl, const char *const *names, size_t n, const json_t *reply, bool json,
                      const struct error *why, struct error *err)
 {
     struct arena *arena = &ctl->arena;
     struct status *all = arena_array(arena, n, sizeof *all);
+    struct receiver_view *receivers;
+    size_t n_receivers;
+    if (receivers_read(ctl->journal, arena, &receivers, &n_receivers, err) < 0)
+        return -1;
     for (size_t i = 0; i < n; i++)
         if (status_read(ctl->journal, arena, names[i], reply, &all[i], err) < 0)
             return -1;
     if (json) {
         cleanup_json json_t *o = status_json(arena, reply, all, n);
+        json_object_set_new(o, "receivers", receivers_json(receivers, n_receivers));
         json_dumpf(o, stdout, JSON_INDENT(2));
         fputs("\n", stdout);
         return 0;
     }
     print_agentd(arena, reply, why);
+    print_receivers(arena, receivers, n_receivers);
     for (size_t i = 0; i < n; i++) {
         fputs("\n", stdout);
         print_text(arena, &all[i]);

@@ -11,7 +11,8 @@
  *     runs.c      which deployment runs when, and what follows from a worker's end
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
- *     http.c      HTTP; health.c what /health/database says
+ *     http.c      HTTP; health.c what /health/database says, metrics.c /metrics, live.c what happens just now
+ *     receivers.c who is told of deployments: messages, commit statuses, records
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
  */
@@ -27,7 +28,10 @@
 struct control;
 struct health;
 struct http;
+struct live;
 struct manager;
+struct metrics;
+struct watch_metrics;
 struct worker;
 
 /* A configured stack as agentd sees it. */
@@ -41,6 +45,7 @@ struct watch {
     struct worker *poll; /* poll or observe; NULL: none */
     sd_event_source *poll_timer;
     int64_t last_poll_us, next_poll_us; /* wall time; 0: not yet */
+    int64_t good_poll_us;               /* the last that ended well */
     unsigned failures;                  /* polls that failed, in a row */
     bool failing;                       /* the journal says that polls fail */
     char *poll_error;                   /* NULL: the last poll went well */
@@ -48,8 +53,11 @@ struct watch {
     char *alarm;                        /* the last one logged; NULL: none */
     bool poll_overtaken; /* a deployment ended while it ran: what it saw was judged before that */
     bool polling_for_sync, sync_wanted;
-    bool again;             /* once more after the poll that runs: something changed meanwhile */
-    unsigned syncs_started; /* polls started for `agentctl sync`; see struct client */
+    bool again;                 /* once more after the poll that runs: something changed meanwhile */
+    bool webhook_wanted;        /* one has come since the last poll began */
+    int64_t webhook_us;         /* monotonic, of the last poll for one; 0: none yet */
+    int64_t webhook_refused_us; /* when that was last said; 0: never */
+    unsigned syncs_started;     /* polls started for `agentctl sync`; see struct client */
 
     /* runs.c */
     struct worker *run;
@@ -67,7 +75,9 @@ struct watch {
     bool paused;           /* copies of the stack's row: agentd is its only writer */
     int64_t paused_until_us;
 
-    struct health *health; /* health.c; NULL: nobody has asked */
+    struct health *health;         /* health.c; NULL: nobody has asked */
+    char *told;                    /* live.c's: its last progress */
+    struct watch_metrics *metrics; /* metrics.c; NULL: nothing to count yet */
 };
 
 struct manager {
@@ -86,7 +96,12 @@ struct manager {
     struct watch *watches;
     struct worker *workers;
     struct control *control;
-    struct http *http; /* NULL: nothing to listen on */
+    struct http *http;  /* NULL: nothing to listen on */
+    size_t n_receivers; /* receivers.c */
+    sd_event_source *receivers_timer;
+    int64_t receivers_wake_us; /* when it ends (monotonic); 0: it is not armed */
+    struct live *live;         /* live.c; NULL: nobody has asked */
+    struct metrics *metrics;
     char *status;
     int64_t started_us; /* wall time */
     bool stopping;
@@ -146,6 +161,7 @@ int poll_result_parse(const struct json_t *hint, struct poll_result *ret, struct
 void schedule_poll(struct watch *watch, int64_t delay_us); /* the next poll, instead of the one planned */
 void schedule_look_closely(struct watch *watch); /* the same, soon, and without relying on the tip known */
 void schedule_sync(struct watch *watch);         /* a poll --sync now, or after the one that runs */
+void schedule_webhook(struct watch *watch);      /* a poll soon; however many come, one in ten seconds */
 void schedule_stop(struct watch *watch);
 
 /* ---- runs.c ---- */
@@ -156,6 +172,12 @@ bool runs_paused(struct watch *watch);
 void runs_set_paused(struct watch *watch, bool paused,
                      int64_t until_us); /* as the journal says; until_us 0: no end */
 int64_t runs_restart_delay(unsigned deaths);
+
+/* ---- receivers.c ---- */
+
+void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
+void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
+void receivers_free(struct manager *manager);
 
 /* ---- reload.c, status.c ---- */
 /* Reads and checks the file; *ret_text is what it was read from, malloc'ed. */

@@ -4,10 +4,15 @@
  */
 
 #include "agent/outbox.h"
+
+#include <sys/random.h>
+
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "journal/db.h"
+
+static const int64_t retry_most_us = 300 * US_PER_S;
 
 /* ---- who they are ---- */
 
@@ -149,6 +154,22 @@ int outbox_receivers(struct journal *journal, struct arena *arena, struct receiv
         return -1;
     *ret = rows;
     *ret_count = n;
+    return 0;
+}
+
+int outbox_receiver(struct journal *journal, struct arena *arena, const char *name, struct receiver *ret,
+                    bool *ret_found, struct error *err)
+{
+    struct receiver *all;
+    size_t n;
+    if (outbox_receivers(journal, arena, &all, &n, err) < 0)
+        return -1;
+    *ret_found = false;
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(all[i].name, name)) {
+            *ret = all[i];
+            *ret_found = true;
+        }
     return 0;
 }
 
@@ -311,6 +332,19 @@ int outbox_failed(struct journal *journal, const char *receiver, const char *err
                                                                : db_commit(journal, err);
     arena_release(&arena);
     return r;
+}
+
+int64_t outbox_retry_us(unsigned attempts)
+{
+    int64_t delay = US_PER_S;
+    uint64_t random = 0;
+    for (; attempts && delay < retry_most_us; attempts--)
+        delay *= 2;
+    if (delay > retry_most_us)
+        delay = retry_most_us;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = (uint64_t)mono_us();
+    return delay - (int64_t)(random % (uint64_t)(delay / 5));
 }
 
 int outbox_tell(struct journal *journal, const char *stack, const char *state, const char *reason,

@@ -125,7 +125,7 @@ static json_t *services_json(struct arena *arena, const struct status *s)
     return list;
 }
 
-static json_t *stack_json(struct arena *arena, const struct status *s)
+json_t *status_stack_json(struct arena *arena, const struct status *s)
 {
     bool deployed = s->deployed.id != 0, under_way = s->under_way.id != 0;
     json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:b}", "stack", json_text(s->row.stack), "commit",
@@ -152,6 +152,6 @@ json_t *status_json(struct arena *arena, const json_t *agentd, const struct stat
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, stack_json(arena, &all[i]));
+        json_array_append_new(list, status_stack_json(arena, &all[i]));
     return json_pack("{s:o, s:o}", "agentd", borrowed(agentd, "agentd"), "stacks", list);
 }

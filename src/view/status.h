@@ -19,6 +19,7 @@ struct status {
  * nothing is known yet. */
 int status_read(struct journal *journal, struct arena *arena, const char *stack, const json_t *agentd,
                 struct status *ret, struct error *err) MUST_CHECK;
+json_t *status_stack_json(struct arena *arena, const struct status *status);
 /* The object of `status --json`. */
 json_t *status_json(struct arena *arena, const json_t *agentd, const struct status *all, size_t n);
 

@@ -189,9 +189,8 @@ static json_t *services_json(const struct view *v)
     return list;
 }
 
-json_t *view_json(const struct view *v)
+json_t *view_deployment_json(const struct deployment *d)
 {
-    const struct deployment *d = &v->d;
     json_t *o = json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "id", (json_int_t)d->id, "stack",
                           json_text(d->stack), "state", deployment_state_name(d->state), "commit",
                           json_text(d->commit), "branch", json_text(d->branch), "subject",
@@ -201,6 +200,12 @@ json_t *view_json(const struct view *v)
     json_object_set_new(o, "started_at", json_time(d->started_us));
     json_object_set_new(o, "finished_at", json_time(d->finished_us));
     json_object_set_new(o, "duration_s", json_duration(d->started_us, d->finished_us));
+    return o;
+}
+
+json_t *view_json(const struct view *v)
+{
+    json_t *o = view_deployment_json(&v->d);
     json_object_set_new(o, "images", images_json(v));
     json_object_set_new(o, "migrations", migrations_json(v));
     json_object_set_new(o, "schemas", schemas_json(v));

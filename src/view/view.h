@@ -27,7 +27,8 @@ struct view {
 
 int view_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct view *ret,
               struct error *err) MUST_CHECK;
-json_t *view_json(const struct view *view); /* the fields of `log --json` */
+json_t *view_json(const struct view *view);               /* the fields of `log --json` */
+json_t *view_deployment_json(const struct deployment *d); /* those of them that need no other table */
 
 /* ---- words ---- */
 

@@ -19,6 +19,7 @@ struct poll {
     struct work work;
     const char *known; /* tip that agentd has seen already; NULL: none */
     bool sync;         /* asked for by a person: also looks at the env file */
+    bool webhook;      /* a webhook has said that there is something to see */
     bool alarmed;
     char tip[COMMIT_HEX_SIZE];
     struct stack_state state;
@@ -155,7 +156,7 @@ static int decide(struct poll *p, struct error *err)
     if (p->state.hold_absolute &&
         journal_set_hold_absolute(p->work.journal, p->work.stack->name, false, err) < 0)
         return -1;
-    return request(p, p->sync ? TRIGGER_SYNC : TRIGGER_POLL, err);
+    return request(p, p->sync ? TRIGGER_SYNC : p->webhook ? TRIGGER_WEBHOOK : TRIGGER_POLL, err);
 }
 
 static int poll_once(struct poll *p, struct error *err)
@@ -184,6 +185,8 @@ static int parse_arguments(struct poll *p, int argc, char **argv, const char **r
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--sync") == 0)
             p->sync = true;
+        else if (strcmp(argv[i], "--webhook") == 0)
+            p->webhook = true;
         else if (strcmp(argv[i], "--known") == 0 && i + 1 < argc)
             p->known = argv[++i];
         else if (argv[i][0] != '-' && !*ret_stack)
@@ -200,7 +203,7 @@ int cmd_poll(const struct verb_context *context, int argc, char **argv)
     struct error err = {0};
     const char *stack;
     if (parse_arguments(&p, argc, argv, &stack) < 0) {
-        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync]\n");
+        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync] [--webhook]\n");
         return EXIT_BAD_USAGE;
     }
     int r = work_open(&p.work, context->config_path, &err);

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "engine GET /tasks/{}/logs": "only for tasks whose service is gone",
     "engine POST /containers/{}/exec": "made by the relay's process, which the worker starts anew",
     "engine POST /exec/{}/start": "made by the relay's process, which the worker starts anew",
+    "notify.sent": "passed by agent-worker notify: tests/e2e/test_notify.py",
 }
 
 REASON = "between two calls that can fail, each with a point of its own"

@@ -26,14 +26,20 @@ void http_suspend(struct http_own *own)
     MHD_suspend_connection(own->connection);
 }
 
-void http_resume(struct http_own *own)
+static bool let_go_on(struct http_own *own)
 {
     if (!own->suspended)
-        return;
+        return false;
     own->suspended = false;
     own->waits_for = NULL;
     MHD_resume_connection(own->connection);
-    http_serve_soon(own->http);
+    return true;
+}
+
+void http_resume(struct http_own *own)
+{
+    if (let_go_on(own))
+        http_serve_soon(own->http);
 }
 
 int http_wait_for(struct http_request *request, struct watch *watch)
@@ -51,10 +57,11 @@ void http_wake(struct watch *watch)
             http_resume(r);
 }
 
+/* For the end: the loop may be over, and nothing can be asked of it any more. */
 void http_resume_all(struct http *http)
 {
     for (struct http_own *r = http->requests; r; r = r->next)
-        http_resume(r);
+        let_go_on(r);
 }
 
 /* ---- one request ---- */

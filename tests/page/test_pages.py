@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_pages.py PAGE_SERVER: what the pages say of a record that has every state, and how they are made."""
 
+import http.client
 import pathlib
 import re
 import sys
@@ -204,6 +205,19 @@ class Large(Served):
                 self.assertEqual(markup.faults(text), [])
                 self.assertLess(len(text.encode()), 500_000)
         self.assertIn("There is more than fits on a page", self.site.page("/deployments/1"))
+
+
+class Listener(unittest.TestCase):
+    def test_stop(self):
+        """Somebody who listens keeps nobody from stopping."""
+        site = Site(SERVER)
+        connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+        connection.request("GET", "/api/v1/events")
+        answer = connection.getresponse()
+        while not answer.fp.readline().startswith(b"event: hello"):
+            pass
+        site.close()
+        connection.close()
 
 
 class Style(unittest.TestCase):

@@ -124,8 +124,9 @@ struct step {
     const char *kind; /* name in steps/kinds.c */
     const char *name; /* "django", "web": what the user calls it */
     enum step_state state;
-    const char *params;      /* JSON from the plan: everything the step needs */
-    const char *progress;    /* JSON the step keeps for its own resume; NULL: none yet */
+    const char *params;   /* JSON from the plan: everything the step needs */
+    const char *progress; /* JSON the step keeps for its own resume; NULL: none yet */
+    const char *live;     /* JSON of agent/progress.h: what it is at, for whoever looks on; NULL: not told */
     const char *fingerprint; /* of migrations: definition, digest, environment, secrets */
     const char *error;       /* text; NULL: none */
     const char *output; /* job output or a task's last log lines, at most 1 MiB; NULL: none. Not filled by
@@ -190,6 +191,10 @@ int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const 
                        struct error *err) MUST_CHECK;
 int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, const char *progress,
                           struct error *err) MUST_CHECK;
+/* What it is at (agent/progress.h); NULL forgets it, and so do journal_step_begin() and journal_step_end().
+   Nothing is decided by it: who cannot write it goes on. */
+int journal_step_live(struct journal *journal, int64_t id, unsigned seq, const char *live,
+                      struct error *err) MUST_CHECK;
 int journal_step_end(struct journal *journal, int64_t id, unsigned seq, enum step_state state,
                      const char *error, struct error *err) MUST_CHECK;
 /* Appends to the step's output; beyond 1 MiB the middle is dropped: the first 256 KiB and the newest rest are
@@ -258,7 +263,8 @@ int journal_set_tip(struct journal *journal, const char *stack, const char *tip,
 int journal_set_poll_error(struct journal *journal, const char *stack, const char *error, bool *ret_first,
                            struct error *err) MUST_CHECK;
 int journal_set_waiting(struct journal *journal, const char *stack, const char *waiting,
-                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears */
+                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears. waiting_since_us is
+                                                   when it became other than NULL */
 int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit,
                       struct error *err) MUST_CHECK;
 int journal_approve(struct journal *journal, const char *stack, const char *commit,

@@ -18,8 +18,9 @@ static const int64_t ask_timeout_us = 5 * US_PER_S;
 
 static void field(const char *name, const char *value, enum colour colour)
 {
+    cleanup_arena struct arena arena = {0};
     if (value && *value)
-        printf("  %-10s %s%s%s\n", name, colour_on(colour), value, colour_off());
+        text_wrap(arena_printf(&arena, "  %-10s ", name), "             ", colour, value);
 }
 
 static const char *short_commit(struct arena *arena, const char *commit)
@@ -61,15 +62,32 @@ static void print_services(struct arena *arena, const struct status *s)
     field("services", str_text(&text), COLOUR_NONE);
 }
 
+/* "running for 0m32s"; of others when they began. */
+static const char *since_when(struct arena *arena, const struct deployment *d)
+{
+    const char *state = deployment_state_name(d->state);
+    if (!d->started_us)
+        return arena_printf(arena, "%s ago", duration_text(arena, wall_us() - d->requested_us));
+    const char *begun = duration_text(arena, wall_us() - d->started_us);
+    return d->state == DEPLOYMENT_INTERRUPTED ? arena_printf(arena, "%s, begun %s ago", state, begun)
+                                              : arena_printf(arena, "%s for %s", state, begun);
+}
+
 static void print_under_way(struct arena *arena, const struct status *s)
 {
     const struct deployment *d = &s->under_way;
     if (d->id)
-        field("running",
-              arena_printf(arena, "#%lld %s, %s%s%s", (long long)d->id, short_commit(arena, d->commit),
-                           deployment_state_name(d->state), d->started_us ? " for " : "",
-                           d->started_us ? duration_text(arena, wall_us() - d->started_us) : ""),
+        field(d->started_us ? "running" : "requested",
+              arena_printf(arena, "#%lld %s, %s  %s", (long long)d->id, short_commit(arena, d->commit),
+                           since_when(arena, d), text_safe(arena, d->subject)),
               COLOUR_NONE);
+    if (d->id && s->work.step)
+        field("",
+              arena_printf(arena, "step %u of %u: %s", s->work.number, s->work.of,
+                           at_work_line(arena, &s->work)),
+              COLOUR_BOLD);
+    if (d->id && !s->agentd)
+        field("", "agentd does not answer: this is what the record last said", COLOUR_CAREFUL);
     if (s->row.waiting)
         field("waiting",
               arena_printf(arena, "%s (for %s)", text_safe(arena, s->row.waiting),
@@ -109,18 +127,25 @@ static const char *rollback_text(struct arena *arena, const struct status *s)
     return arena_strdup(arena, str_text(&text));
 }
 
+static void print_failed(struct arena *arena, const struct status *s)
+{
+    field("held",
+          arena_printf(arena, "%s, #%lld %s: %s", short_commit(arena, s->held.commit), (long long)s->held.id,
+                       view_verdict(arena, s->held.state), text_safe(arena, s->held.reason)),
+          COLOUR_BAD);
+    field("",
+          arena_printf(arena,
+                       "what happened: agentctl show %lld; until a new commit, or: agentctl retry %lld",
+                       (long long)s->held.id, (long long)s->held.id),
+          COLOUR_BAD);
+}
+
 static void print_held(struct arena *arena, const struct status *s)
 {
     if (s->row.hold_absolute)
         field("held", rollback_text(arena, s), COLOUR_CAREFUL);
     else if (s->held.id)
-        field("held",
-              arena_printf(arena,
-                           "%s, #%lld %s: %s\n             until a new commit, or: agentctl retry %lld",
-                           short_commit(arena, s->held.commit), (long long)s->held.id,
-                           view_verdict(arena, s->held.state), text_safe(arena, s->held.reason),
-                           (long long)s->held.id),
-              COLOUR_BAD);
+        print_failed(arena, s);
 }
 
 static void print_paused(struct arena *arena, const struct status *s)

@@ -61,7 +61,7 @@ static const struct verb verbs[] = {
       {"--env-file", 0, "F", "file with variables for interpolation"},
       {"--diff", 0, NULL, "what they would change instead; exit 0 nothing, 2 changes, 1 error"}}},
     {"sync", "[STACK]", 0, 1, verb_sync, "poll now, and deploy what is new", {WAIT_FLAG}},
-    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {{0}}},
+    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {WAIT_FLAG}},
     {"cancel",
      "[STACK|ID]",
      0,

@@ -48,6 +48,7 @@ int status_read(struct journal *journal, struct arena *arena, const char *stack,
         journal_last(journal, arena, stack, DEPLOYMENT_SUCCEEDED, &s.deployed, err) < 0 ||
         journal_runnable(journal, stack, &running, err) < 0 ||
         load_deployment(journal, arena, running, &s.under_way, err) < 0 ||
+        (running && at_work_load(journal, arena, &s.under_way, &s.work, err) < 0) ||
         load_held(journal, arena, &s, err) < 0)
         return -1;
     if (s.deployed.id && journal_services(journal, arena, s.deployed.id, &s.services, &s.n_services, err) < 0)
@@ -135,6 +136,7 @@ json_t *status_stack_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "deployed_at", json_time(s->deployed.finished_us));
     json_object_set_new(o, "running", under_way ? json_integer(s->under_way.id) : json_null());
     json_object_set_new(o, "state", json_text(under_way ? deployment_state_name(s->under_way.state) : NULL));
+    json_object_set_new(o, "step", at_work_json(&s->work));
     json_object_set_new(o, "waiting", json_text(s->row.waiting));
     json_object_set_new(o, "next_poll", borrowed(s->agentd, "next_poll"));
     json_object_set_new(o, "last_poll", borrowed(s->agentd, "last_poll"));

@@ -46,7 +46,7 @@ class Served(unittest.TestCase):
 class Days(Served):
     def test_stacks(self):
         text = self.says("/", "shop in step", "blog deploying", "wiki held", "Let orders be cancelled within ten minutes by alice",
-                         "Now roll web, for", "8 of 11 steps", "agentctl cancel 9", "agentctl retry 6", "agentctl resume wiki", "bob looks at the cache",
+                         "Now roll web, for ", "of at most 4m5", "1 of 2 replicas up: starting", "8 of 11 steps", "agentctl cancel 9", "agentctl retry 6", "agentctl resume wiki", "bob looks at the cache",
                          "web healthy", "worker unverified", "FAILED exit 1", "only shows")
         self.assertEqual(self.read("/").title.split(" · ")[0], "blog deploying, wiki held")
         self.assertNotIn("hunter22", text)
@@ -61,7 +61,7 @@ class Days(Served):
         self.says("/deployments/6", "rolled back", "The services were put back to what ran before.", "KeyError: 'CACHE_URL'", "500 now (18 of 18)")
 
     def test_running(self):
-        self.says("/deployments/9", "running", "so far", "agentctl cancel 9")
+        self.says("/deployments/9", "running", "so far", "agentctl cancel 9", "1 of 2 replicas up: starting")
 
     def test_stack(self):
         self.says("/stacks/wiki", "wiki", "held", "service web: update", "env CACHE_URL", "agentctl plan wiki")

@@ -96,6 +96,11 @@ static int begin(struct http_own *own, const char *url, const char *method, cons
         return http_error(request, HTTP_NOT_FOUND, "not found");
     if (!is_of_method(own->route, method))
         return refuse_method(request, own->route);
+    if (own->route->tells && !http_host_is_known(&request->arena, http_header(request, "Host"),
+                                                 request->manager->config.http_link))
+        return http_error(
+            request, HTTP_MISDIRECTED,
+            "not known by this name: ask for the address, or for localhost, or set [http] link");
     if (!str_eq(method, "POST"))
         return body.any ? http_error(request, HTTP_TOO_LARGE, "a request has no body here") : 1;
     if (body.chunked)

@@ -358,7 +358,7 @@ class Watching(Http):
         """It is cut off, and nobody else notices."""
         self.start_ready()
         deaf = subprocess.Popen(lab().enter("python3", "-c", "import socket,sys,time\ns=socket.socket();s.setsockopt(socket.SOL_SOCKET,socket.SO_RCVBUF,2048)\n"
-                                            "s.connect(('127.0.0.1',int(sys.argv[1])));s.sendall(b'GET /api/v1/events HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n"
+                                            "s.connect(('127.0.0.1',int(sys.argv[1])));s.sendall(b'GET /api/v1/events HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
                                             "print(1,flush=True);time.sleep(600)", str(self.port)), stdout=subprocess.PIPE)
         self.addCleanup(deaf.wait)
         self.addCleanup(deaf.kill)

@@ -4,6 +4,7 @@
 import http.client
 import pathlib
 import re
+import socket
 import sys
 import unittest
 
@@ -96,6 +97,19 @@ class Days(Served):
         self.assertIn("default-src 'none'", policy)
         self.assertNotIn("unsafe", policy)
         self.assertEqual(self.site.get("/", "POST")[0], 405)
+
+    def test_names(self):
+        """The record is told only to those who ask for a name that nobody else can point at this host."""
+        known = ("127.0.0.1", f"127.0.0.1:{self.site.port}", "localhost", "LocalHost:80", "a.localhost", "[::1]", "[::1]:80", "10.0.0.7", socket.gethostname(),
+                 "deploy.example.org", "Deploy.Example.Org:443")
+        unknown = ("example.org", "evil.example.org:80", "127.0.0.1.example.org", "localhost.example.org", "notlocalhost", "x.deploy.example.org",
+                   "deploy.example.org.", "[::1", "::1", "127.1", "")
+        for path in ("/", "/stacks/shop", "/deployments/1", "/api/v1/deployments", "/api/v1/stacks"):
+            for names, status in ((known, 200), (unknown, 421)):
+                for name in names:
+                    with self.subTest(path=path, name=name):
+                        self.assertEqual(self.site.get(path, Host=name)[0], status)
+        self.assertEqual(self.site.get("/healthz", Host="example.org")[0], 200)
 
     def test_nothing_changes(self):
         """GET has no effects, whatever is asked."""

@@ -36,8 +36,9 @@ void docker_set_limit(struct docker *docker, int64_t limit_us);
 const char *docker_api_version(const struct docker *docker); /* "1.41"; NULL before the first request */
 
 struct swarm_info {
-    bool active;  /* this node is in a swarm */
-    bool manager; /* and a reachable manager */
+    const char *state; /* the engine's word: inactive, pending, active, error, locked */
+    bool active;       /* this node is in a swarm */
+    bool manager;      /* and a reachable manager */
     bool leader;
     const char *node_id, *node_name, *availability, *engine_version, *cluster_id;
 };
@@ -117,6 +118,11 @@ int docker_image(struct docker *docker, const char *name, json_t **ret,
  * frees). */
 int docker_image_import(struct docker *docker, const void *tar, size_t len, const char *const *changes,
                         char **ret_id, struct error *err) MUST_CHECK;
+/* The images of this node with that label; NULL: all. */
+int docker_images(struct docker *docker, const char *label, json_t **ret, struct error *err) MUST_CHECK;
+/* Takes a name from an image of this node; with the last one the image goes. One that a container uses is
+ * refused: ERR_CONFLICT. */
+int docker_image_remove(struct docker *docker, const char *name, struct error *err) MUST_CHECK;
 /* Is anything known for this image's registry in auth_file? For `check`. */
 bool docker_has_auth(struct docker *docker, const char *image);
 

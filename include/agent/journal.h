@@ -214,6 +214,11 @@ int journal_set_service(struct journal *journal, int64_t id, const char *service
                         struct error *err) MUST_CHECK;
 int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
                    size_t *ret_count, struct error *err) MUST_CHECK;
+/* Images of the stack that nothing needs any more: of no deployment of any stack that is unfinished, the
+   newest, or among the last five successes that changed something (which `rollback` goes back to). With
+   digests, each once. */
+int journal_old_images(struct journal *journal, struct arena *arena, const char *stack,
+                       struct image_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
                        struct migration_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
@@ -289,6 +294,10 @@ int journal_identity(struct journal *journal, struct arena *arena, const char **
 /* Every write verb of the control socket: who, what. */
 int journal_audit(struct journal *journal, unsigned uid, int pid, const char *verb, const char *arguments,
                   struct error *err) MUST_CHECK;
+/* Who approved that commit last, as an audit row "approved" with the arguments "STACK COMMIT" says: "uid
+   1000"; NULL: nobody that is still on record. */
+int journal_approver(struct journal *journal, struct arena *arena, const char *stack, const char *commit,
+                     const char **ret, struct error *err) MUST_CHECK;
 /* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five
    that changed something, nor what an event of agent/outbox.h names), at most 200 in one call; specs nobody
    needs; and all but the newest 10,000 audit rows. */

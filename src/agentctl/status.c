@@ -9,6 +9,7 @@
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "view/receivers.h"
 #include "view/status.h"
 
@@ -162,6 +163,20 @@ static void print_paused(struct arena *arena, const struct status *s)
           COLOUR_CAREFUL);
 }
 
+static void print_frozen(struct arena *arena, const struct status *s)
+{
+    const char *stack = text_safe(arena, s->row.stack);
+    if (!s->frozen_until_us)
+        return;
+    const char *waits =
+        s->row.tip && !status_tip_is_deployed(s)
+            ? arena_printf(arena, "; %s waits, to deploy it now: agentctl approve %s --commit %.12s",
+                           short_commit(arena, s->row.tip), stack, text_safe(arena, s->row.tip))
+            : "";
+    field("frozen", arena_printf(arena, "until %s%s", time_local(arena, s->frozen_until_us), waits),
+          COLOUR_CAREFUL);
+}
+
 /* A line for each service, then why they stay so. */
 static void print_drift(struct arena *arena, const struct status *s)
 {
@@ -189,10 +204,21 @@ static void print_text(struct arena *arena, const struct status *s)
     print_polls(arena, s);
     print_held(arena, s);
     print_paused(arena, s);
+    print_frozen(arena, s);
     field("alarm", text_safe(arena, s->row.alarm), COLOUR_BAD);
 }
 
 /* ---- the verb ---- */
+
+static void print_disk(struct ctl *ctl)
+{
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(ctl->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        printf("\n%sthe disk of %s is nearly full: %s%s\n", colour_on(COLOUR_CAREFUL),
+               text_safe(&ctl->arena, ctl->config.state_dir), fs_space_text(&ctl->arena, &space),
+               colour_off());
+}
 
 static void print_agentd(struct arena *arena, const json_t *reply, const struct error *why)
 {
@@ -224,6 +250,13 @@ static void print_receivers(struct arena *arena, const struct receiver_view *all
     }
 }
 
+/* Where agentd is down: what it would read. */
+static int64_t frozen_by_the_file(const struct ctl *ctl, const char *stack)
+{
+    const struct stack_config *config = config_stack(&ctl->config, stack);
+    return config ? freeze_until(&config->freeze, wall_us()) : 0;
+}
+
 /* All of them are loaded before the first is printed: half an answer with an exit code of 1 helps nobody. */
 static int print_all(struct ctl *ctl, const char *const *names, size_t n, const json_t *reply, bool json,
                      const struct error *why, struct error *err)
@@ -234,9 +267,12 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
     size_t n_receivers;
     if (receivers_read(ctl->journal, arena, &receivers, &n_receivers, err) < 0)
         return -1;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (status_read(ctl->journal, arena, names[i], reply, &all[i], err) < 0)
             return -1;
+        if (!all[i].agentd)
+            all[i].frozen_until_us = frozen_by_the_file(ctl, names[i]);
+    }
     if (json) {
         cleanup_json json_t *o = status_json(arena, reply, all, n);
         json_object_set_new(o, "receivers", receivers_json(receivers, n_receivers));
@@ -250,6 +286,7 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
         fputs("\n", stdout);
         print_text(arena, &all[i]);
     }
+    print_disk(ctl);
     return 0;
 }
 

@@ -15,6 +15,7 @@ struct status {
     struct at_work work;         /* what it is at */
     struct deployment held;      /* id 0: none */
     const json_t *agentd;        /* its object for this stack, borrowed; NULL: down, or not its stack */
+    int64_t frozen_until_us;     /* 0: not frozen; as agentd says, of one that is down whoever asks says it */
 };
 
 /* `agentd` is the answer to the verb `status`; NULL: it is down. journal NULL: agentd has never run, and

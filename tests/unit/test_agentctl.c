@@ -517,7 +517,8 @@ static void status_json(void **state)
     cleanup_json json_t *o = JSON("status", "--json");
     static const char *const keys[] = {
         "stack",     "commit",     "deployment",         "tip",  "in_step", "state", "waiting", "next_poll",
-        "last_poll", "poll_error", "poll_failing_since", "held", "paused",  "alarm", "drift",   "services"};
+        "last_poll", "poll_error", "poll_failing_since", "held", "paused",  "alarm", "drift",   "services",
+        "frozen"};
     const json_t *s = json_array_get(json_object_get(o, "stacks"), 0);
     assert_true(json_is_null(json_object_get(o, "agentd")));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

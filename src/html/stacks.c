@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "html/pages.h"
+#include "view/at_work.h"
 
 /* ---- in one word ---- */
 
@@ -233,16 +234,27 @@ static void progress(struct html *h, const struct stack_view *v)
          n, done, done, n, done, n);
 }
 
+/* "Now roll web, for 0m12s of at most 5m00s: 1 of 2 replicas up" */
 static void now_at(struct html *h, const struct site *site, const struct stack_view *v)
 {
-    for (size_t i = 0; i < v->n_steps; i++) {
-        const struct step *step = &v->steps[i];
-        if (step->state != STEP_RUNNING)
-            continue;
-        html(h, "<p>Now <span class=\"soft\">%s</span> <strong>%s</strong>, for ", step->kind, step->name);
-        part_running(h, step->started_us, site->now_us);
-        html(h, "</p>\n");
+    struct at_work w;
+    at_work_find(h->arena, &v->status.under_way, v->steps, v->n_steps, &w);
+    if (!w.step)
+        return;
+    const char *words = progress_words(h->arena, &w.progress);
+    int64_t most = w.progress.deadline_us - w.step->started_us;
+    html(h, "<p>%s <span class=\"soft\">%s</span> <strong>%s</strong>",
+         w.stands ? "Stopped at"
+         : w.back ? "Putting back"
+                  : "Now",
+         w.step->kind, w.step->name);
+    if (!w.stands && !w.back) {
+        html(h, ", for ");
+        part_running(h, w.step->started_us, site->now_us);
+        if (most > 0)
+            html(h, " of at most %s", duration_text(h->arena, most));
     }
+    html(h, "%s%s</p>\n", *words ? ": " : "", words);
 }
 
 void part_doing(struct html *h, const struct site *site, const struct stack_view *v)

@@ -46,13 +46,9 @@ static int notify_open(struct delivery *d, struct error *err)
 static int is_news(struct delivery *d, const struct notice *notice, struct error *err)
 {
     struct verdict told;
-    enum deployment_state state;
-    if (deployment_state_parse(notice->state, &state) < 0 || !deployment_state_ended(state))
-        return 1;
     if (outbox_told(d->work->journal, &d->arena, d->receiver, notice->deployment.stack, &told, err) < 0)
         return -1;
-    d->told = (struct verdict){notice->deployment.stack, notice->deployment.commit, notice->state};
-    return !str_eq(told.commit, d->told.commit) || !str_eq(told.state, d->told.state);
+    return notice_is_news(notice, &told, &d->told);
 }
 
 static int send_notice(struct delivery *d, const struct notice *notice, struct error *err)

@@ -30,7 +30,8 @@ struct http_peer { /* a connection */
     struct http_peer *next;
     int fd;
     int64_t since_us;
-    bool ended; /* its time was up */
+    bool ended;   /* its time was up */
+    bool endless; /* it has none */
 };
 
 /* ---- the loop ---- */
@@ -77,6 +78,14 @@ void http_serve_soon(struct http *http)
     timer_set(http->manager->event, &http->timer, 0, on_timer, http);
 }
 
+void http_let_last(struct http_own *own)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_peer *peer = info->socket_context;
+    peer->endless = true;
+}
+
 /* The library ends connections that are silent; those that trickle are ended here. */
 static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -85,7 +94,7 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
     (void)source;
     (void)usec;
     for (struct http_peer *p = http->peers; p; p = p->next)
-        if (!p->ended && now - p->since_us > whole_us) {
+        if (!p->ended && !p->endless && now - p->since_us > whole_us) {
             p->ended = true;
             shutdown(p->fd, SHUT_RDWR);
         }

@@ -20,35 +20,41 @@ const char *http_header(const struct http_request *request, const char *name)
 
 /* ---- waiting ---- */
 
+void http_suspend(struct http_own *own)
+{
+    own->suspended = true;
+    MHD_suspend_connection(own->connection);
+}
+
+void http_resume(struct http_own *own)
+{
+    if (!own->suspended)
+        return;
+    own->suspended = false;
+    own->waits_for = NULL;
+    MHD_resume_connection(own->connection);
+    http_serve_soon(own->http);
+}
+
 int http_wait_for(struct http_request *request, struct watch *watch)
 {
     request->own->waits_for = watch;
-    MHD_suspend_connection(request->own->connection);
+    http_suspend(request->own);
     return 0;
-}
-
-static bool resume(struct http *http, const struct watch *watch)
-{
-    bool any = false;
-    for (struct http_own *r = http->requests; r; r = r->next)
-        if (r->waits_for && (!watch || r->waits_for == watch)) {
-            r->waits_for = NULL;
-            any = true;
-            MHD_resume_connection(r->connection);
-        }
-    return any;
 }
 
 void http_wake(struct watch *watch)
 {
     struct http *http = watch->manager->http;
-    if (http && resume(http, watch))
-        http_serve_soon(http);
+    for (struct http_own *r = http ? http->requests : NULL; r; r = r->next)
+        if (r->waits_for == watch)
+            http_resume(r);
 }
 
 void http_resume_all(struct http *http)
 {
-    resume(http, NULL);
+    for (struct http_own *r = http->requests; r; r = r->next)
+        http_resume(r);
 }
 
 /* ---- one request ---- */

@@ -8,6 +8,16 @@
 const struct http_route http_routes[] = {
     {"GET", "/healthz", http_healthz},
     {"GET", "/health/database", http_health_database},
+    {"GET", "/metrics", http_metrics},
+    {"GET", "/api/v1/deployments", http_api_deployments},
+    {"GET", "/api/v1/deployments/*", http_api_deployment},
+    {"GET", "/api/v1/stacks", http_api_stacks},
+    {"GET", "/api/v1/events", http_events},
+    {"POST", "/webhook/*", http_webhook},
+    {"GET", "/", http_page_stacks},
+    {"GET", "/stacks/*", http_page_stack},
+    {"GET", "/deployments/*", http_page_deployment},
+    {"GET", "/assets/*", http_page_asset},
 };
 /* clang-format on */
 const size_t n_http_routes = ARRAY_SIZE(http_routes);

@@ -61,6 +61,8 @@ int config_parse_branch(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_username(struct arena *arena, const char *text, void *ret,
                           struct error *err); /* const char * */
+int config_parse_postgres(struct arena *arena, const char *text, void *ret,
+                          struct error *err); /* const char * */
 int config_parse_listen(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_files(struct arena *arena, const char *text, void *ret, struct error *err);  /* char ** */
@@ -89,6 +91,9 @@ int config_parse_notify_url(struct arena *arena, const char *text, void *ret,
                             struct error *err); /* const char * */
 int config_parse_base_url(struct arena *arena, const char *text, void *ret,
                           struct error *err); /* const char *, without the last slash */
+
+int config_parse_freeze(struct arena *arena, const char *text, void *ret,
+                        struct error *err); /* struct freeze */
 
 bool config_stack_name_is_valid(const char *name);
 /* Completes forge, status_url and project from the repository; NULL, or why they cannot be known. */

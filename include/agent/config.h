@@ -73,6 +73,7 @@ struct config {
     unsigned *control_uids;
     size_t n_control_uids;
     const char *registry_auth_file; /* NULL: none */
+    const char *records_postgres, *records_postgres_file; /* URL, or where it is; NULL: not set */
     unsigned records_keep;
     const char *http_listen; /* NULL: no HTTP */
     const char *http_link;   /* where people reach the page, without a slash at the end; NULL: nowhere */

@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
       {"--follow", 0, NULL, "go on printing deployments as they end, oldest first"},
       {"--wide", 0, NULL,
        "print WHY whole instead of cutting lines at 100 columns, or at the terminal's width"},
-      {"--records", 0, NULL, "from the PostgreSQL records (not in this version)"},
+      {"--records", 0, NULL, "of all hosts, from the PostgreSQL that [records] names"},
       JSON_FLAG}},
     {"show",
      "ID",

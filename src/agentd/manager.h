@@ -12,7 +12,7 @@
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
  *     http.c      HTTP; health.c what /health/database says
- *     receivers.c who is told of deployments: messages, commit statuses
+ *     receivers.c who is told of deployments: messages, commit statuses, records
  *     reload.c    SIGHUP
  *     status.c    the line in `systemctl status`
  */

@@ -179,6 +179,32 @@ static int method_check(struct call *call, struct error *err)
     return ask_worker(call, WORKER_CHECK, arguments, check_timeout_us, err);
 }
 
+/* A word that is none, or a number that is none, agent-worker refuses. */
+static int method_records(struct call *call, struct error *err)
+{
+    static const char *const numbers[] = {"since_us", "limit"};
+    static const char *const options[] = {"--since", "-n"};
+    cleanup_arena struct arena arena = {0};
+    const char *stack, *state, *arguments[10] = {"records"};
+    size_t n = 1;
+    if (call_word(call, "stack", &stack, err) < 0 || call_word(call, "state", &state, err) < 0)
+        return -1;
+    if (stack)
+        arguments[n++] = stack;
+    if (state) {
+        arguments[n++] = "--state";
+        arguments[n++] = state;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        json_int_t value = json_integer_value(json_object_get(call->args, numbers[i]));
+        if (value <= 0)
+            continue;
+        arguments[n++] = options[i];
+        arguments[n++] = arena_printf(&arena, "%" JSON_INTEGER_FORMAT, value);
+    }
+    return ask_worker(call, WORKER_PLAN, arguments, check_timeout_us, err);
+}
+
 /* ---- the table ---- */
 
 enum method_flags {
@@ -197,6 +223,7 @@ static const struct method {
     {"check", 0, {NULL}, method_check},
     {"plan", NEEDS_STACK, {"commit", "json"}, method_plan},
     {"migrations", NEEDS_STACK, {"step", "schema", "commit", "json"}, method_migrations},
+    {"records", 0, {"stack", "state", "since_us", "limit"}, method_records},
     {"migrate",
      WRITES | NEEDS_STACK | NEEDS_JOURNAL,
      {"action", "version", "outcome", "step", "schema", "commit", "statement"},

@@ -58,8 +58,10 @@ static void add_status(struct arena *arena, const struct stack_config *stack, st
 
 static size_t configured(struct arena *arena, const struct config *config, struct receiver_config **ret)
 {
-    struct receiver_config *all = arena_array(arena, config->n_notify + config->n_stacks + 1, sizeof *all);
+    struct receiver_config *all = arena_array(arena, config->n_notify + config->n_stacks + 2, sizeof *all);
     size_t n = 0;
+    if (config->records_postgres || config->records_postgres_file) /* whatever happens, they lose nothing */
+        all[n++] = (struct receiver_config){.name = "records", .history = true};
     for (size_t i = 0; i < config->n_notify; i++)
         add_notify(arena, &config->notify[i], &all[n++]);
     for (size_t i = 0; i < config->n_stacks; i++)

@@ -373,6 +373,8 @@ static void check_main(struct parser *p)
               max - sizeof socket_name);
     if (config->run_dir && str_eq(config->run_dir, config->state_dir))
         fault(p, 0, "[agent] run_dir and state_dir are the same folder");
+    if (config->records_postgres && config->records_postgres_file)
+        fault(p, 0, "[records] postgres and postgres_file are both set: leave one of them out");
 }
 
 static void finish(struct parser *p)

@@ -34,8 +34,10 @@ const struct config_key config_keys[] = {
     {"registry", "auth_file", config_parse_optional_path, MAIN(registry_auth_file), 0, "",
      "Docker's own config.json, credential helpers included"},
 
-    {"records", "postgres", NULL, 0, CONFIG_LATER, "",
-     "a PostgreSQL database that gets a copy of the records (not supported by this version yet)"},
+    {"records", "postgres", config_parse_postgres, MAIN(records_postgres), 0, "",
+     "URL of a PostgreSQL database that gets a copy of the records; this file must be closed to others then"},
+    {"records", "postgres_file", config_parse_optional_path, MAIN(records_postgres_file), 0, "",
+     "file that holds that URL instead"},
     {"records", "keep", config_parse_keep, MAIN(records_keep), 0, "1000",
      "ended deployments kept per stack, 1 to 1000000; the last success always is"},
 

@@ -61,6 +61,8 @@ int config_parse_branch(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_username(struct arena *arena, const char *text, void *ret,
                           struct error *err); /* const char * */
+int config_parse_postgres(struct arena *arena, const char *text, void *ret,
+                          struct error *err); /* const char * */
 int config_parse_listen(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_files(struct arena *arena, const char *text, void *ret, struct error *err);  /* char ** */

@@ -346,6 +346,15 @@ int config_listen_address(const char *text, struct sockaddr_storage *ret, unsign
     return 0;
 }
 
+/* The value is never repeated: it may hold a password. All of it is read by whoever connects. */
+int config_parse_postgres(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    if (*text && !str_starts(text, "postgresql://") && !str_starts(text, "postgres://"))
+        return invalid(err, "a URL is needed that begins with postgresql://");
+    *(const char **)ret = *text ? arena_strdup(arena, text) : NULL;
+    return 0;
+}
+
 int config_parse_listen(struct arena *arena, const char *text, void *ret, struct error *err)
 {
     struct sockaddr_storage address;

@@ -2,18 +2,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/control.h"
+#include "agent/records.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "worker/receivers.h"
+#include "worker/records.h"
 #include "worker/snapshot.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
 
 /* Each thing the configuration names, tried for real; one line each, with what mends it. */
+
+static const int64_t records_timeout_us = 20 * US_PER_S;
 
 struct report {
     unsigned failed;
@@ -101,6 +105,22 @@ static void check_notify(struct work *work, const struct notify_config *config, 
         good("notify %s: has a URL, which was not tried", config->name);
 }
 
+static void check_records(struct work *work, struct report *report)
+{
+    const struct config *config = &work->config;
+    struct records_look look;
+    struct pg_url url = {0};
+    struct error err = {0};
+    if (!config->records_postgres && !config->records_postgres_file)
+        return;
+    check_private("[records] postgres_file", config->records_postgres_file, report);
+    if (records_target(work, &url, &err) < 0 || records_look(&url, records_timeout_us, &look, &err) < 0)
+        bad(report, "records: %s%s", err.text, records_hint(&url, &err));
+    else
+        good("records: database %s on %s, PostgreSQL %d, %s", url.dbname, url.host,
+             look.server_version / 10000, look.schema ? "can be written" : "their schema can be made");
+}
+
 static int fetch_tip(struct work *work, char tip[COMMIT_HEX_SIZE], struct error *err)
 {
     if (repo_tip(work->stack, tip, err) < 0 || work_open_repo(work, err) < 0)
@@ -180,6 +200,7 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         check_state_dir(&work, &report);
         work.salt = ""; /* hashes are not compared here */
         check_engine(&work, &report);
+        check_records(&work, &report);
         for (size_t i = 0; i < work.config.n_notify; i++)
             check_notify(&work, &work.config.notify[i], &report);
         for (size_t i = 0; i < work.config.n_stacks; i++)

@@ -27,6 +27,8 @@ static const struct verb {
     {"notify", "RECEIVER", "tell a receiver of deployments what waits for it in the outbox", cmd_notify},
     {"check", "[STACK]", "try everything that the configuration names", cmd_check},
     {"health", "[STACK]", "print what the database has and lacks of the deployed commit", cmd_health},
+    {"records", "[STACK] [--state S] [--since MICROSECONDS] [-n N]",
+     "print what all hosts have delivered to the records, newest first, a line of JSON each", cmd_records},
     {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself",
      cmd_relay_serve},
 };

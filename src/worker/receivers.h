@@ -38,5 +38,6 @@ struct receiver_kind {
 int notify_url(struct work *work, const struct notify_config *config, const char **ret,
                struct error *err) MUST_CHECK;
 
-extern const struct receiver_kind receiver_notify; /* receive_notify.c: messages */
-extern const struct receiver_kind receiver_status; /* receive_status.c: commit statuses */
+extern const struct receiver_kind receiver_notify;  /* receive_notify.c: messages */
+extern const struct receiver_kind receiver_status;  /* receive_status.c: commit statuses */
+extern const struct receiver_kind receiver_records; /* receive_records.c: the history in PostgreSQL */

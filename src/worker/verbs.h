@@ -17,4 +17,5 @@ int cmd_check(const struct verb_context *context, int argc, char **argv);
 int cmd_migrate(const struct verb_context *context, int argc, char **argv);
 int cmd_notify(const struct verb_context *context, int argc, char **argv);
 int cmd_health(const struct verb_context *context, int argc, char **argv);
+int cmd_records(const struct verb_context *context, int argc, char **argv);
 int cmd_relay_serve(const struct verb_context *context, int argc, char **argv);

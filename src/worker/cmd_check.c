@@ -113,7 +113,6 @@ static void check_records(struct work *work, struct report *report)
     struct error err = {0};
     if (!config->records_postgres && !config->records_postgres_file)
         return;
-    check_private("[records] postgres_file", config->records_postgres_file, report);
     if (records_target(work, &url, &err) < 0 || records_look(&url, records_timeout_us, &look, &err) < 0)
         bad(report, "records: %s%s", err.text, records_hint(&url, &err));
     else

@@ -165,6 +165,7 @@ class Delivery(Fleet):
         self.server.start()
         self.assertEqual(answer.kind, "unavailable", answer)
         self.assertEqual(self.states(), {("a1", 6): (1, "requested", "requested")})
+        self.assertEqual(self.value("SELECT change FROM deploy_agent.host"), "1")
         self.write([change(2, 7, "requested")], [deployment(7, 2, "requested")])
         self.assertEqual(len(self.states()), 2)
 

@@ -108,7 +108,7 @@ class Delivery(Fleet):
         last = [change(5, 7, "failed", reason="exit 1"), change(6, 8, "requested")], [
             deployment(7, 5, "failed", reason="exit 1", finished_at=time(9), migrations=[migration(7)]),
             deployment(8, 6, "requested")]
-        for batch in (first, first, last, first, last):
+        for batch in (first, first, last, last, first):
             self.write(*batch)
         self.assertEqual(self.states(), {("a1", 7): (5, "failed", "requested running failed"), ("a1", 8): (6, "requested", "requested")})
         self.assertEqual(self.sql("SELECT step, version, state, took, rows_changed FROM deploy_agent.deployment_migration"), [["s", "002", "applied", "00:00:01.500001", "3"]])

@@ -85,7 +85,7 @@ static int look_at_schema(struct records_session *s, bool read_only, struct erro
     if (records_ask(s, "reading the version of the records", &version, err,
                     "SELECT max(version) FROM deploy_agent.records_version", 0, NULL) < 0)
         return -1;
-    s->schema = atoi(PQgetvalue(version, 0, 0));
+    s->schema = (int)strtol(PQgetvalue(version, 0, 0), NULL, 10);
     return 0;
 }
 

@@ -72,7 +72,7 @@ struct config {
     unsigned parallel;
     unsigned *control_uids;
     size_t n_control_uids;
-    const char *registry_auth_file; /* NULL: none */
+    const char *registry_auth_file;                       /* NULL: none */
     const char *records_postgres, *records_postgres_file; /* URL, or where it is; NULL: not set */
     unsigned records_keep;
     const char *http_listen; /* NULL: no HTTP */

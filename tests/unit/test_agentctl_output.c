@@ -416,6 +416,20 @@ static void failed_sql(struct fixture *f, struct transcript *t)
     show_all(f, t, "2");
 }
 
+/* Before there was a plan. */
+static void failed_early(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    int64_t id = ask(f, commit_a, "Let a watch have several e-mail addresses", TRIGGER_POLL);
+    end(f, id, DEPLOYMENT_FAILED,
+        "deploy/stack.yml:61:5: services.db.volumes.0: undefined volume \"pg\" (declare it under the "
+        "top-level "
+        "volumes); no service was touched");
+    tick(40);
+    show_all(f, t, "2");
+}
+
 static const char regressed[] = "{\"sent\":\"x\",\"regressed\":{\"check\":\"web "
                                 "/health\",\"service\":\"web\",\"before\":{\"passed\":5,\"asked\":5,"
                                 "\"last\":\"200\"},\"now\":{\"passed\":0,\"asked\":5,\"last\":\"500\"}}}";
@@ -801,6 +815,7 @@ SCENARIO(succeeded)
 SCENARIO(no_change)
 SCENARIO(failed)
 SCENARIO(failed_sql)
+SCENARIO(failed_early)
 SCENARIO(rolled_back)
 SCENARIO(halted)
 SCENARIO(cancelled)
@@ -821,10 +836,10 @@ SCENARIO(drifted)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(succeeded),    TEST(no_change),     TEST(failed),     TEST(failed_sql),  TEST(rolled_back),
-        TEST(halted),       TEST(cancelled),     TEST(superseded), TEST(interrupted), TEST(stuck),
-        TEST(running),      TEST(putting_back),  TEST(held),       TEST(paused),      TEST(waiting),
-        TEST(alarm_raised), TEST(polling_fails), TEST(drifted),
+        TEST(succeeded),   TEST(no_change),    TEST(failed),        TEST(failed_sql), TEST(failed_early),
+        TEST(rolled_back), TEST(halted),       TEST(cancelled),     TEST(superseded), TEST(interrupted),
+        TEST(stuck),       TEST(running),      TEST(putting_back),  TEST(held),       TEST(paused),
+        TEST(waiting),     TEST(alarm_raised), TEST(polling_fails), TEST(drifted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,11 @@ int docker_image(struct docker *docker, const char *name, json_t **ret,
  * frees). */
 int docker_image_import(struct docker *docker, const void *tar, size_t len, const char *const *changes,
                         char **ret_id, struct error *err) MUST_CHECK;
+/* The images of this node with that label; NULL: all. */
+int docker_images(struct docker *docker, const char *label, json_t **ret, struct error *err) MUST_CHECK;
+/* Takes a name from an image of this node; with the last one the image goes. One that a container uses is
+ * refused: ERR_CONFLICT. */
+int docker_image_remove(struct docker *docker, const char *name, struct error *err) MUST_CHECK;
 /* Is anything known for this image's registry in auth_file? For `check`. */
 bool docker_has_auth(struct docker *docker, const char *image);
 

@@ -91,6 +91,7 @@ struct deployment_filter {
     const enum deployment_state *state; /* NULL: all */
     int64_t since_us;                   /* requested at or after */
     int64_t after_id;                   /* only larger ids, oldest first when set (for --follow) */
+    int64_t before_id;                  /* only smaller ids; 0: all. Where the last page ended */
     unsigned limit;                     /* 0: all */
 };
 /* Newest first. */
@@ -182,6 +183,9 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
                   size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
                         const char **ret, struct error *err) MUST_CHECK;
+/* Its newest bytes, from a character's start. */
+int journal_step_output_newest(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
+                               size_t max, const char **ret, struct error *err) MUST_CHECK;
 /* pending or running → running; progress (may be NULL: kept) is on disk when it returns. */
 int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,
                        struct error *err) MUST_CHECK;
@@ -210,6 +214,11 @@ int journal_set_service(struct journal *journal, int64_t id, const char *service
                         struct error *err) MUST_CHECK;
 int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
                    size_t *ret_count, struct error *err) MUST_CHECK;
+/* Images of the stack that nothing needs any more: of no deployment of any stack that is unfinished, the
+   newest, or among the last five successes that changed something (which `rollback` goes back to). With
+   digests, each once. */
+int journal_old_images(struct journal *journal, struct arena *arena, const char *stack,
+                       struct image_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_migrations(struct journal *journal, struct arena *arena, int64_t id,
                        struct migration_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_set_migration(struct journal *journal, int64_t id, const char *step, const char *version,
@@ -285,7 +294,11 @@ int journal_identity(struct journal *journal, struct arena *arena, const char **
 /* Every write verb of the control socket: who, what. */
 int journal_audit(struct journal *journal, unsigned uid, int pid, const char *verb, const char *arguments,
                   struct error *err) MUST_CHECK;
+/* Who approved that commit last, as an audit row "approved" with the arguments "STACK COMMIT" says: "uid
+   1000"; NULL: nobody that is still on record. */
+int journal_approver(struct journal *journal, struct arena *arena, const char *stack, const char *commit,
+                     const char **ret, struct error *err) MUST_CHECK;
 /* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five
-   that changed something), at most 200 in one call; specs nobody needs; and all but the newest 10,000 audit
-   rows. */
+   that changed something, nor what an event of agent/outbox.h names), at most 200 in one call; specs nobody
+   needs; and all but the newest 10,000 audit rows. */
 int journal_trim(struct journal *journal, unsigned keep, struct error *err) MUST_CHECK;

@@ -8,13 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agentctl/at_work.h"
 #include "agentctl/interrupt.h"
 #include "agentctl/live.h"
+#include "agentctl/log_records.h"
 #include "agentctl/verbs.h"
 #include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/at_work.h"
 
 static const int64_t poll_us = US_PER_S / 2;
 static const unsigned follow_default = 10; /* older ones shown before following */
@@ -22,7 +23,7 @@ static const unsigned follow_default = 10; /* older ones shown before following 
 struct options {
     struct deployment_filter filter;
     enum deployment_state state;
-    bool json, follow, wide;
+    bool json, follow, wide, records;
 };
 
 static int parse_number(const char *text, unsigned *ret)
@@ -41,9 +42,11 @@ static int parse(struct ctl *ctl, const struct args *args, struct options *o)
     o->json = args_get(args, "--json") != NULL;
     o->follow = args_get(args, "--follow") != NULL;
     o->wide = args_get(args, "--wide") != NULL;
-    if (args_get(args, "--records"))
-        return ctl_misuse("--records: this version keeps no records in PostgreSQL; `agentctl log` reads the "
-                          "journal of this host");
+    o->records = args_get(args, "--records") != NULL;
+    if (o->records && o->follow)
+        return ctl_misuse(
+            "--follow reads the journal of this host; the records of all hosts are asked once: leave "
+            "out --follow or --records");
     if (number && parse_number(number, &o->filter.limit) < 0)
         return ctl_misuse("-n needs a number above 0, not '%s'", number);
     if (state && deployment_state_parse(state, &o->state) < 0)
@@ -55,7 +58,9 @@ static int parse(struct ctl *ctl, const struct args *args, struct options *o)
         return ctl_misuse("--since: %s", err.text);
     if (state)
         o->filter.state = &o->state;
-    if (args->n && ctl_stack(ctl, args->words[0], &o->filter.stack, &err) < 0)
+    if (args->n && o->records)
+        o->filter.stack = args->words[0];
+    else if (args->n && ctl_stack(ctl, args->words[0], &o->filter.stack, &err) < 0)
         return ctl_fail(&err);
     return EXIT_GOOD;
 }
@@ -303,6 +308,13 @@ int verb_log(struct ctl *ctl, const struct args *args)
     int code = parse(ctl, args, &o);
     if (code != EXIT_GOOD)
         return code;
+    if (o.records)
+        return log_records(ctl, &(struct log_records){.stack = o.filter.stack,
+                                                      .state = args_get(args, "--state"),
+                                                      .since_us = o.filter.since_us,
+                                                      .limit = o.filter.limit,
+                                                      .json = o.json,
+                                                      .wide = o.wide});
     if (ctl_journal(ctl, &err) < 0)
         return ctl_fail(&err);
     if (o.follow)

@@ -9,6 +9,7 @@
 #include "agent/tasks.h"
 #include "agentctl/show.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 void show_heading(const char *text)
 {
@@ -141,7 +142,7 @@ static void print_services(struct arena *arena, const struct page *page)
         bool none = str_eq(s->action, "none");
         printf("  %s: %s%s%s%s%s\n", text_safe(arena, s->service), none ? "" : text_safe(arena, s->action),
                none ? "" : ", ", view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
-        unsigned failures = show_failures_before(page, s->service);
+        unsigned failures = page_failures_before(page, s->service);
         if (failures)
             printf("      %s\n", tasks_failed_words(arena, failures));
     }

@@ -11,9 +11,9 @@
 #include "agent/plan.h"
 #include "agent/spec.h"
 #include "agent/tasks.h"
-#include "agentctl/at_work.h"
 #include "agentctl/show.h"
 #include "base/clock.h"
+#include "view/at_work.h"
 
 enum { OUTPUT_LINES = 20, FILES_SHOWN = 10 };
 
@@ -175,7 +175,7 @@ static void print_service(const struct tree *t, const struct step *step)
     beneath(t, COLOUR_NONE,
             arena_printf(t->arena, "%s: %s%s%s", text_safe(t->arena, s->action),
                          view_words(t->arena, s->state), *note ? "; " : "", note));
-    unsigned failures = show_failures_before(t->page, s->service);
+    unsigned failures = page_failures_before(t->page, s->service);
     if (failures)
         beneath(t, COLOUR_CAREFUL, tasks_failed_words(t->arena, failures));
 }

@@ -97,11 +97,6 @@ static size_t line_length(const char *text, size_t columns)
     return (size_t)(p - text);
 }
 
-const char *text_safe(struct arena *arena, const char *text)
-{
-    return text ? str_clean(arena, text, strlen(text), true, 0) : "";
-}
-
 void text_tail(struct str *to, const char *text, size_t lines, const char *indent)
 {
     const char *end = text + strlen(text), *start = end;
@@ -157,16 +152,6 @@ void text_wrap(const char *first, const char *rest, enum colour colour, const ch
         if (*text)
             fputs(rest, stdout);
     } while (*text);
-}
-
-char *time_local(struct arena *arena, int64_t us)
-{
-    struct tm tm;
-    time_t t = (time_t)(us / US_PER_S);
-    char text[32];
-    if (us == 0 || !localtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-        return arena_strdup(arena, "-");
-    return arena_strdup(arena, text);
 }
 
 /* ---- tables ---- */

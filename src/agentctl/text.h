@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "view/view.h" /* text_safe() */
 
 enum { TABLE_WIDTH = 100 };
 
@@ -19,8 +20,6 @@ size_t text_columns(const char *text);
 char *text_cut(struct arena *arena, const char *text, size_t columns);
 /* Columns of the terminal that the stream is; 0: it is none. */
 size_t text_terminal(FILE *stream);
-/* One clean line; NULL gives "". For everything that came from outside, whatever the journal did to it. */
-const char *text_safe(struct arena *arena, const char *text);
 /* The last `lines` lines of a text, each after `indent`, ended by a newline. */
 void text_tail(struct str *to, const char *text, size_t lines, const char *indent);
 
@@ -31,8 +30,6 @@ const char *colour_off(void);
 /* `first`, then the text in that colour; on a terminal (stdout) it is wrapped at blanks, and each line after
  * the first begins with `rest`. */
 void text_wrap(const char *first, const char *rest, enum colour colour, const char *text);
-
-char *time_local(struct arena *arena, int64_t us); /* 2026-08-23 14:02:11; 0 gives "-" */
 
 /* ---- tables: cells are texts of the caller that must live until table_print() ---- */
 enum { TABLE_COLUMNS_MAX = 10 };

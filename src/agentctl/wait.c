@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agentctl/at_work.h"
 #include "agentctl/interrupt.h"
 #include "agentctl/live.h"
 #include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/at_work.h"
 
 static const int64_t look_us = US_PER_S / 2;
 static const int64_t ask_us = 10 * US_PER_S;      /* is agentd still there? */

@@ -136,8 +136,9 @@ static int late(struct gate *gate, struct error *err)
 {
     for (size_t i = 0; i < gate->prober->n; i++) {
         const struct probe *probe = &gate->prober->items[i];
-        /* one that passed, or never was asked, is not the reason; nor is one that may fail */
-        if (probe->now.failures > 0 &&
+        struct probe_count all = probe_now((struct probe_count){0}, &probe->now);
+        /* one that always passed, or never was asked, is not the reason; nor is one that may fail */
+        if (all.passed < all.asked &&
             probe_converged(&probe->now, probe->was, gate->settings, true) == VERDICT_REGRESSED)
             return prober_regressed(gate->prober, probe, err);
     }

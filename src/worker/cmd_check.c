@@ -2,17 +2,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/control.h"
+#include "agent/records.h"
+#include "agent/webhook.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "worker/receivers.h"
+#include "worker/records.h"
 #include "worker/snapshot.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
 
 /* Each thing the configuration names, tried for real; one line each, with what mends it. */
+
+static const int64_t records_timeout_us = 20 * US_PER_S;
 
 struct report {
     unsigned failed;
@@ -42,6 +48,17 @@ static void bad(struct report *report, const char *format, ...)
     report->failed++;
 }
 
+/* No failure yet: the line is there to be seen, and the exit code stays. */
+static void check_space(const struct work *work)
+{
+    cleanup_arena struct arena arena = {0};
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(work->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        printf("note  the disk of %s is nearly full: %s; when it is full, nothing is deployed\n",
+               work->config.state_dir, fs_space_text(&arena, &space));
+}
+
 static void check_state_dir(struct work *work, struct report *report)
 {
     struct error err = {0};
@@ -51,6 +68,7 @@ static void check_state_dir(struct work *work, struct report *report)
         bad(report, "state_dir: %s; it must belong to the agent's user", err.text);
     else
         good("state_dir %s can be written", work->config.state_dir);
+    check_space(work);
     unlink(probe);
     arena_release(&arena);
 }
@@ -87,6 +105,45 @@ static void check_private(const char *what, const char *path, struct report *rep
     else
         good("%s %s is readable and closed to others", what, path);
     arena_release(&arena);
+}
+
+/* Nothing is sent: people would have to be told that it means nothing. */
+static void check_notify(struct work *work, const struct notify_config *config, struct report *report)
+{
+    struct error err = {0};
+    const char *url;
+    if (notify_url(work, config, &url, &err) < 0)
+        bad(report, "notify %s: %s", config->name, err.text);
+    else
+        good("notify %s: has a URL, which was not tried", config->name);
+}
+
+static void check_webhook(const struct stack_config *config, struct report *report)
+{
+    struct error err = {0};
+    struct arena arena = {0};
+    const char *path = config->webhook_secret_file;
+    char *secret;
+    if (path && webhook_secret_read(&arena, path, &secret, &err) < 0)
+        bad(report, "webhook_secret_file: %s", err.text);
+    else if (path)
+        good("webhook_secret_file %s holds a secret; POST goes to /webhook/%s", path, config->name);
+    arena_release(&arena);
+}
+
+static void check_records(struct work *work, struct report *report)
+{
+    const struct config *config = &work->config;
+    struct records_look look;
+    struct pg_url url = {0};
+    struct error err = {0};
+    if (!config->records_postgres && !config->records_postgres_file)
+        return;
+    if (records_target(work, &url, &err) < 0 || records_look(&url, records_timeout_us, &look, &err) < 0)
+        bad(report, "records: %s%s", err.text, records_hint(&url, &err));
+    else
+        good("records: database %s on %s, PostgreSQL %d, %s", url.dbname, url.host,
+             look.server_version / 10000, look.schema ? "can be written" : "their schema can be made");
 }
 
 static int fetch_tip(struct work *work, char tip[COMMIT_HEX_SIZE], struct error *err)
@@ -128,6 +185,8 @@ static void check_stack(struct work *work, const struct stack_config *config, st
     check_private("env_file", config->env_file, report);
     check_private("token_file", config->token_file, report);
     check_private("ssh_key", config->ssh_key, report);
+    check_private("status_token_file", config->status_token_file, report);
+    check_webhook(config, report);
     if (fetch_tip(work, tip, &err) < 0) {
         bad(report, "stack %s: repository: %s", config->name, err.text);
     } else {
@@ -167,6 +226,9 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
         check_state_dir(&work, &report);
         work.salt = ""; /* hashes are not compared here */
         check_engine(&work, &report);
+        check_records(&work, &report);
+        for (size_t i = 0; i < work.config.n_notify; i++)
+            check_notify(&work, &work.config.notify[i], &report);
         for (size_t i = 0; i < work.config.n_stacks; i++)
             if (argc < 2 || strcmp(work.config.stacks[i].name, argv[1]) == 0)
                 check_stack(&work, &work.config.stacks[i], &report);

@@ -2,11 +2,10 @@
 """The verbs of agentctl, their exit codes, and what they mean while something runs."""
 
 import json
-import os
 import socket
 import subprocess
 
-from harness import Case, lab, long
+from harness import Case, long
 
 
 class Control(Case):

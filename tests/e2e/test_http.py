@@ -87,7 +87,7 @@ class Server(Http):
 
     def test_paths_and_methods(self):
         self.start_ready()
-        cases = [("GET", "/", 404), ("GET", "/healthz/", 404), ("GET", "/health/database?stack=other", 404), ("GET", "/../etc/passwd", 404),
+        cases = [("GET", "/nothing", 404), ("GET", "/healthz/", 404), ("GET", "/health/database?stack=other", 404), ("GET", "/../etc/passwd", 404),
                  ("POST", "/healthz", 405), ("PUT", "/healthz", 405), ("DELETE", "/healthz", 405), ("OPTIONS", "/healthz", 405), ("TRACE", "/healthz", 405)]
         for method, path, code in cases:
             with self.subTest(f"{method} {path}"):

@@ -226,7 +226,8 @@ static void log_filters(void **state)
         {{"log", "-n"}, EXIT_BAD_USAGE, 0},
         {{"log", "--state", "rolled back"}, EXIT_BAD_USAGE, 0},
         {{"log", "--since", "soon"}, EXIT_BAD_USAGE, 0},
-        {{"log", "--records"}, EXIT_BAD_USAGE, 0},
+        {{"log", "--records", "--follow"}, EXIT_BAD_USAGE, 0},
+        {{"log", "--records", "--state", "rolled back"}, EXIT_BAD_USAGE, 0},
         {{"log", "--nosuch"}, EXIT_BAD_USAGE, 0},
         {{"log", "shop", "blog"}, EXIT_BAD_USAGE, 0},
         {{"log", "--json=yes"}, EXIT_BAD_USAGE, 0},
@@ -516,7 +517,8 @@ static void status_json(void **state)
     cleanup_json json_t *o = JSON("status", "--json");
     static const char *const keys[] = {
         "stack",     "commit",     "deployment",         "tip",  "in_step", "state", "waiting", "next_poll",
-        "last_poll", "poll_error", "poll_failing_since", "held", "paused",  "alarm", "drift",   "services"};
+        "last_poll", "poll_error", "poll_failing_since", "held", "paused",  "alarm", "drift",   "services",
+        "frozen"};
     const json_t *s = json_array_get(json_object_get(o, "stacks"), 0);
     assert_true(json_is_null(json_object_get(o, "agentd")));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

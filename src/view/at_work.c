@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agentctl/at_work.h"
+#include "view/at_work.h"
 
 #include <string.h>
 
 #include "agent/plan.h"
-#include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/str.h"
+#include "view/json.h"
+#include "view/view.h"
 
 /* What is not at work has told nothing: the journal forgets it with the step's end. */
 void at_work_find(struct arena *arena, const struct deployment *deployment, const struct step *steps,

@@ -36,8 +36,9 @@ void docker_set_limit(struct docker *docker, int64_t limit_us);
 const char *docker_api_version(const struct docker *docker); /* "1.41"; NULL before the first request */
 
 struct swarm_info {
-    bool active;  /* this node is in a swarm */
-    bool manager; /* and a reachable manager */
+    const char *state; /* the engine's word: inactive, pending, active, error, locked */
+    bool active;       /* this node is in a swarm */
+    bool manager;      /* and a reachable manager */
     bool leader;
     const char *node_id, *node_name, *availability, *engine_version, *cluster_id;
 };

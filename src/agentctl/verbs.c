@@ -108,7 +108,7 @@ static const struct verb verbs[] = {
      0,
      1,
      verb_check,
-     "try configuration, files, repository, engine, registry: one line each",
+     "try all that the configuration names; one line each, with the command that mends it",
      {{0}}},
 };
 

@@ -6,6 +6,7 @@
 
 #include "agent/control.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "worker/snapshot.h"
@@ -131,12 +132,24 @@ static void check_images(struct work *work, const struct stack *stack, struct re
     }
 }
 
+/* The zone is what one gets wrong. */
+static void check_freeze(const struct stack_config *config)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t now = wall_us(), until = freeze_until(&config->freeze, now);
+    if (config->freeze.n > 0)
+        good("stack %s: freeze %s; by these clocks it is %s, %s%s", config->name, config->freeze.text,
+             local_minute(&arena, now), until ? "frozen until " : "not frozen",
+             until ? local_minute(&arena, until) : "");
+}
+
 static void check_stack(struct work *work, const struct stack_config *config, struct report *report)
 {
     struct error err = {0};
     struct snapshot snapshot;
     char tip[COMMIT_HEX_SIZE];
     work->stack = config;
+    check_freeze(config);
     check_private("env_file", config->env_file, report);
     check_private("token_file", config->token_file, report);
     check_private("ssh_key", config->ssh_key, report);

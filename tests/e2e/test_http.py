@@ -262,80 +262,82 @@ class Watching(Http):
         wait_for(lambda: self.of_stack("in_step") == 1, 20, "the stack to be in step")
         bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}")))
         self.expect(bad, "failed")
-        wait_for(lambda: self.of_stack("held") == 1, 20, "the stack to be held")
+        wait_for(lambda: self.of_stack("held") == 1 and self.of_stack("deployments_total", state="failed") == 1, 20, "the stack to be held")
+        log = self.log()
+        self.assertEqual([d["commit"] for d in log], [bad, good])
+        told = [self.check_metrics(), self.check_json(log), self.check_events(got, good, bad)]
+        self.check_etags(log)
+        self.assertNotIn("word-that-nobody-sees", "".join(told))
 
-        with self.subTest("metrics"):
-            for name, labels, number in [("last_deployment_state", {"state": "failed"}, 1), ("last_deployment_state", {"state": "succeeded"}, 0),
-                                         ("in_step", {}, 0), ("paused", {}, 0), ("deployments_total", {"state": "failed"}, 1),
-                                         ("deployments_total", {"state": "succeeded"}, 1), ("deployment_duration_seconds_count", {}, 2),
-                                         ("poll_failing_since_timestamp_seconds", {}, 0), ("deployment_started_timestamp_seconds", {}, 0)]:
-                self.assertEqual(self.of_stack(name, **labels), number, name)
-            self.assertLess(abs(time.time() - self.of_stack("last_good_poll_timestamp_seconds")), 60)
-            values, text = self.metrics()
-            self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="roll"}'], 1)
-            self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="run"}'], 1)
-            self.assertGreater(values["process_resident_memory_bytes"], 1e6)
-            self.promtool(text)
+    def check_metrics(self):
+        for name, labels, number in [("last_deployment_state", {"state": "failed"}, 1), ("last_deployment_state", {"state": "succeeded"}, 0),
+                                     ("in_step", {}, 0), ("paused", {}, 0), ("deployments_total", {"state": "failed"}, 1),
+                                     ("deployments_total", {"state": "succeeded"}, 1), ("deployment_duration_seconds_count", {}, 2),
+                                     ("poll_failing_since_timestamp_seconds", {}, 0), ("deployment_started_timestamp_seconds", {}, 0)]:
+            self.assertEqual(self.of_stack(name, **labels), number, name)
+        self.assertLess(abs(time.time() - self.of_stack("last_good_poll_timestamp_seconds")), 60)
+        values, text = self.metrics()
+        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="roll"}'], 1)
+        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="run"}'], 1)
+        self.assertGreater(values["process_resident_memory_bytes"], 1e6)
+        self.promtool(text)
+        return text
 
-        with self.subTest("JSON"):
-            log = self.log()
-            self.assertEqual([d["commit"] for d in log], [bad, good])
-            code, page = self.get(f"/api/v1/deployments?stack={self.name}")
-            self.assertEqual((code, page), (200, {"deployments": log, "next": None}))
-            code, page = self.get("/api/v1/deployments?limit=1")
-            self.assertEqual(page["deployments"], log[:1])
-            self.assertEqual(self.head("/api/v1/deployments?limit=1")[1]["link"], f'<{page["next"]}>; rel="next"')
-            self.assertEqual(self.get(page["next"])[1], {"deployments": log[1:], "next": None})
-            self.assertEqual(self.get("/api/v1/deployments?state=failed")[1]["deployments"], log[:1])
-            self.assertEqual(self.get(f"/api/v1/deployments?since={log[0]['requested_at']}")[1]["deployments"][0], log[0])
-            self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
-            self.assertEqual(self.get(f"/api/v1/deployments/{log[0]['id']}"), (200, self.show(log[0]["id"])))
-            stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
-            for volatile in ("next_poll", "last_poll"):
-                stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)
-            self.assertEqual(stacks, status)
-            for path, code in [("/api/v1/deployments/999999", 404), ("/api/v1/deployments/x", 400), ("/api/v1/deployments?limit=501", 400),
-                               ("/api/v1/deployments?state=fine", 400), ("/api/v1/deployments?before=-1", 400), ("/api/v1/deployments?stack=a%22", 400)]:
-                self.assertEqual(self.get(path)[0], code, path)
+    def check_json(self, log):
+        code, page = self.get(f"/api/v1/deployments?stack={self.name}")
+        self.assertEqual((code, page), (200, {"deployments": log, "next": None}))
+        code, page = self.get("/api/v1/deployments?limit=1")
+        self.assertEqual(page["deployments"], log[:1])
+        self.assertEqual(self.head("/api/v1/deployments?limit=1")[1]["link"], f'<{page["next"]}>; rel="next"')
+        self.assertEqual(self.get(page["next"])[1], {"deployments": log[1:], "next": None})
+        self.assertEqual(self.get("/api/v1/deployments?state=failed")[1]["deployments"], log[:1])
+        self.assertEqual(self.get(f"/api/v1/deployments?since={log[0]['requested_at']}")[1]["deployments"][0], log[0])
+        self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
+        self.assertEqual(self.get(f"/api/v1/deployments/{log[0]['id']}"), (200, self.show(log[0]["id"])))
+        stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
+        for volatile in ("next_poll", "last_poll"):
+            stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)
+        self.assertEqual(stacks, status)
+        for path, code in [("/api/v1/deployments/999999", 404), ("/api/v1/deployments/x", 400), ("/api/v1/deployments?limit=501", 400),
+                           ("/api/v1/deployments?state=fine", 400), ("/api/v1/deployments?before=-1", 400), ("/api/v1/deployments?stack=a%22", 400)]:
+            self.assertEqual(self.get(path)[0], code, path)
+        return json.dumps([page, stacks, self.get(f"/api/v1/deployments/{log[0]['id']}")[1]])
 
-        with self.subTest("ETag"):
-            for path in (f"/api/v1/deployments/{log[0]['id']}", "/api/v1/deployments"):
-                code, headers = self.head(path)
-                self.assertEqual((code, headers["cache-control"]), (200, "private, no-cache"))
-                self.assertEqual(self.head(path, "-H", f"If-None-Match: {headers['etag']}")[0], 304)
-                self.assertEqual(self.head(path, "-H", 'If-None-Match: "x"')[0], 200)
-                self.assertEqual(self.head(path, "-I")[1]["etag"], headers["etag"])
-            etag = self.head("/api/v1/deployments")[1]["etag"]
-            self.agentctl("pause", self.name, code=0)
-            self.assertEqual(self.head("/api/v1/deployments", "-H", f"If-None-Match: {etag}")[0], 200)
+    def check_etags(self, log):
+        for path in (f"/api/v1/deployments/{log[0]['id']}", "/api/v1/deployments"):
+            code, headers = self.head(path)
+            self.assertEqual((code, headers["cache-control"]), (200, "private, no-cache"))
+            wait_for(lambda: self.head(path, "-H", f"If-None-Match: {self.head(path, '-I')[1]['etag']}")[0] == 304, 10, "nothing new")
+            self.assertEqual(self.head(path, "-H", 'If-None-Match: "x"')[0], 200)
+        etag = self.head("/api/v1/deployments")[1]["etag"]
+        self.agentctl("pause", self.name, code=0)
+        self.assertEqual(self.head("/api/v1/deployments", "-H", f"If-None-Match: {etag}")[0], 200)
 
-        with self.subTest("events"):
-            def states(events, commit):
-                return [d["state"] for e, d, _ in events if e == "deployment" and d["commit"] == commit]
+    def check_events(self, got, good, bad):
+        def states(events, commit):
+            return [d["state"] for e, d, _ in events if e == "deployment" and d["commit"] == commit]
 
-            wait_for(lambda: states(got(), bad)[-1:] == ["failed"], 20, "the last event")
-            events = got()
-            self.assertEqual(states(events, good)[-1], "succeeded")
-            order = ["requested", "planned", "running", "succeeded", "failed"]
-            for commit in (good, bad):
-                indexes = [order.index(s) for s in states(events, commit)]
-                self.assertEqual(indexes, sorted(set(indexes)))
-            self.assertIn(("roll", "done"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
-            self.assertIn(("run", "failed"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
-            self.assertTrue(any(e == "progress" and d["step"] and d["stack"] == self.name for e, d, _ in events))
-            numbers = [int(i.split("-")[1]) for _, _, i in events]
-            self.assertEqual(numbers, list(range(len(numbers))))
-            # who comes back gets what it missed, once
-            middle = len(events) // 2
-            again = self.listener("-H", f"Last-Event-ID: {events[middle][2]}")
-            wait_for(lambda: len(again()) >= len(events) - middle, 20, "the events again")
-            self.assertEqual(again()[0][1]["resumed"], True)
-            self.assertEqual(again()[1:len(events) - middle], events[middle + 1:])
-            lost = self.listener("-H", "Last-Event-ID: 1234-1")
-            self.assertEqual(lost()[0][1]["resumed"], False)
-
-        everything = text + json.dumps([page, stacks, events, self.get(f"/api/v1/deployments/{log[0]['id']}")[1]])
-        self.assertNotIn("word-that-nobody-sees", everything)
+        wait_for(lambda: states(got(), bad)[-1:] == ["failed"], 20, "the last event")
+        events = got()
+        self.assertEqual(states(events, good)[-1], "succeeded")
+        order = ["requested", "planned", "running", "succeeded", "failed"]
+        for commit in (good, bad):
+            indexes = [order.index(s) for s in states(events, commit)]
+            self.assertEqual(indexes, sorted(set(indexes)))
+        self.assertIn(("roll", "done"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
+        self.assertIn(("run", "failed"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
+        self.assertTrue(any(e == "progress" and d["step"] and d["stack"] == self.name for e, d, _ in events))
+        numbers = [int(i.split("-")[1]) for _, _, i in events]
+        self.assertEqual(numbers, list(range(len(numbers))))
+        # who comes back gets what it missed, once
+        middle = len(events) // 2
+        again = self.listener("-H", f"Last-Event-ID: {events[middle][2]}")
+        wait_for(lambda: len(again()) >= len(events) - middle, 20, "the events again")
+        self.assertEqual(again()[0][1]["resumed"], True)
+        self.assertEqual(again()[1:len(events) - middle], events[middle + 1:])
+        lost = self.listener("-H", "Last-Event-ID: 1234-1")
+        self.assertEqual(lost()[0][1]["resumed"], False)
+        return json.dumps(events)
 
     @long
     def test_listeners_are_bounded(self):

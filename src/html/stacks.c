@@ -24,6 +24,7 @@ static struct verdict verdict_under_way(const struct status *s)
     if (s->under_way.state != DEPLOYMENT_REQUESTED)
         return (struct verdict){"deploying", TONE_BUSY};
     return status_pause_is_on(&s->row) ? (struct verdict){"paused", TONE_CAREFUL}
+           : s->frozen_until_us        ? (struct verdict){"frozen", TONE_CAREFUL}
                                        : (struct verdict){"requested", TONE_BUSY};
 }
 
@@ -51,7 +52,7 @@ struct verdict stack_verdict(const struct status *s)
     if (!s->deployed.id)
         return (struct verdict){"not deployed yet", TONE_PLAIN};
     if (!status_in_step(s))
-        return (struct verdict){"behind", TONE_CAREFUL};
+        return (struct verdict){s->frozen_until_us ? "frozen" : "behind", TONE_CAREFUL};
     return s->row.drift ? (struct verdict){"changed by others", TONE_CAREFUL}
                         : (struct verdict){"in step", TONE_GOOD};
 }
@@ -169,6 +170,23 @@ static void paused(struct html *h, const struct status *s)
     html(h, "</li>\n");
 }
 
+static void frozen(struct html *h, const struct status *s)
+{
+    const struct stack_state *row = &s->row;
+    if (!s->frozen_until_us)
+        return;
+    notice_begin(h, TONE_CAREFUL);
+    html(h, "<strong>Frozen</strong> until ");
+    part_time(h, s->frozen_until_us);
+    html(h, ": nothing new is deployed before.</p>");
+    if (row->tip && !status_tip_is_deployed(s))
+        part_commands(h, "Deploy the newest commit now:",
+                      (const char *[]){arena_printf(h->arena, "agentctl approve %s --commit %.12s",
+                                                    row->stack, text_safe(h->arena, row->tip)),
+                                       NULL});
+    html(h, "</li>\n");
+}
+
 static void polling(struct html *h, const struct status *s)
 {
     const char *error = status_poll_error(s);
@@ -209,13 +227,14 @@ static void drift(struct html *h, const struct status *s)
 void part_notices(struct html *h, const struct status *s)
 {
     bool any = s->row.alarm || s->held.id || s->row.hold_absolute || status_pause_is_on(&s->row) ||
-               status_poll_error(s) || s->row.drift;
+               s->frozen_until_us || status_poll_error(s) || s->row.drift;
     if (!any)
         return;
     html(h, "<ul class=\"notices\">\n");
     needs_person(h, s);
     held(h, s);
     paused(h, s);
+    frozen(h, s);
     polling(h, s);
     drift(h, s);
     html(h, "</ul>\n");

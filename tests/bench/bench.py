@@ -9,12 +9,14 @@ import os
 import re
 import resource
 import shutil
+import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 BUILD, LAB = sys.argv[1], sys.argv[2]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -248,6 +250,33 @@ def lengthen(path, times):
         db.commit()
 
 
+def pages(directory):
+    """What agentd's loop stands still for: the same handlers, without the rest of agentd."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    config = directory + "/agent.conf"
+    with open(config) as f:
+        text = f.read()
+    with open(config, "w") as f:
+        f.write(text.replace("listen =\n", f"listen = 127.0.0.1:{port}\n"))
+    server = subprocess.Popen([f"{BUILD}/tests/page/page_server", config], stdout=subprocess.PIPE, text=True)
+
+    def seconds(path):
+        start = time.monotonic()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            answer.read()
+        return time.monotonic() - start
+
+    try:
+        server.stdout.readline()  # it is ready
+        for path in ("/", "/stacks/shop", "/deployments/99999"):
+            report(f"GET {path} over 100,000 deployments", min(seconds(path) for _ in range(21)) * 1000, 5, "ms")
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def log():
     directory = tempfile.mkdtemp(prefix="bench-", dir=LAB)
     os.mkdir(directory + "/state")
@@ -261,6 +290,7 @@ def log():
         raise SystemExit(f"log: {samples[0][2].stdout}{samples[0][2].stderr}")
     # the best of them: an absolute time, on a machine that may have other work
     report("agentctl log -n 20 over 100,000 deployments", min(s[0] for s in samples) * 1000, 20, "ms")
+    pages(directory)
     shutil.rmtree(directory)
 
 

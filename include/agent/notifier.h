@@ -34,6 +34,13 @@ struct notice {
 int notice_load(struct journal *journal, struct arena *arena, const struct event *event, const char *link,
                 struct notice *ret, bool *ret_found, struct error *err) MUST_CHECK;
 
+/* Is there something to tell one who was last told this of the stack (commit NULL: nothing yet)? The same
+   verdict of the same commit is told once in a row; what is under way each time. before: see
+   outbox_verdict_before(): an end that was not to be told is still one in between. *ret: what it has been
+   told then; commit NULL: no verdict. */
+bool notice_is_news(const struct notice *notice, const struct verdict *told, const struct verdict *before,
+                    struct verdict *ret);
+
 /* "shop: rolled back (9f3c1ab)": ASCII, nothing in it is from a commit */
 const char *notice_title(struct arena *arena, const struct notice *notice);
 /* What it means for production, and what to do next. A line each; "" when there is nothing to say. */
@@ -77,6 +84,9 @@ struct forge_kind {
 };
 extern const struct forge_kind forge_github, forge_gitlab, forge_gitea;
 
+/* The same for the status of a commit, where what is under way counts, too. What was superseded before it
+   began has none that could be left pending. */
+bool status_is_news(const struct notice *notice, const struct verdict *told, struct verdict *ret);
 /* -1: nothing to tell of this state. */
 int status_make(struct arena *arena, const struct stack_config *stack, const char *token,
                 const struct notice *notice, struct message *ret);

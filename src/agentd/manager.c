@@ -57,6 +57,21 @@ void timer_set(sd_event *event, sd_event_source **source, int64_t us, sd_event_t
         abort();
 }
 
+void timer_set_at(sd_event *event, sd_event_source **source, int64_t wall_us, sd_event_time_handler_t handler,
+                  void *userdata)
+{
+    int r;
+    if (*source) {
+        r = sd_event_source_set_time(*source, (uint64_t)wall_us);
+        if (r >= 0)
+            r = sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+    } else {
+        r = sd_event_add_time(event, source, CLOCK_REALTIME, (uint64_t)wall_us, 0, handler, userdata);
+    }
+    if (r < 0)
+        abort();
+}
+
 void timer_stop(sd_event_source *source)
 {
     if (source)
@@ -104,6 +119,8 @@ static void watch_free(struct watch *w)
     sd_event_source_disable_unref(w->poll_timer);
     sd_event_source_disable_unref(w->restart_timer);
     sd_event_source_disable_unref(w->pause_timer);
+    sd_event_source_disable_unref(w->freeze_timer);
+    free(w->blocked);
     free(w->name);
     free(w->poll_error);
     free(w->alarm);
@@ -182,8 +199,13 @@ void watch_load(struct watch *w)
         return;
     }
     w->failing = state.poll_error != NULL;
+    if (w->failing) {
+        int64_t since = wall_us() - state.poll_failing_since_us;
+        w->failing_since_us = mono_us() - (since > 0 ? since : 0);
+    }
     runs_set_paused(w, state.paused, state.paused_until_us);
     set_text(&w->alarm, state.alarm);
+    freeze_load(w, &state);
     runs_refresh(w);
 }
 

@@ -75,7 +75,8 @@ static bool same_stack(const struct stack_config *a, const struct stack_config *
            a->image_wait_us == b->image_wait_us && same_words(a->image_of_commit, b->image_of_commit) &&
            same_words(a->image_paths, b->image_paths) && a->follow_tags == b->follow_tags &&
            a->on_failure == b->on_failure && a->drift == b->drift && a->prune == b->prune &&
-           a->approve == b->approve && str_eq(a->webhook_secret_file, b->webhook_secret_file);
+           a->approve == b->approve && str_eq(a->webhook_secret_file, b->webhook_secret_file) &&
+           str_eq(a->freeze.text, b->freeze.text);
 }
 
 /* The old configuration is still there: watches point into it until here. */

@@ -141,14 +141,34 @@ static void schedule_next(struct watch *w)
 
 /* ---- what a poll said ---- */
 
+static const char *failing_for(struct arena *arena, const struct watch *w)
+{
+    return duration_text(arena, mono_us() - w->failing_since_us);
+}
+
+/* Once in a row of failures; and once more by each agentd that finds them going on. */
+static void look_for_alarm(struct watch *w)
+{
+    cleanup_arena struct arena arena = {0};
+    if (w->alarmed || mono_us() - w->failing_since_us < config_poll_alarm_us(w->config))
+        return;
+    w->alarmed = true;
+    log_event(LOG_LEVEL_ERR, MESSAGE_POLL_STALLED,
+              "%s could not be polled for %s, nothing that is pushed is deployed: %s", w->name,
+              failing_for(&arena, w), w->poll_error);
+}
+
 static void poll_failed(struct watch *w, const char *reason)
 {
     struct manager *manager = w->manager;
     struct error err = {0};
     bool first = !w->failing, same = str_eq(w->poll_error, reason);
+    if (first)
+        w->failing_since_us = mono_us();
     w->failures++;
     w->failing = true;
     set_text(&w->poll_error, reason);
+    look_for_alarm(w);
     if (same)
         return;
     /* "first" as the journal sees it: what failed before we were started was told then */
@@ -160,6 +180,7 @@ static void poll_failed(struct watch *w, const char *reason)
 
 static void poll_succeeded(struct watch *w)
 {
+    cleanup_arena struct arena arena = {0};
     struct manager *manager = w->manager;
     struct error err = {0};
     bool first;
@@ -172,8 +193,9 @@ static void poll_succeeded(struct watch *w)
         manager_journal_failed(manager, &err, "recording that polls succeed again");
         return;
     }
-    w->failing = false;
-    log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again", w->name);
+    w->failing = w->alarmed = false;
+    log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again, after %s", w->name,
+              failing_for(&arena, w));
 }
 
 static void set_alarm(struct watch *w, const char *alarm)
@@ -259,6 +281,11 @@ static void on_poll_ended(struct worker *worker)
     else
         take_observe_result(w, &result);
     log_watch(NULL);
+    if (was_poll) {
+        freeze_looked(w);
+        disk_look(w->manager);
+        log_fold_tell();
+    }
     runs_refresh(w);
     runs_dispatch(w->manager);
     if (was_sync)
@@ -339,6 +366,7 @@ static void poll_start(struct watch *w, bool sync)
     w->poll_overtaken = false;
     if (!start_worker(w, WORKER_POLL, arguments)) {
         w->polling_for_sync = false;
+        freeze_looked(w);
         if (sync)
             control_sync_done(w, NULL, w->poll_error);
         schedule_next(w);

@@ -19,6 +19,27 @@ static int count_applied(struct journal *journal, struct arena *arena, int64_t i
     return 0;
 }
 
+static bool ends(const struct notice *notice)
+{
+    enum deployment_state state;
+    return deployment_state_parse(notice->state, &state) == 0 && deployment_state_ended(state);
+}
+
+static bool same(const struct verdict *a, const struct verdict *b)
+{
+    return str_eq(a->commit, b->commit) && str_eq(a->state, b->state);
+}
+
+bool notice_is_news(const struct notice *notice, const struct verdict *told, const struct verdict *before,
+                    struct verdict *ret)
+{
+    *ret = (struct verdict){0};
+    if (!ends(notice))
+        return true;
+    *ret = (struct verdict){notice->deployment.stack, notice->deployment.commit, notice->state};
+    return !same(told, ret) || (before->commit && !same(before, ret));
+}
+
 int notice_load(struct journal *journal, struct arena *arena, const struct event *event, const char *link,
                 struct notice *ret, bool *ret_found, struct error *err)
 {
@@ -29,12 +50,11 @@ int notice_load(struct journal *journal, struct arena *arena, const struct event
     if (!*ret_found)
         return 0;
     const struct deployment *d = &notice.deployment;
-    enum deployment_state state;
     if (journal_identity(journal, arena, &notice.host, &salt, err) < 0 ||
         count_applied(journal, arena, d->id, &notice.applied, err) < 0)
         return -1;
     notice.id = arena_printf(arena, "%s-%" PRId64, notice.host, event->id);
-    if (deployment_state_parse(event->state, &state) == 0 && deployment_state_ended(state) && d->started_us)
+    if (ends(&notice) && d->started_us)
         notice.took_us = event->at_us - d->started_us;
     if (link)
         notice.link = arena_printf(arena, "%s/deployments/%" PRId64, link, d->id);

@@ -29,6 +29,16 @@ static const struct {
     {"superseded", STATUS_SUPERSEDED, "superseded"},
 };
 
+bool status_is_news(const struct notice *notice, const struct verdict *told, struct verdict *ret)
+{
+    const struct deployment *d = &notice->deployment;
+    bool same_commit = str_eq(told->commit, d->commit);
+    *ret = (struct verdict){d->stack, d->commit, notice->state};
+    if (str_eq(notice->state, "superseded") && !(same_commit && str_eq(told->state, "running")))
+        return false;
+    return !same_commit || !str_eq(told->state, notice->state);
+}
+
 /* At most max characters, the last of them … when it was longer. */
 static const char *shorten(struct arena *arena, const char *text, size_t max)
 {

@@ -115,6 +115,15 @@ int gate_save_state(struct gate *gate, struct error *err)
         err);
 }
 
+bool gate_count(const struct gate *gate, unsigned *ret_good, unsigned *ret_desired)
+{
+    if (!gate->counted || gate->is_job)
+        return false;
+    *ret_good = gate->good;
+    *ret_desired = gate->desired;
+    return true;
+}
+
 bool gate_recovers(const struct gate *gate)
 {
     return mono_us() < gate->recovering_until_us;
@@ -141,6 +150,24 @@ static int late(struct gate *gate, struct error *err)
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
 }
 
+/* For whoever looks on. */
+static void tell(const struct gate *gate)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *note = gate->note;
+    if (gate->well)
+        note = arena_printf(&arena, "well; has to stay so for %s",
+                            duration_text(&arena, gate->settings->min_healthy_us));
+    step_live(gate->ctx, &(struct progress){.doing = gate->sent ? NULL : "putting it back",
+                                            .of = !gate->counted ? NULL
+                                                  : gate->is_job ? "tasks"
+                                                                 : "replicas",
+                                            .done = gate->good,
+                                            .total = gate->desired,
+                                            .deadline_us = gate->deadline_us,
+                                            .note = note});
+}
+
 static int converge(struct gate *gate, struct error *err)
 {
     gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
@@ -151,6 +178,7 @@ static int converge(struct gate *gate, struct error *err)
             return -1;
         if (well)
             return 0;
+        tell(gate);
         const struct probe *unasked = not_asked(gate, false);
         if (unasked)
             return prober_inconclusive(unasked, err);

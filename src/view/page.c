@@ -6,6 +6,7 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "view/at_work.h"
 #include "view/json.h"
 
 /* Newest bytes of each step's output in JSON without --logs. */
@@ -143,6 +144,7 @@ static json_t *steps_json(const struct page *page, bool logs)
         json_object_set_new(o, "finished_at", json_time(s->finished_us));
         json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
         json_object_set_new(o, "params", json_hidden(s->params));
+        json_object_set_new(o, "live", live_json(s->live));
         json_object_set_new(o, "output", output_json(s->output, logs));
         json_array_append_new(list, o);
     }

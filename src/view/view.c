@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "view/at_work.h"
 #include "view/json.h"
 
 /* ---- loading ---- */
@@ -45,6 +46,17 @@ static int load_exit(struct journal *journal, struct arena *arena, struct view *
     return 0;
 }
 
+static int load_work(struct journal *journal, struct arena *arena, struct view *v, struct error *err)
+{
+    struct at_work work;
+    if (at_work_load(journal, arena, &v->d, &work, err) < 0)
+        return -1;
+    if (work.step)
+        v->at_work =
+            arena_printf(arena, "step %u of %u: %s", work.number, work.of, at_work_line(arena, &work));
+    return 0;
+}
+
 int view_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct view *ret,
               struct error *err)
 {
@@ -62,6 +74,8 @@ int view_read(struct journal *journal, struct arena *arena, const struct deploym
             journal_runnable(journal, d->stack, &running, err) < 0)
             return -1;
         v.waiting = running == d->id ? s.waiting : NULL;
+        if (load_work(journal, arena, &v, err) < 0)
+            return -1;
     }
     *ret = v;
     return 0;
@@ -133,7 +147,9 @@ const char *view_why(struct arena *arena, const struct view *v)
         return arena_printf(arena, "waiting: %s", text_safe(arena, v->waiting));
     if (v->d.reason)
         return text_safe(arena, v->d.reason);
-    return v->d.state == DEPLOYMENT_INTERRUPTED ? "resumes when agentd runs" : "";
+    if (v->d.state == DEPLOYMENT_INTERRUPTED)
+        return "resumes when agentd runs";
+    return v->at_work ? v->at_work : "";
 }
 
 /* ---- JSON ---- */

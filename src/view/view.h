@@ -23,6 +23,7 @@ struct view {
     size_t n_services, n_images, n_migrations, n_schemas;
     const char *failed_with; /* "exit 1" of the migration that failed; NULL: none, or not known */
     const char *waiting;     /* what it waits for while under way; NULL: nothing */
+    const char *at_work;     /* the step it is at, in words; NULL: none */
 };
 
 int view_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct view *ret,

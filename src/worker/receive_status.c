@@ -39,18 +39,16 @@ static bool is_overtaken(const struct event *events, size_t n)
     return false;
 }
 
-/* 1: to be told, 0: not, -1: failed. What was superseded before it began has no status that could be left
- * pending. */
+/* 1: to be told, 0: not, -1: failed */
 static int is_news(struct delivery *d, const struct notice *notice, struct error *err)
 {
-    struct verdict told;
-    const struct deployment *deployment = &notice->deployment;
-    if (outbox_told(d->work->journal, &d->arena, d->receiver, deployment->stack, &told, err) < 0)
+    struct verdict told, next;
+    if (outbox_told(d->work->journal, &d->arena, d->receiver, notice->deployment.stack, &told, err) < 0)
         return -1;
-    bool same_commit = str_eq(told.commit, deployment->commit);
-    if (str_eq(notice->state, "superseded") && !(same_commit && str_eq(told.state, "running")))
-        return 0;
-    return !same_commit || !str_eq(told.state, notice->state);
+    bool news = status_is_news(notice, &told, &next);
+    if (news)
+        d->told = next;
+    return news;
 }
 
 static int send_status(struct delivery *d, const struct notice *notice, struct error *err)
@@ -67,7 +65,6 @@ static int send_status(struct delivery *d, const struct notice *notice, struct e
     if (r < 0) /* a commit that is not there any more, or what it has already */
         log_warning("%s: the forge does not take the status of %.12s, which is left out: %s", d->receiver,
                     notice->deployment.commit, err->text);
-    d->told = (struct verdict){notice->deployment.stack, notice->deployment.commit, notice->state};
     return 0;
 }
 

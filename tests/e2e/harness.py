@@ -175,7 +175,7 @@ ALLOWED = re.compile(
     r"HEAD /_ping|GET /(info|nodes(/[^/]+)?|tasks|tasks/[^/]+/logs|images/json|images/.+/json|distribution/.+/json|containers/[^/]+/json)"
     r"|GET /(services|networks|secrets|configs)(/[^/]+)?|GET /services/[^/]+/logs"
     r"|POST /(services|networks|secrets|configs)/create|POST /(services|secrets|configs)/[^/]+/update"
-    r"|DELETE /(services|secrets|configs)/[^/]+|POST /images/create"
+    r"|DELETE /(services|secrets|configs)/[^/]+|DELETE /images/[^?]+|POST /images/create"
     r"|POST /containers/[^/]+/exec|POST /exec/[^/]+/start")
 
 

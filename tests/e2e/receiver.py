@@ -67,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Retry-After", "2")
         # it repeats what it got: in the middle, and so that a text that is cut ends within it
         got = f"{self.headers.get('Authorization')} {self.path}"
-        text = b"ok" if code < 300 else f"no: {got} {'x' * (180 - len(got))} {got}".encode()
+        text = b"ok" if code < 300 else f"no: {got} {'x' * (166 - len(got))} {got}".encode()
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         with contextlib.suppress(OSError):

@@ -184,7 +184,7 @@ class Gate(Case):
         self.assertIn("on_failure", record["reason"])
         self.serves("web", "two")
         self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "failed", "other": "untouched"})
-        self.assertIn("web: update, failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
+        self.assertIn("update: failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
         # that what is wanted runs by now is no success
         self.agentctl("retry", self.name, code=0)
         self.assertIn("/health", self.expect(record["commit"], "halted", 90, at_least=2)["reason"])

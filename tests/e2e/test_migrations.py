@@ -77,7 +77,7 @@ class Migrations(Case):
         record = self.expect(commit, "failed")
         lines = self.agentctl("show", str(record["id"]), "--logs").stdout.splitlines()
         for stream in ("out", "err"):
-            numbers = sorted(int(line.split()[-1]) for line in lines if line.startswith(f"  | {stream} "))
+            numbers = sorted(int(line.split()[-1]) for line in lines if f" │ {stream} " in line)
             self.assertEqual(numbers, list(range(1, 10001)))
 
     def test_several_steps_in_order_stop_at_the_first_failure(self):

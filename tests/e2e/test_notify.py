@@ -92,6 +92,7 @@ class Told(Notify):
         self.assertRegex(self.agentctl("status", code=0).stdout, r"notify broken fails since .*500.*1 waiting")
         self.no_secrets()
         self.wait(lambda: self.receiver_state("notify hanging").get("attempts"), 30, "the receiver that hangs to be given up")
+        self.assertLessEqual(len(hanging.requests()), self.receiver_state("notify hanging")["attempts"] + 1)  # never two at once
         broken.answer("200")
         hanging.answer("200")
         self.wait(lambda: [r for r in broken.requests() if r["mode"] == "200"], 40, "the message to come after all")
@@ -185,6 +186,29 @@ class Answers(Notify):
         self.no_secrets()
 
     @long
+    def test_a_stop_waits_for_nobody(self):
+        """A receiver that hangs does not hold up the end of agentd; the try that was cut short is no failure. An idle agent writes nothing."""
+        chat = Receiver(self, "chat", mode="hang")
+        self.tell({"url": chat.url + PATH, "on": "succeeded"})
+        agent = self.start_ready()
+        self.deploy(self.stack())
+        self.wait(chat.requests, 20, "the first try")
+        began = time.monotonic()
+        self.assertEqual(agent.stop(), 0)
+        self.assertLess(time.monotonic() - began, 4)
+        self.assertEqual(self.receiver_state("notify chat")["attempts"], 0)
+        chat.answer("200")
+        self.start_ready()
+        self.wait(lambda: len(chat.requests()) == 2 and not self.receiver_state("notify chat")["waiting"], 20, "the message")
+
+        def written():
+            return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(self.dir.glob("state/journal.db*")) if not p.name.endswith("-shm")]
+
+        before, polled = written(), self.status()["last_poll"]
+        self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
+        self.assertEqual(written(), before)
+
+    @long
     def test_tls(self):
         """A private authority is believed when it is named, and only then."""
         folder = f"{self.lab.dir}/git-http"
@@ -208,6 +232,7 @@ class Answers(Notify):
         self.wait(lambda: self.receiver_state("notify chat").get("attempts"), 20, "the first try")
         (self.dir / "chat-url").chmod(0o644)
         self.wait(lambda: "chat-url" in self.receiver_state("notify chat")["error"], 40, "the file to be refused for its rights")
+        self.assertRegex(self.agentctl("check", code=1).stdout, r"FAIL +notify chat: url_file: .*chat-url.*chmod")
         self.secret("chat-url", chat.url + PATH).chmod(0o600)
         self.wait(chat.requests, 60, "the message")
         self.no_secrets()

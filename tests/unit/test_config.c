@@ -247,14 +247,15 @@ static void refusals(void **state)
          ":4: [stack web] token_file: only for https; ssh takes ssh_key"},
         {STACK_AT("file:///srv/x") "ssh_key = /etc/key\n",
          "ssh_key: only for ssh; file:// takes no credentials"},
+        {STACK_WEB "freeze = weekends\n",
+         ":4: [stack web] freeze: 'weekends' is no window such as Fri 16:00"},
+        {STACK_WEB "freeze = 00:00..24:00\n", ":4: [stack web] freeze: no time of the week is left"},
         /* known, not done yet */
         {STACK_WEB "signatures = head\n",
          ":4: [stack web] signatures: not supported by this version yet; leave it out, or write off"},
         {STACK_WEB "allowed_signers = /etc/signers\n",
          ":4: [stack web] allowed_signers: not supported by this version yet"},
         {STACK_WEB "allowed_keyring = /etc/keys\n", "allowed_keyring: not supported by this version yet"},
-        {STACK_WEB "freeze = Fri 16:00..Mon 08:00\n",
-         "freeze: not supported by this version yet; leave it out, or empty"},
         {STACK_WEB "webhook_secret_file = hook\n", "webhook_secret_file: "},
         {STACK_WEB "status_token_file = /etc/token\n",
          "status_token_file: the forge is not known by the repository's host; write status_forge"},
@@ -312,6 +313,7 @@ static void accepted_values(void **state)
         STACK_WEB "branch = feature/ä#1\n",
         STACK_WEB "signatures = off\nallowed_signers =\nfreeze =\n",
         STACK_WEB "username =\ntoken_file =\nca_file =\nimage_of_commit =\n",
+        STACK_WEB "freeze = Fri 16:00..Mon 08:00, 22:00..06:00\n",
         STACK_WEB "image_wait = 0\npoll_interval = 1d\n",
         STACK_WEB "image_of_commit = ghcr.io/o/web localhost:5000/x\nimage_paths = src/ docker\n",
         STACK_WEB "[stack web2]\nrepository = https://h/x\nfile = a.yml\n[stack 3_-]\nrepository = "
@@ -451,6 +453,41 @@ static void bytes_and_sizes(void **state)
     assert_non_null(strstr(err.text, "\nc: and "));
     assert_true(strlen(err.text) < sizeof err.text - 1);
     free(big);
+}
+
+/* A password in the file closes it to others. */
+static void rights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned mode;
+        const char *error; /* NULL: accepted */
+    } cases[] = {
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0644, "[records] postgres is a secret"},
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0640, NULL},
+        {"[records]\npostgres = postgresql://u@h:5432/db\n", 0644, NULL},
+        {"[records]\npostgres = postgresql://h:5432/d:b@x\n", 0644, NULL},
+        {"[notify chat]\nurl = https://h/token\n", 0644, "[notify chat] url is a secret"},
+        {"[notify chat]\nurl = https://h/token\n", 0640, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char path[] = "/tmp/test-config-XXXXXX";
+        struct config config = {0};
+        struct error err = {0};
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)), strlen(cases[i].text));
+        assert_int_equal(fchmod(fd, cases[i].mode), 0);
+        close(fd);
+        int r = config_load(path, &config, &err);
+        unlink(path);
+        if ((r == 0) != !cases[i].error || (r < 0 && !strstr(err.text, cases[i].error)))
+            fail_msg("case %zu: %d %s", i, r, err.text);
+        assert_null(strstr(err.text, "secret@"));
+        if (r == 0)
+            config_release(&config);
+    }
 }
 
 static void loading(void **state)
@@ -666,8 +703,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals), cmocka_unit_test(accepted_values), cmocka_unit_test(fields),
         cmocka_unit_test(defaults), cmocka_unit_test(many_errors),     cmocka_unit_test(bytes_and_sizes),
-        cmocka_unit_test(loading),  cmocka_unit_test(example),         cmocka_unit_test(manual),
-        cmocka_unit_test(table),    cmocka_unit_test(receivers),       cmocka_unit_test(forges),
+        cmocka_unit_test(rights),   cmocka_unit_test(loading),         cmocka_unit_test(example),
+        cmocka_unit_test(manual),   cmocka_unit_test(table),           cmocka_unit_test(receivers),
+        cmocka_unit_test(forges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

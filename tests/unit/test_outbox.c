@@ -173,11 +173,10 @@ static void configuration_changes(void **state)
     struct fixture *f = *state;
     configure(f, &chat, &status_shop);
     ended(f, "shop", commit_a, DEPLOYMENT_FAILED);
-    int64_t version = journal_data_version(f->journal);
     struct journal *other;
     OK(journal_open(f->path, JOURNAL_WRITE, &other, &f->err));
     const struct receiver_config same[] = {status_shop, chat};
-    version = journal_data_version(f->journal);
+    int64_t version = journal_data_version(f->journal);
     OK(outbox_configure(other, same, 2, &f->err));
     assert_int_equal(journal_data_version(f->journal), version); /* nothing was written */
     journal_close(other);
@@ -302,6 +301,48 @@ static void stacks_have_events(void **state)
     assert_int_equal(event_rows(f), 0);
 }
 
+static void verdicts_before(void **state)
+{
+    struct fixture *f = *state;
+    struct verdict v;
+    int64_t first = ended(f, "shop", commit_a, DEPLOYMENT_FAILED);
+    ended(f, "blog", commit_b, DEPLOYMENT_HALTED);
+    int64_t replaced = request(f, "shop", commit_b), last = request(f, "shop", commit_b); /* supersedes */
+    OK(outbox_verdict_before(f->journal, &f->arena, "shop", first, &v, &f->err));
+    assert_null(v.commit);
+    OK(outbox_verdict_before(f->journal, &f->arena, "shop", last, &v, &f->err));
+    assert_string_equal(v.commit, commit_a);
+    assert_string_equal(v.state, "failed");
+    assert_int_equal(get(f, replaced).state, DEPLOYMENT_SUPERSEDED);
+}
+
+static void pauses(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned attempts;
+        int64_t most_s;
+    } cases[] = {{0, 1}, {1, 2}, {5, 32}, {8, 256}, {9, 300}, {10, 300}, {UINT32_MAX, 300}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned k = 0; k < 50; k++) {
+            int64_t us = outbox_retry_us(cases[i].attempts), most = cases[i].most_s * US_PER_S;
+            assert_true(us <= most && us > most - most / 5 - 1);
+        }
+}
+
+static void one_of_them(void **state)
+{
+    struct fixture *f = *state;
+    struct receiver r;
+    bool found = true;
+    configure(f, &chat, NULL);
+    OK(outbox_receiver(f->journal, &f->arena, "notify none", &r, &found, &f->err));
+    assert_false(found);
+    OK(outbox_receiver(f->journal, &f->arena, "notify chat", &r, &found, &f->err));
+    assert_true(found);
+    assert_string_equal(r.name, "notify chat");
+}
+
 /* What is still to be told of is not forgotten. */
 static void trimming(void **state)
 {
@@ -335,6 +376,9 @@ int main(void)
         TEST(told),
         TEST(stacks_have_events),
         TEST(trimming),
+        TEST(pauses),
+        TEST(verdicts_before),
+        TEST(one_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

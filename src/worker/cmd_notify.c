@@ -16,7 +16,8 @@
  * has taken long enough: agentd starts another one then. Exit 0: what became of it is in the outbox.
  */
 
-static const struct receiver_kind *const receiver_kinds[] = {&receiver_notify, &receiver_status, &receiver_records};
+static const struct receiver_kind *const receiver_kinds[] = {&receiver_notify, &receiver_status,
+                                                             &receiver_records};
 
 /* agentd gives one job more than this; see receivers.c there. */
 static const int64_t long_enough_us = 20 * US_PER_S;

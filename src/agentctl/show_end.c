@@ -256,7 +256,8 @@ void show_end(struct arena *arena, const struct page *page)
 {
     enum deployment_state state = page->view.d.state;
     const char *next = advice(arena, &page->view.d);
-    if (deployment_state_holds(state)) {
+    bool planned = page->n_steps > 0 || page->n_services > 0; /* else the reason is all there is */
+    if (deployment_state_holds(state) && planned) {
         show_heading("what happened");
         print_cause(arena, page);
         print_services_end(arena, page);

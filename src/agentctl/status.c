@@ -265,7 +265,7 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
     struct status *all = arena_array(arena, n, sizeof *all);
     struct receiver_view *receivers;
     size_t n_receivers;
-    if (receivers_read(ctl->journal, arena, &receivers, &n_receivers, err) < 0)
+    if (receivers_read(ctl->journal, arena, 0, &receivers, &n_receivers, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
         if (status_read(ctl->journal, arena, names[i], reply, &all[i], err) < 0)

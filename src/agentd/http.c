@@ -48,9 +48,10 @@ static void serve(struct http *http)
     MHD_UNSIGNED_LONG_LONG ms;
     http->closed = false;
     MHD_run(http->daemon);
-    if (http->closed)
-        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
-    else if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
+    bool more = MHD_get_timeout(http->daemon, &ms) == MHD_YES;
+    if (http->closed || (more && ms == 0))
+        http_serve_soon(http);
+    else if (more)
         timer_set(http->manager->event, &http->timer, (int64_t)ms * 1000, on_timer, http);
     else
         timer_stop(http->timer);
@@ -73,9 +74,20 @@ static int on_event(sd_event_source *source, int fd, uint32_t events, void *user
     return 0;
 }
 
+static int on_soon(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    serve(userdata);
+    return 0;
+}
+
+/* Not by a timer of 0 ms: timers are as late as it suits the loop, a quarter of a second. */
 void http_serve_soon(struct http *http)
 {
-    timer_set(http->manager->event, &http->timer, 0, on_timer, http);
+    int r = http->soon ? sd_event_source_set_enabled(http->soon, SD_EVENT_ONESHOT)
+                       : sd_event_add_defer(http->manager->event, &http->soon, on_soon, http);
+    if (r < 0) /* as in timer_set() */
+        abort();
 }
 
 void http_let_last(struct http_own *own)
@@ -224,6 +236,7 @@ void http_close(struct manager *manager)
     sd_event_source_disable_unref(http->io);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    sd_event_source_disable_unref(http->soon);
     sd_event_source_disable_unref(http->timer);
     sd_event_source_disable_unref(http->sweep);
     sd_event_source_disable_unref(http->retry);

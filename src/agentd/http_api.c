@@ -10,11 +10,19 @@
 #include "base/clock.h"
 #include "view/json.h"
 #include "view/page.h"
+#include "view/receivers.h"
 #include "view/status.h"
 
 /* /api/v1: what `agentctl log`, `show` and `status` print with --json. */
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500, ROWS_PER_PIECE = 10, NUMBER_MAX = 18, NAME_MAX_LEN = 48 };
+enum {
+    LIMIT_DEFAULT = 50,
+    LIMIT_MAX = 500,
+    ROWS_PER_PIECE = 10,
+    NUMBER_MAX = 18,
+    COUNT_MAX = 10000,
+    NAME_MAX_LEN = 48
+};
 
 /* The answer is another one when this text is. */
 static char *etag_of(struct http_request *request, const char *what)
@@ -242,6 +250,17 @@ static void end_stacks(struct http_stream *stream)
     json_decref(o->agentd);
 }
 
+static int append_receivers(struct journal *journal, struct arena *arena, struct str *to, struct error *err)
+{
+    struct receiver_view *receivers;
+    size_t n;
+    if (receivers_read(journal, arena, COUNT_MAX, &receivers, &n, err) < 0)
+        return -1;
+    cleanup_json json_t *list = receivers_json(receivers, n);
+    append_json(to, list);
+    return 0;
+}
+
 static int next_stack(struct http_stream *stream, struct str *to, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -264,7 +283,10 @@ static int next_stack(struct http_stream *stream, struct str *to, struct error *
     }
     if (o->names[o->done])
         return 1;
-    str_append(to, "\n]}\n");
+    str_append(to, "\n],\"receivers\":");
+    if (append_receivers(stream->manager->journal, &arena, to, err) < 0)
+        return -1;
+    str_append(to, "}\n");
     return 0;
 }
 

@@ -26,14 +26,20 @@ void http_suspend(struct http_own *own)
     MHD_suspend_connection(own->connection);
 }
 
-void http_resume(struct http_own *own)
+static bool let_go_on(struct http_own *own)
 {
     if (!own->suspended)
-        return;
+        return false;
     own->suspended = false;
     own->waits_for = NULL;
     MHD_resume_connection(own->connection);
-    http_serve_soon(own->http);
+    return true;
+}
+
+void http_resume(struct http_own *own)
+{
+    if (let_go_on(own))
+        http_serve_soon(own->http);
 }
 
 int http_wait_for(struct http_request *request, struct watch *watch)
@@ -51,10 +57,11 @@ void http_wake(struct watch *watch)
             http_resume(r);
 }
 
+/* For the end: the loop may be over, and nothing can be asked of it any more. */
 void http_resume_all(struct http *http)
 {
     for (struct http_own *r = http->requests; r; r = r->next)
-        http_resume(r);
+        let_go_on(r);
 }
 
 /* ---- one request ---- */
@@ -89,6 +96,11 @@ static int begin(struct http_own *own, const char *url, const char *method, cons
         return http_error(request, HTTP_NOT_FOUND, "not found");
     if (!is_of_method(own->route, method))
         return refuse_method(request, own->route);
+    if (own->route->tells && !http_host_is_known(&request->arena, http_header(request, "Host"),
+                                                 request->manager->config.http_link))
+        return http_error(
+            request, HTTP_MISDIRECTED,
+            "not known by this name: ask for the address, or for localhost, or set [http] link");
     if (!str_eq(method, "POST"))
         return body.any ? http_error(request, HTTP_TOO_LARGE, "a request has no body here") : 1;
     if (body.chunked)

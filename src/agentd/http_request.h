@@ -36,6 +36,7 @@ enum {
     HTTP_LENGTH_REQUIRED = 411,
     HTTP_TOO_LARGE = 413,
     HTTP_TARGET_TOO_LONG = 414,
+    HTTP_MISDIRECTED = 421,
     HTTP_HEADERS_TOO_LARGE = 431,
     HTTP_INTERNAL_ERROR = 500,
     HTTP_UNAVAILABLE = 503,
@@ -58,6 +59,7 @@ struct http_route {
     const char *method;  /* "GET", which HEAD belongs to, or "POST" */
     const char *pattern; /* of the path; a * at its end stands for one word without a slash */
     http_handler handle;
+    bool tells; /* the record: only those who ask by a name that is known, see http_host.c */
 };
 extern const struct http_route http_routes[];
 extern const size_t n_http_routes;
@@ -120,6 +122,10 @@ void http_stream_wake(struct http_stream *stream);
 
 /* Calls the route's handler again after http_wake() of this watch. */
 int http_wait_for(struct http_request *request, struct watch *watch);
+
+/* ---- http_host.c ---- */
+/* host: of the request; NULL: it has none. link: of [http]; NULL: none. */
+bool http_host_is_known(struct arena *arena, const char *host, const char *link);
 
 /* ---- handlers ---- */
 int http_healthz(struct http_request *request);

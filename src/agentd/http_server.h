@@ -18,7 +18,7 @@ struct http {
     struct manager *manager;
     char *address; /* of [http] listen */
     struct MHD_Daemon *daemon;
-    sd_event_source *io, *timer, *sweep, *retry;
+    sd_event_source *io, *soon, *timer, *sweep, *retry;
     struct http_peer *peers;
     struct http_own *requests;
     bool said;   /* that the address is taken */

@@ -223,7 +223,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 void live_progress(struct watch *w)
 {
-    cleanup_arena struct arena arena = {0};
     struct live *live = w->manager->live;
     if (!live || !live->mark)
         return;

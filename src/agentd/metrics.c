@@ -10,6 +10,7 @@
 #include "agentd/manager.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/receivers.h"
 
 enum { MAX_BOUNDS = 12, MAX_KINDS = 64, STATES = DEPLOYMENT_STUCK + 1 };
 
@@ -246,28 +247,22 @@ static void print_outbox(struct manager *manager, struct str *to)
                       oldest[] = "deploy_agent_outbox_oldest_timestamp_seconds",
                       failing[] = "deploy_agent_outbox_failing_since_timestamp_seconds";
     cleanup_arena struct arena arena = {0};
-    struct receiver *receivers = NULL;
+    struct receiver_view *all;
     struct error err = {0};
-    size_t n = 0;
-    if (!manager->journal || outbox_receivers(manager->journal, &arena, &receivers, &n, &err) < 0)
+    size_t n;
+    if (!manager->journal || receivers_read(manager->journal, &arena, backlog_most, &all, &n, &err) < 0)
         return;
-    int64_t *counts = arena_array(&arena, n + 1, sizeof *counts),
-            *since = arena_array(&arena, n + 1, sizeof *since);
-    for (size_t i = 0; i < n; i++)
-        if (receivers[i].waiting && journal_backlog(manager->journal, receivers[i].name, backlog_most,
-                                                    &counts[i], &since[i], &err) < 0)
-            return;
     metrics_head(to, events, "gauge", "Events that wait to be delivered; 10000: as many or more.");
     for (size_t i = 0; i < n; i++)
-        metrics_sample(to, events, "receiver", receivers[i].name, (double)counts[i]);
+        metrics_sample(to, events, "receiver", all[i].row.name, (double)all[i].events);
     metrics_head(to, oldest, "gauge",
                  "When the oldest of them happened, in seconds since 1970; 0: none waits.");
     for (size_t i = 0; i < n; i++)
-        metrics_sample(to, oldest, "receiver", receivers[i].name, (double)since[i] / US_PER_S);
+        metrics_sample(to, oldest, "receiver", all[i].row.name, (double)all[i].oldest_us / US_PER_S);
     metrics_head(to, failing, "gauge", "Since when deliveries fail, in seconds since 1970; 0: they do not.");
     for (size_t i = 0; i < n; i++)
-        metrics_sample(to, failing, "receiver", receivers[i].name,
-                       (double)receivers[i].failing_since_us / US_PER_S);
+        metrics_sample(to, failing, "receiver", all[i].row.name,
+                       (double)all[i].row.failing_since_us / US_PER_S);
 }
 
 static struct stack_sample *read_samples(struct manager *manager, struct arena *arena, size_t *ret_count)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps an open page up to date: its URL is read again, and the new <main> takes the place of the old one.
-'use strict';
+// Keeps an open page up to date: reads its URL again, and exchanges <main>.
 (() => {
   const said = document.getElementById('said'), old = document.getElementById('old');
   const find = (root, what) => root.querySelectorAll(what), two = n => String(n).padStart(2, '0');
-  let etag = '', asking = false, again = false, soon = 0, skew = 0, turn = 0;
+  let etag = '', asking, again, events, soon, skew = 0, turn = 0;
 
   const since = e => Math.round((Date.now() + skew - Date.parse(e.dateTime)) / 1000);
   const words = s => s < 60 ? `${s} s` : s < 3600 ? `${s / 60 | 0} min` : s < 86400 ? `${s / 3600 | 0} h` : `${s / 86400 | 0} d`;
@@ -29,7 +28,7 @@
       if (same) same.open = d.open;
     }
     if (page.title !== document.title) said.textContent = document.title = page.title;
-    was.replaceWith(document.adoptNode(main));
+    was.replaceWith(main);
     if (href) main.querySelector(`a[href="${CSS.escape(href)}"]`)?.focus({preventScroll: true});
     tick();
   };
@@ -54,9 +53,16 @@
     if (again) again = void ask();
   };
 
-  const events = new EventSource('/api/v1/events'), news = () => { clearTimeout(soon); soon = setTimeout(ask, 200); };
-  for (const name of ['hello', 'deployment', 'step', 'progress']) events.addEventListener(name, news);
-  setInterval(() => { tick(); if (++turn % (events.readyState === 1 ? 30 : 5) === 0) ask(); }, 1000);
-  document.addEventListener('visibilitychange', ask);
+  const news = () => { clearTimeout(soon); soon = setTimeout(ask, 200); };
+  const look = () => {
+    events?.close();
+    if (document.hidden) return; // connections are few
+    events = new EventSource('/api/v1/events');
+    for (const name of ['hello', 'deployment', 'step', 'progress']) events.addEventListener(name, news);
+    ask();
+  };
+  setInterval(() => { tick(); if (++turn % (events?.readyState === 1 ? 30 : 5) === 0) ask(); }, 1000);
+  document.addEventListener('visibilitychange', look);
   tick();
+  look();
 })();

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "html/pages.h"
+#include "view/at_work.h"
 
 /* ---- in one word ---- */
 
@@ -23,6 +24,7 @@ static struct verdict verdict_under_way(const struct status *s)
     if (s->under_way.state != DEPLOYMENT_REQUESTED)
         return (struct verdict){"deploying", TONE_BUSY};
     return status_pause_is_on(&s->row) ? (struct verdict){"paused", TONE_CAREFUL}
+           : s->frozen_until_us        ? (struct verdict){"frozen", TONE_CAREFUL}
                                        : (struct verdict){"requested", TONE_BUSY};
 }
 
@@ -50,7 +52,7 @@ struct verdict stack_verdict(const struct status *s)
     if (!s->deployed.id)
         return (struct verdict){"not deployed yet", TONE_PLAIN};
     if (!status_in_step(s))
-        return (struct verdict){"behind", TONE_CAREFUL};
+        return (struct verdict){s->frozen_until_us ? "frozen" : "behind", TONE_CAREFUL};
     return s->row.drift ? (struct verdict){"changed by others", TONE_CAREFUL}
                         : (struct verdict){"in step", TONE_GOOD};
 }
@@ -168,6 +170,23 @@ static void paused(struct html *h, const struct status *s)
     html(h, "</li>\n");
 }
 
+static void frozen(struct html *h, const struct status *s)
+{
+    const struct stack_state *row = &s->row;
+    if (!s->frozen_until_us)
+        return;
+    notice_begin(h, TONE_CAREFUL);
+    html(h, "<strong>Frozen</strong> until ");
+    part_time(h, s->frozen_until_us);
+    html(h, ": nothing new is deployed before.</p>");
+    if (row->tip && !status_tip_is_deployed(s))
+        part_commands(h, "Deploy the newest commit now:",
+                      (const char *[]){arena_printf(h->arena, "agentctl approve %s --commit %.12s",
+                                                    row->stack, text_safe(h->arena, row->tip)),
+                                       NULL});
+    html(h, "</li>\n");
+}
+
 static void polling(struct html *h, const struct status *s)
 {
     const char *error = status_poll_error(s);
@@ -208,13 +227,14 @@ static void drift(struct html *h, const struct status *s)
 void part_notices(struct html *h, const struct status *s)
 {
     bool any = s->row.alarm || s->held.id || s->row.hold_absolute || status_pause_is_on(&s->row) ||
-               status_poll_error(s) || s->row.drift;
+               s->frozen_until_us || status_poll_error(s) || s->row.drift;
     if (!any)
         return;
     html(h, "<ul class=\"notices\">\n");
     needs_person(h, s);
     held(h, s);
     paused(h, s);
+    frozen(h, s);
     polling(h, s);
     drift(h, s);
     html(h, "</ul>\n");
@@ -233,16 +253,27 @@ static void progress(struct html *h, const struct stack_view *v)
          n, done, done, n, done, n);
 }
 
+/* "Now roll web, for 0m12s of at most 5m00s: 1 of 2 replicas up" */
 static void now_at(struct html *h, const struct site *site, const struct stack_view *v)
 {
-    for (size_t i = 0; i < v->n_steps; i++) {
-        const struct step *step = &v->steps[i];
-        if (step->state != STEP_RUNNING)
-            continue;
-        html(h, "<p>Now <span class=\"soft\">%s</span> <strong>%s</strong>, for ", step->kind, step->name);
-        part_running(h, step->started_us, site->now_us);
-        html(h, "</p>\n");
+    struct at_work w;
+    at_work_find(h->arena, &v->status.under_way, v->steps, v->n_steps, &w);
+    if (!w.step)
+        return;
+    const char *words = progress_words(h->arena, &w.progress);
+    int64_t most = w.progress.deadline_us - w.step->started_us;
+    html(h, "<p>%s <span class=\"soft\">%s</span> <strong>%s</strong>",
+         w.stands ? "Stopped at"
+         : w.back ? "Putting back"
+                  : "Now",
+         w.step->kind, w.step->name);
+    if (!w.stands && !w.back) {
+        html(h, ", for ");
+        part_running(h, w.step->started_us, site->now_us);
+        if (most > 0)
+            html(h, " of at most %s", duration_text(h->arena, most));
     }
+    html(h, "%s%s</p>\n", *words ? ": " : "", words);
 }
 
 void part_doing(struct html *h, const struct site *site, const struct stack_view *v)

@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "agent/progress.h"
 #include "base/clock.h"
 #include "html/pages.h"
 
@@ -85,6 +86,14 @@ static void output(struct html *h, const struct step *s)
     html(h, "</pre></details>");
 }
 
+/* What it says of itself while it runs. */
+static const char *doing(struct arena *arena, const struct step *s)
+{
+    struct progress progress;
+    bool told = s->state == STEP_RUNNING && progress_parse(arena, s->live, &progress);
+    return told ? progress_words(arena, &progress) : "";
+}
+
 static void took(struct html *h, const struct step *s, int64_t now_us)
 {
     html(h, "<span class=\"took\">");
@@ -111,8 +120,11 @@ static void step(struct html *h, const struct site *site, const struct page *pag
     else
         html(h, "<span class=\"no-bar\"></span>");
     took(h, s, site->now_us);
-    if (s->error || s->output) {
+    const char *at = doing(h->arena, s);
+    if (*at || s->error || s->output) {
         html(h, "<div class=\"more\">");
+        if (*at)
+            html(h, "<p>%s</p>", at);
         if (s->error)
             html(h, "<p class=\"error\">%s</p>", s->error);
         if (s->output)

@@ -4,7 +4,8 @@
 
 /* Read page by page: a fleet's history may be longer than the memory is large. */
 
-#define PAGE "500"
+#define PAGE_ROWS 500
+#define PAGE      "500"
 
 /* The inner one walks an index; each of them ends with this order. */
 #define NEWEST_FIRST "requested_at DESC, host_id, id DESC "
@@ -50,6 +51,6 @@ int records_read(const struct pg_url *url, const struct records_filter *f, int64
     do
         if (read_page(&s, row, userdata, &rows, err) < 0)
             return -1;
-    while (rows > 0);
+    while (rows == PAGE_ROWS);
     return 0;
 }

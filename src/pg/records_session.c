@@ -57,26 +57,23 @@ int records_ask(struct records_session *s, const char *doing, PGresult **ret, st
 
 /* In statements: poolers refuse options of a login. Names of ours are qualified, those of the server's own
  * functions nobody else shall have. */
-static int begin(struct records_session *s, bool read_only, struct error *err)
+static const char *begin_sql(struct records_session *s, bool read_only)
 {
-    int64_t left_ms = (s->deadline_us - mono_us()) / 1000 + 1000;
-    const char *sql =
-        arena_printf(&s->arena,
-                     "BEGIN%s; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = "
-                     "%lld; SET LOCAL lock_timeout = '10s'; SET LOCAL "
-                     "idle_in_transaction_session_timeout = '60s'",
-                     read_only ? " READ ONLY" : "", (long long)(left_ms > 1000 ? left_ms : 1000));
-    return records_ask(s, "beginning a transaction", NULL, err, sql, 0, NULL);
+    int64_t left_ms = (s->deadline_us - mono_us()) / 1000;
+    return arena_printf(&s->arena,
+                        "BEGIN%s; SET LOCAL search_path = pg_catalog; SET LOCAL jit = off; "
+                        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = %lld; "
+                        "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+                        "SELECT current_setting('server_encoding'), "
+                        "to_regclass('deploy_agent.records_version') IS NOT NULL",
+                        read_only ? " READ ONLY" : "", (long long)(left_ms > 0 ? left_ms : 0) + 1000);
 }
 
-static int look_at_schema(struct records_session *s, struct error *err)
+static int look_at_schema(struct records_session *s, bool read_only, struct error *err)
 {
     cleanup_result PGresult *about = NULL, *version = NULL;
-    if (records_ask(
-            s, "asking PostgreSQL about the records", &about, err,
-            "SELECT current_setting('server_encoding'), to_regclass('deploy_agent.records_version') IS NOT "
-            "NULL",
-            0, NULL) < 0)
+    if (records_ask(s, "asking PostgreSQL about the records", &about, err, begin_sql(s, read_only), 0, NULL) <
+        0)
         return -1;
     /* else the first commit subject with a letter that it lacks would stop all that follows */
     if (strcmp(PQgetvalue(about, 0, 0), "UTF8") != 0)
@@ -88,7 +85,7 @@ static int look_at_schema(struct records_session *s, struct error *err)
     if (records_ask(s, "reading the version of the records", &version, err,
                     "SELECT max(version) FROM deploy_agent.records_version", 0, NULL) < 0)
         return -1;
-    s->schema = atoi(PQgetvalue(version, 0, 0));
+    s->schema = (int)strtol(PQgetvalue(version, 0, 0), NULL, 10);
     return 0;
 }
 
@@ -104,7 +101,7 @@ int records_open(struct records_session *s, const struct pg_url *url, int64_t de
                                                 left < connect_timeout_us ? left : connect_timeout_us};
     if (pg_conn_open(&s->conn, &s->arena, &options, err) < 0)
         return -1;
-    return begin(s, read_only, err) < 0 || look_at_schema(s, err) < 0 ? -1 : 0;
+    return look_at_schema(s, read_only, err);
 }
 
 void records_close(struct records_session *s)

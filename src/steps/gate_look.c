@@ -102,6 +102,14 @@ static int check_ownership(struct gate *gate, const json_t *service, const char 
     return 0;
 }
 
+/* "starting: starting" says it twice; "pending: pending task scheduling", too. */
+static const char *said_once(const char *pending)
+{
+    const char *colon = strstr(pending, ": ");
+    size_t len = colon ? (size_t)(colon - pending) : 0;
+    return len && strncmp(colon + 2, pending, len) == 0 ? colon + 2 : pending;
+}
+
 static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, struct error *err)
 {
     bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) ||
@@ -124,7 +132,10 @@ static int judge(struct gate *gate, const json_t *service, const struct tasks_ju
     gate->is_job = job;
     gate->counted = true;
     gate->well = false;
-    snprintf(gate->note, sizeof gate->note, "%.240s", t->pending ? t->pending : t->trouble ? t->trouble : "");
+    snprintf(gate->note, sizeof gate->note, "%.240s",
+             t->pending   ? said_once(t->pending)
+             : t->trouble ? t->trouble
+                          : "");
     if (good < t->desired) {
         forget_stability(gate);
         snprintf(gate->state, sizeof gate->state, "%u of %u tasks %s%s%s", good, t->desired,

@@ -75,6 +75,15 @@ static int add_strangers(struct docker *docker, const struct stack *stack, struc
     return 0;
 }
 
+static bool wants_nodes(const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->n_services; i++)
+        if (json_array_size(
+                json_path(stack->services[i].spec, "TaskTemplate", "Placement", "Constraints", NULL)) > 0)
+            return true;
+    return false;
+}
+
 int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
             struct error *err)
 {
@@ -86,7 +95,8 @@ int observe(struct docker *docker, const char *name, const struct stack *stack, 
         docker_networks(docker, NULL, &o.networks, err) < 0 ||
         docker_secrets(docker, NULL, &o.secrets, err) < 0 ||
         docker_configs(docker, NULL, &o.configs, err) < 0 ||
-        docker_tasks_labelled(docker, label, &o.tasks, err) < 0) {
+        docker_tasks_labelled(docker, label, &o.tasks, err) < 0 ||
+        (stack && wants_nodes(stack) && docker_nodes(docker, &o.nodes, err) < 0)) {
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }

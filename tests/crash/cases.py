@@ -664,8 +664,8 @@ def hopeless(change, words, faults=(), gate=None):
     return run
 
 
-add("a task that no node may run", hopeless(lambda s: s["deploy"].update(placement={"constraints": ["node.labels.x==y"]}), "no suitable node",
-                                             gate=SHORT))
+add("a task that no node may run", hopeless(lambda s: s["deploy"].update(resources={"reservations": {"memory": "64T"}}),
+                                             "no suitable node|insufficient resources", gate=SHORT))
 add("a task that the node rejects", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist"), long=True)
 add("a rejected task, and a death", hopeless(lambda s: s["volumes"].append("/nonexistent/folder:/x"), "(?i)rejected.*does not exist|Swarm paused",
                                              ["roll.sent:kill:nth=2"]))

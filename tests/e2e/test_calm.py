@@ -35,6 +35,7 @@ class Calm(Case):
         sync = self.agentctl("sync", self.name, "--wait", code=1)
         self.assertIn("frozen until", sync.stdout + sync.stderr)
         self.serves("web", "one")
+        self.assertRegex(self.agentctl("check", self.name).stdout, f"ok    stack {self.name}: freeze .* frozen until 2100-01-01 00:00")
         # a person may, for what they have looked at
         self.assertIn(f"waits for approval is {three[:12]}", self.agentctl("approve", self.name, "--commit", two[:12], code=1).stderr)
         self.agentctl("approve", self.name, "--commit", three[:12], code=0)

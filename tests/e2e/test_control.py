@@ -105,6 +105,7 @@ class Control(Case):
         later = self.commit(self.stack(web=self.web(VERSION="two")))
         self.wait(lambda: self.status()["tip"] == later, 20, "the new commit to be seen")
         self.assertNotIn((self.record(later) or {}).get("state"), ("running", "succeeded"))
+        self.wait(lambda: self.waiting() == f"the end of the pause, or: agentctl resume {self.name}", 10, "the reason on record")
         # a pause outlives a restart
         self.agent.stop()
         self.start_ready()

@@ -3,10 +3,12 @@
 
 import json
 import pathlib
+import socket
 import sys
+import time
 import urllib.parse
 
-from harness import Case
+from harness import Case, long
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "pg"))
 
@@ -38,11 +40,19 @@ class Records(Case):
             "postgres", "SELECT id, string_agg(state, ' ' ORDER BY change) FROM deploy_agent.state_change GROUP BY host_id, id ORDER BY max(change)")]
 
     def test_server_stopped_during_three_deployments(self):
+        self.stopped_during_three_deployments()
+
+    @long
+    def test_server_stopped_for_a_minute(self):
+        self.stopped_during_three_deployments(60)
+
+    def stopped_during_three_deployments(self, seconds=0):
         first = self.version("one")
         self.start_ready()
         first = self.expect(first, "succeeded")
         self.wait(lambda: self.server.value("postgres", "SELECT to_regclass('deploy_agent.log') IS NOT NULL") == "t" and self.delivered(), 30, "the first delivery")
         self.server.stop()
+        until = time.monotonic() + seconds
         ends = [first, self.expect(self.version("two"), "succeeded")]
         self.agent.kill()
         self.start_ready()
@@ -50,8 +60,9 @@ class Records(Case):
         ends.append(self.expect(self.version("four"), "succeeded"))
         self.assertIn("PostgreSQL is not ready", self.agentctl("log", "--records", code=1).stderr)
         self.assertRegex(self.agentctl("status").stdout, r"records fails since .*: PostgreSQL is not ready.*; \d+ waiting")
+        self.wait(lambda: time.monotonic() >= until, seconds + 1, "the minute to pass")
         self.server.start()
-        self.wait(lambda: len(self.delivered()) == 4 and self.delivered()[-1][1][-1] == "succeeded", 60, lambda: f"all of it to be delivered: {self.delivered()}")
+        self.wait(lambda: len(self.delivered()) == 4 and self.delivered()[-1][1][-1] == "succeeded", 60 + seconds, lambda: f"all of it to be delivered: {self.delivered()}")
         self.assertEqual(self.delivered(), [(d["id"], ["requested", "planned", "running", d["state"]]) for d in ends])
         self.same_as_the_journal()
         self.assertNotIn(SECRET, self.agent.log.read_text(errors="replace"))
@@ -69,4 +80,13 @@ class Records(Case):
         self.assertEqual([line.split()[1:] for line in table], [line.split() for line in plain])
         one = self.agentctl("log", self.name, "--records", "--state", "failed", "--json", code=0).stdout
         self.assertEqual([d["state"] for d in json.loads(one)], ["failed"])
+        # who may not read the configuration is told by agentd
+        reply = self.ask({"verb": "records", "args": {"stack": self.name, "limit": 1}})
+        self.assertEqual([json.loads(line)["id"] for line in reply["output"].splitlines()], [here[0]["id"]])
         self.assertIn("ok    records: ", self.agentctl("check").stdout)
+
+    def ask(self, request):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.dir / "run/control.sock"))
+            s.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(s.makefile().readline())

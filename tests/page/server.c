@@ -14,7 +14,9 @@
 #include <stdlib.h>
 
 #include "agentd/http.h"
+#include "agentd/live.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -38,6 +40,8 @@ static void end(struct manager *manager)
     for (struct watch *w = manager->watches; w; w = w->next)
         w->config = NULL;
     manager_collect(manager);
+    live_free(manager);
+    metrics_free(manager);
     journal_close(manager->journal);
     config_release(&manager->config);
     free(manager->config_text);

@@ -15,6 +15,7 @@ state_dir = {dir}
 run_dir = {dir}/run
 [http]
 listen = 127.0.0.1:{port}
+link = https://deploy.example.org
 """
 STACK = "[stack {name}]\nrepository = file:///nowhere/{name}.git\nbranch = main\nfile = stack.yml\n"
 

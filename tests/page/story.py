@@ -130,6 +130,8 @@ def days(story):
                                "2 services rolled, 60s stable; web answers slower: median 84 ms, was 61 ms (23 and 41 samples)", GOOD, rollout(), migrated)
     blog = story.deployment("blog", "running", 1.25, None, "Comments: answer by mail", "carol", None, RUNNING, rollout("updating"),
                             [("django", "0044", "blog.0044_reply", "applied")], number=701)
+    live = {"of": "replicas", "done": 1, "total": 2, "deadline_us": story.ago(-4.6), "note": "starting"}
+    story.db.execute("UPDATE step SET live = ? WHERE deployment = ? AND state = 'running'", (json.dumps(live), blog))
     story.stack("shop", tip=story.db.execute("SELECT commit_id FROM deployment WHERE id = ?", (in_step,)).fetchone()[0], tip_seen_us=story.ago(64))
     story.stack("blog", tip=commit_id(701), tip_seen_us=story.ago(1.4))
     story.stack("wiki", tip=commit_id(900), tip_seen_us=story.ago(191), paused=1, pause_reason="bob looks at the cache", paused_since_us=story.ago(150),

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_pages.py PAGE_SERVER: what the pages say of a record that has every state, and how they are made."""
 
+import http.client
 import pathlib
 import re
+import socket
 import sys
 import unittest
 
@@ -45,7 +47,7 @@ class Served(unittest.TestCase):
 class Days(Served):
     def test_stacks(self):
         text = self.says("/", "shop in step", "blog deploying", "wiki held", "Let orders be cancelled within ten minutes by alice",
-                         "Now roll web, for", "8 of 11 steps", "agentctl cancel 9", "agentctl retry 6", "agentctl resume wiki", "bob looks at the cache",
+                         "Now roll web, for ", "of at most 4m5", "1 of 2 replicas up: starting", "8 of 11 steps", "agentctl cancel 9", "agentctl retry 6", "agentctl resume wiki", "bob looks at the cache",
                          "web healthy", "worker unverified", "FAILED exit 1", "only shows")
         self.assertEqual(self.read("/").title.split(" · ")[0], "blog deploying, wiki held")
         self.assertNotIn("hunter22", text)
@@ -60,7 +62,7 @@ class Days(Served):
         self.says("/deployments/6", "rolled back", "The services were put back to what ran before.", "KeyError: 'CACHE_URL'", "500 now (18 of 18)")
 
     def test_running(self):
-        self.says("/deployments/9", "running", "so far", "agentctl cancel 9")
+        self.says("/deployments/9", "running", "so far", "agentctl cancel 9", "1 of 2 replicas up: starting")
 
     def test_stack(self):
         self.says("/stacks/wiki", "wiki", "held", "service web: update", "env CACHE_URL", "agentctl plan wiki")
@@ -95,6 +97,19 @@ class Days(Served):
         self.assertIn("default-src 'none'", policy)
         self.assertNotIn("unsafe", policy)
         self.assertEqual(self.site.get("/", "POST")[0], 405)
+
+    def test_names(self):
+        """The record is told only to those who ask for a name that nobody else can point at this host."""
+        known = ("127.0.0.1", f"127.0.0.1:{self.site.port}", "localhost", "LocalHost:80", "a.localhost", "[::1]", "[::1]:80", "10.0.0.7", socket.gethostname(),
+                 "deploy.example.org", "Deploy.Example.Org:443")
+        unknown = ("example.org", "evil.example.org:80", "127.0.0.1.example.org", "localhost.example.org", "notlocalhost", "x.deploy.example.org",
+                   "deploy.example.org.", "[::1", "::1", "127.1", "")
+        for path in ("/", "/stacks/shop", "/deployments/1", "/api/v1/deployments", "/api/v1/stacks"):
+            for names, status in ((known, 200), (unknown, 421)):
+                for name in names:
+                    with self.subTest(path=path, name=name):
+                        self.assertEqual(self.site.get(path, Host=name)[0], status)
+        self.assertEqual(self.site.get("/healthz", Host="example.org")[0], 200)
 
     def test_nothing_changes(self):
         """GET has no effects, whatever is asked."""
@@ -204,6 +219,19 @@ class Large(Served):
                 self.assertEqual(markup.faults(text), [])
                 self.assertLess(len(text.encode()), 500_000)
         self.assertIn("There is more than fits on a page", self.site.page("/deployments/1"))
+
+
+class Listener(unittest.TestCase):
+    def test_stop(self):
+        """Somebody who listens keeps nobody from stopping."""
+        site = Site(SERVER)
+        connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+        connection.request("GET", "/api/v1/events")
+        answer = connection.getresponse()
+        while not answer.fp.readline().startswith(b"event: hello"):
+            pass
+        site.close()
+        connection.close()
 
 
 class Style(unittest.TestCase):

@@ -12,11 +12,13 @@
 #include <time.h>
 
 #include "agent/control.h"
+#include "agent/outbox.h"
 #include "agent/progress.h"
 #include "agentctl/text.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 
 /* ---- the clock, and agentd ---- */
 
@@ -29,7 +31,15 @@ int64_t __wrap_wall_us(void)
 }
 
 static bool agentd_runs;
-static const char *poll_error;
+static const char *poll_error, *frozen_until;
+
+/* The disk of whoever runs this is no part of what is printed. */
+int __wrap_fs_space(const char *path, struct fs_space *ret, struct error *err);
+int __wrap_fs_space(const char *path, struct fs_space *ret, struct error *err)
+{
+    (void)path, (void)ret;
+    return error_set(err, ERR_UNAVAILABLE, 0, "not asked");
+}
 
 int __wrap_control_call(const char *socket_path, const json_t *request, int64_t timeout_us,
                         json_t **ret_reply, struct error *err);
@@ -40,12 +50,12 @@ int __wrap_control_call(const char *socket_path, const json_t *request, int64_t 
     struct arena arena = {0};
     if (!agentd_runs)
         return error_set(err, ERR_NOT_FOUND, 0, "agentd is not running");
-    *ret_reply =
-        json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s, s:s}]}", "ok", 1, "exit", 0,
-                  "agentd", "version", "0.1.0", "pid", 812, "config", "/etc/deploy-agent/agent.conf", "since",
-                  "2026-08-20T06:00:00Z", "journal_error", "stacks", "stack", "shop", "poll_error",
-                  poll_error, "last_poll", rfc3339_utc(&arena, now - 12 * US_PER_S), "next_poll",
-                  rfc3339_utc(&arena, now + 18 * US_PER_S));
+    *ret_reply = json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s?, s:s, s:s}]}", "ok",
+                           1, "exit", 0, "agentd", "version", "0.1.0", "pid", 812, "config",
+                           "/etc/deploy-agent/agent.conf", "since", "2026-08-20T06:00:00Z", "journal_error",
+                           "stacks", "stack", "shop", "poll_error", poll_error, "frozen_until", frozen_until,
+                           "last_poll", rfc3339_utc(&arena, now - 12 * US_PER_S), "next_poll",
+                           rfc3339_utc(&arena, now + 18 * US_PER_S));
     arena_release(&arena);
     return 0;
 }
@@ -416,6 +426,20 @@ static void failed_sql(struct fixture *f, struct transcript *t)
     show_all(f, t, "2");
 }
 
+/* Before there was a plan. */
+static void failed_early(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    int64_t id = ask(f, commit_a, "Let a watch have several e-mail addresses", TRIGGER_POLL);
+    end(f, id, DEPLOYMENT_FAILED,
+        "deploy/stack.yml:61:5: services.db.volumes.0: undefined volume \"pg\" (declare it under the "
+        "top-level "
+        "volumes); no service was touched");
+    tick(40);
+    show_all(f, t, "2");
+}
+
 static const char regressed[] = "{\"sent\":\"x\",\"regressed\":{\"check\":\"web "
                                 "/health\",\"service\":\"web\",\"before\":{\"passed\":5,\"asked\":5,"
                                 "\"last\":\"200\"},\"now\":{\"passed\":0,\"asked\":5,\"last\":\"500\"}}}";
@@ -687,6 +711,48 @@ static void alarm_raised(struct fixture *f, struct transcript *t)
     JSON_OF("status", "status", "--json");
 }
 
+/* approve = yes: each commit waits for a person. */
+static void approval(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    OK(journal_set_alarm(
+        f->journal, "shop",
+        "commit 9f3c1ab0c4d5 (Let a watch have several e-mail addresses, by alice) waits for "
+        "approval; see: agentctl plan shop; deploy it: agentctl approve shop --commit "
+        "9f3c1ab0c4d5",
+        commit_a, &f->err));
+    tick(40);
+    SHOW("status");
+    JSON_OF("status", "status", "--json");
+}
+
+static void frozen(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    frozen_until = "2026-08-24T06:00:00Z";
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    tick(40);
+    SHOW("status");
+    JSON_OF("status", "status", "--json");
+}
+
+static void receiver_fails(struct fixture *f, struct transcript *t)
+{
+    static const struct receiver_config chat = {.name = "chat"};
+    at("2026-08-23 14:02:09");
+    OK(outbox_configure(f->journal, &chat, 1, &f->err));
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    int64_t id = ask(f, commit_a, "Say in the README how to run the tests", TRIGGER_POLL);
+    save_plan(f, id, true);
+    end(f, id, DEPLOYMENT_SUCCEEDED, "no change");
+    OK(outbox_failed(f->journal, "chat", "https://chat.example.org: connection refused", now + 60 * US_PER_S,
+                     &f->err));
+    tick(20);
+    SHOW("status");
+    JSON_OF("status", "status", "--json");
+}
+
 static void polling_fails(struct fixture *f, struct transcript *t)
 {
     bool first;
@@ -777,7 +843,7 @@ static int setup(void **state)
     setenv("NO_COLOR", "1", 1);
     tzset();
     agentd_runs = true;
-    poll_error = NULL;
+    poll_error = frozen_until = NULL;
     deployed(f);
     return 0;
 }
@@ -801,6 +867,7 @@ SCENARIO(succeeded)
 SCENARIO(no_change)
 SCENARIO(failed)
 SCENARIO(failed_sql)
+SCENARIO(failed_early)
 SCENARIO(rolled_back)
 SCENARIO(halted)
 SCENARIO(cancelled)
@@ -813,6 +880,9 @@ SCENARIO(held)
 SCENARIO(paused)
 SCENARIO(waiting)
 SCENARIO(alarm_raised)
+SCENARIO(approval)
+SCENARIO(frozen)
+SCENARIO(receiver_fails)
 SCENARIO(polling_fails)
 SCENARIO(drifted)
 
@@ -821,10 +891,11 @@ SCENARIO(drifted)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(succeeded),    TEST(no_change),     TEST(failed),     TEST(failed_sql),  TEST(rolled_back),
-        TEST(halted),       TEST(cancelled),     TEST(superseded), TEST(interrupted), TEST(stuck),
-        TEST(running),      TEST(putting_back),  TEST(held),       TEST(paused),      TEST(waiting),
-        TEST(alarm_raised), TEST(polling_fails), TEST(drifted),
+        TEST(succeeded),     TEST(no_change),    TEST(failed),       TEST(failed_sql), TEST(failed_early),
+        TEST(rolled_back),   TEST(halted),       TEST(cancelled),    TEST(superseded), TEST(interrupted),
+        TEST(stuck),         TEST(running),      TEST(putting_back), TEST(held),       TEST(paused),
+        TEST(waiting),       TEST(alarm_raised), TEST(approval),     TEST(frozen),     TEST(receiver_fails),
+        TEST(polling_fails), TEST(drifted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

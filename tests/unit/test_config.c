@@ -456,6 +456,41 @@ static void bytes_and_sizes(void **state)
     free(big);
 }
 
+/* A password in the file closes it to others. */
+static void rights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned mode;
+        const char *error; /* NULL: accepted */
+    } cases[] = {
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0644, "[records] postgres is a secret"},
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0640, NULL},
+        {"[records]\npostgres = postgresql://u@h:5432/db\n", 0644, NULL},
+        {"[records]\npostgres = postgresql://h:5432/d:b@x\n", 0644, NULL},
+        {"[notify chat]\nurl = https://h/token\n", 0644, "[notify chat] url is a secret"},
+        {"[notify chat]\nurl = https://h/token\n", 0640, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char path[] = "/tmp/test-config-XXXXXX";
+        struct config config = {0};
+        struct error err = {0};
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)), strlen(cases[i].text));
+        assert_int_equal(fchmod(fd, cases[i].mode), 0);
+        close(fd);
+        int r = config_load(path, &config, &err);
+        unlink(path);
+        if ((r == 0) != !cases[i].error || (r < 0 && !strstr(err.text, cases[i].error)))
+            fail_msg("case %zu: %d %s", i, r, err.text);
+        assert_null(strstr(err.text, "secret@"));
+        if (r == 0)
+            config_release(&config);
+    }
+}
+
 static void loading(void **state)
 {
     (void)state;
@@ -670,8 +705,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals), cmocka_unit_test(accepted_values), cmocka_unit_test(fields),
         cmocka_unit_test(defaults), cmocka_unit_test(many_errors),     cmocka_unit_test(bytes_and_sizes),
-        cmocka_unit_test(loading),  cmocka_unit_test(example),         cmocka_unit_test(manual),
-        cmocka_unit_test(table),    cmocka_unit_test(receivers),       cmocka_unit_test(forges),
+        cmocka_unit_test(rights),   cmocka_unit_test(loading),         cmocka_unit_test(example),
+        cmocka_unit_test(manual),   cmocka_unit_test(table),           cmocka_unit_test(receivers),
+        cmocka_unit_test(forges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

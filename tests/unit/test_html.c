@@ -122,6 +122,9 @@ static void verdicts(void **state)
         {"polling fails", asked, TONE_BAD, {.row = {.tip = "a", .poll_error = "403"}, .deployed = good}},
         {"changed by others", asked, TONE_CAREFUL, {.row = {.tip = "a", .drift = "{}"}, .deployed = good}},
         {"behind", asked, TONE_CAREFUL, {.row = {.tip = "b"}, .deployed = good}},
+        {"frozen", asked, TONE_CAREFUL, {.row = {.tip = "b"}, .deployed = good, .frozen_until_us = 1}},
+        {"frozen", asked, TONE_CAREFUL, {.row = {.tip = "b"}, .under_way = requested, .frozen_until_us = 1}},
+        {"in step", asked, TONE_GOOD, {.row = {.tip = "a"}, .deployed = good, .frozen_until_us = 1}},
         {"not deployed yet", asked, TONE_PLAIN, {.row = {.tip = "a"}}},
         {"paused", asked, TONE_CAREFUL, {.row = {.tip = "a", .paused = true}, .deployed = good}},
         {"held", asked, TONE_BAD, {.row = {.tip = "b"}, .deployed = good, .held = bad}},
@@ -148,11 +151,47 @@ static void verdicts(void **state)
     }
 }
 
+/* Each thing that stops a stack is said, with the command that goes on. */
+static void notices(void **state)
+{
+    const struct deployment bad = {
+        .id = 6, .commit = "bbbbbbb1", .state = DEPLOYMENT_FAILED, .reason = "it broke"};
+    const struct {
+        struct status status;
+        const char *words, *command;
+    } cases[] = {
+        {{.row = {.alarm = "main was rewritten"}}, "main was rewritten", ""},
+        {{.row = {.stack = "shop"}, .held = bad}, "it broke", ">agentctl retry 6<"},
+        {{.row = {.stack = "shop", .tip = "c", .hold_absolute = true}},
+         "after a rollback",
+         ">agentctl resume shop<"},
+        {{.row = {.stack = "shop", .paused = true, .pause_reason = "lunch"}},
+         "lunch",
+         ">agentctl resume shop<"},
+        {{.row = {.stack = "shop", .tip = "ccc"}, .frozen_until_us = 1},
+         "Frozen",
+         ">agentctl approve shop --commit ccc<"},
+        {{.row = {.stack = "shop", .poll_error = "no route"}}, "no route", ">agentctl check shop<"},
+        {{.row = {.drift = "{\"services\":[{\"text\":\"web: removed\"}],\"note\":\"only told\"}"}},
+         "web: removed",
+         ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct html h = {.arena = &arena};
+        part_notices(&h, &cases[i].status);
+        assert_non_null(strstr(written(&h), cases[i].words));
+        assert_non_null(strstr(written(&h), cases[i].command));
+        str_release(&h.out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text),  cmocka_unit_test(numbers),  cmocka_unit_test(long_text),
-        cmocka_unit_test(lines), cmocka_unit_test(verdicts),
+        cmocka_unit_test(lines), cmocka_unit_test(verdicts), cmocka_unit_test(notices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

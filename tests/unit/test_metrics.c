@@ -97,7 +97,9 @@ static void what_is_true(void **state)
     assert_null(strstr(text, "poll_failing_since_timestamp_seconds{stack=\"blog\"} 0\n"));
     has(text, "deploy_agent_deployment_started_timestamp_seconds{stack=\"shop\"} 0");
 
-    /* a pause that is over is none, and one that has not begun its end */
+    /* a pause that is over is none */
+    OK(journal_pause(f->journal, "blog", true, "holidays", wall_us() + 60 * US_PER_S, &f->err));
+    has(print(&h, &f->arena), "deploy_agent_paused{stack=\"blog\"} 1");
     OK(journal_pause(f->journal, "blog", true, "holidays", wall_us() - 1, &f->err));
     int64_t id = request(f, "shop", commit_a);
     text = print(&h, &f->arena);

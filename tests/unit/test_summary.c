@@ -41,6 +41,9 @@ static void summaries(void **state)
     plan(f, waits);
     OK(journal_summary(f->journal, "shop", &s, &f->err));
     assert_int_equal(s.under_way.state, DEPLOYMENT_PLANNED);
+    request(f, "shop", commit_a); /* what has begun comes first */
+    OK(journal_summary(f->journal, "shop", &s, &f->err));
+    assert_int_equal(s.under_way.id, waits);
 }
 
 static void step_times(void **state)

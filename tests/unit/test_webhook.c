@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,43 @@ static void many_bytes(void **state)
     assert_false(webhook_verify(token, &standard, token, sizeof token - 1));
 }
 
+/* Of a good signature, each character changed to each other one in turn: none of them counts. */
+static void changed(const char *secret, struct webhook_headers *headers, const char **place)
+{
+    static const char body[] = "Hello, World!";
+    cleanup_arena struct arena arena = {0};
+    const char *good = *place;
+    char *text = arena_strdup(&arena, good);
+    *place = text;
+    assert_true(webhook_verify(secret, headers, body, strlen(body)));
+    for (size_t i = 0; text[i]; i++) {
+        for (int c = 1; c < 256; c++) {
+            text[i] = (char)c;
+            bool same =
+                c == (unsigned char)good[i] || (isxdigit((unsigned char)good[i]) && tolower(c) == good[i]);
+            if (!same && webhook_verify(secret, headers, body, strlen(body)))
+                fail_msg("'%s' is taken for '%s'", text, good);
+        }
+        text[i] = '\0'; /* cut */
+        assert_false(webhook_verify(secret, headers, body, strlen(body)));
+        text[i] = good[i];
+    }
+    *place = good;
+}
+
+static void almost_good(void **state)
+{
+    (void)state;
+    struct webhook_headers hub = {.hub = "sha256=" HUB_MAC}, gitea = {.gitea = HUB_MAC},
+                           token = {.gitlab_token = KEY},
+                           standard = {.id = "id1", .timestamp = "123", .signature = "v1," SIGNED};
+    changed(HUB_SECRET, &hub, &hub.hub);
+    changed(HUB_SECRET, &gitea, &gitea.gitea);
+    changed(KEY, &token, &token.gitlab_token);
+    changed(KEY, &standard, &standard.id);
+    changed(KEY, &standard, &standard.timestamp);
+}
+
 static void write_file(const char *path, const char *text, mode_t mode)
 {
     FILE *file = fopen(path, "we");
@@ -176,6 +214,7 @@ static void of_a_configuration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(signatures), cmocka_unit_test(many_bytes),
-                                       cmocka_unit_test(secrets), cmocka_unit_test(of_a_configuration)};
+                                       cmocka_unit_test(almost_good), cmocka_unit_test(secrets),
+                                       cmocka_unit_test(of_a_configuration)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

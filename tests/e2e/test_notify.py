@@ -101,6 +101,9 @@ class Told(Notify):
         self.assertEqual([m["commit"] for m in hanging.bodies()[-2:]], [first, second])
         self.wait(lambda: all(not r["waiting"] and not r["attempts"] for r in self.json("status")["receivers"]), 10, "the outbox to be empty")
         self.assertEqual(len(good.requests()), 6)
+        log = self.agent.log.read_text()
+        self.assertEqual([log.count(f"notify {name} cannot be told") for name in ("all", "broken", "hanging")], [0, 1, 1])
+        self.assertRegex(log, r"notify broken is told again, after \d+ that failed")
         self.no_secrets()
 
     def test_agentd_dies_between_telling_and_writing_it_down(self):

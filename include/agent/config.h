@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/error.h"
+#include "agent/freeze.h"
 #include "agent/log.h"
 #include "base/arena.h"
 
@@ -44,11 +45,14 @@ struct stack_config {
     enum drift drift;
     bool prune;
     bool approve;
-    const char *status_token_file; /* NULL: no commit statuses, and what follows is not used */
-    enum forge forge;              /* as configured, or known by the repository's host */
-    const char *status_url;        /* base of its API, without a slash at the end */
-    const char *project;           /* OWNER/REPOSITORY there */
-    unsigned line;                 /* of the section header */
+    struct freeze freeze;
+    const char *status_token_file;   /* NULL: no commit statuses, and what follows is not used */
+    enum forge forge;                /* as configured, or known by the repository's host */
+    const char *status_url;          /* base of its API, without a slash at the end */
+    const char *project;             /* OWNER/REPOSITORY there */
+    const char *webhook_secret_file; /* NULL: no webhook */
+    char *webhook_secret;            /* its content: webhook_secrets_load() of agent/webhook.h; else NULL */
+    unsigned line;                   /* of the section header */
 };
 
 struct notify_config {
@@ -70,6 +74,7 @@ struct config {
     enum act act;
     enum log_level log_level;
     unsigned parallel;
+    bool remove_images;
     unsigned *control_uids;
     size_t n_control_uids;
     const char *registry_auth_file;                       /* NULL: none */
@@ -104,6 +109,9 @@ const struct notify_config *config_notify(const struct config *config, const cha
 const char *config_notify_url_fault(const char *url);
 /* Is it plain http to a host that is not this one? */
 bool config_url_is_insecure(const char *url);
+
+/* Polls that failed for as long are an alarm: fifteen minutes, or ten polls where those take longer. */
+int64_t config_poll_alarm_us(const struct stack_config *stack);
 
 /* STATE_DIR/journal.db, RUN_DIR/control.sock, STATE_DIR/repo/…: one place knows them */
 char *config_journal_path(struct arena *arena, const struct config *config);

@@ -35,9 +35,11 @@ int notice_load(struct journal *journal, struct arena *arena, const struct event
                 struct notice *ret, bool *ret_found, struct error *err) MUST_CHECK;
 
 /* Is there something to tell one who was last told this of the stack (commit NULL: nothing yet)? The same
-   verdict of the same commit is told once in a row; what is under way each time. *ret: what it has been told
-   then; commit NULL: no verdict. */
-bool notice_is_news(const struct notice *notice, const struct verdict *told, struct verdict *ret);
+   verdict of the same commit is told once in a row; what is under way each time. before: see
+   outbox_verdict_before(): an end that was not to be told is still one in between. *ret: what it has been
+   told then; commit NULL: no verdict. */
+bool notice_is_news(const struct notice *notice, const struct verdict *told, const struct verdict *before,
+                    struct verdict *ret);
 
 /* "shop: rolled back (9f3c1ab)": ASCII, nothing in it is from a commit */
 const char *notice_title(struct arena *arena, const struct notice *notice);

@@ -74,6 +74,10 @@ struct verdict {
 /* The last one that the receiver got of the stack; commit and state NULL: none yet. */
 int outbox_told(struct journal *journal, struct arena *arena, const char *receiver, const char *stack,
                 struct verdict *ret, struct error *err) MUST_CHECK;
+/* How the stack's deployment before this one ended, if any came to an end of its own and is still on record;
+   commit and state NULL: none. */
+int outbox_verdict_before(struct journal *journal, struct arena *arena, const char *stack, int64_t deployment,
+                          struct verdict *ret, struct error *err) MUST_CHECK;
 /* It has got all up to this event (or does not need them). told: what it was told; NULL: no verdict. Never
    moves back. */
 int outbox_done(struct journal *journal, const char *receiver, int64_t position, const struct verdict *told,

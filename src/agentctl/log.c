@@ -2,15 +2,20 @@
 
 /* agentctl log: the history. */
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agentctl/interrupt.h"
+#include "agentctl/live.h"
 #include "agentctl/log_records.h"
 #include "agentctl/verbs.h"
 #include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/at_work.h"
 
 static const int64_t poll_us = US_PER_S / 2;
 static const unsigned follow_default = 10; /* older ones shown before following */
@@ -124,6 +129,7 @@ struct follower {
     int64_t newest; /* all up to here are printed or in `open` */
     int64_t *open;  /* not ended when last looked at */
     size_t n_open;
+    struct live live; /* on a terminal: what runs */
 };
 
 static int print_line(struct follower *f, const struct deployment *d, struct error *err)
@@ -132,6 +138,7 @@ static int print_line(struct follower *f, const struct deployment *d, struct err
     struct view v;
     if (view_load(f->ctl, &arena, d, &v, err) < 0)
         return -1;
+    live_clear(&f->live);
     if (f->o->json) {
         cleanup_json json_t *o = view_json(&v);
         json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -230,20 +237,65 @@ static int start(struct follower *f, struct error *err)
     return print_start(f, rows, n, err);
 }
 
+/* "#5 9f3c1ab: roll web, 0m12s of at most 5m00s, 1 of 2 replicas up" of the first that has begun. */
+static int show_running(struct follower *f, struct error *err)
+{
+    for (size_t i = 0; i < f->n_open; i++) {
+        cleanup_arena struct arena arena = {0};
+        struct deployment d;
+        struct view v;
+        struct at_work work;
+        bool found;
+        if (journal_deployment(f->ctl->journal, &arena, f->open[i], &d, &found, err) < 0)
+            return -1;
+        if (!found || (d.state == DEPLOYMENT_REQUESTED && i + 1 < f->n_open))
+            continue;
+        if (view_load(f->ctl, &arena, &d, &v, err) < 0 ||
+            at_work_load(f->ctl->journal, &arena, &d, &work, err) < 0)
+            return -1;
+        const char *text = v.waiting   ? arena_printf(&arena, "waiting: %s", text_safe(&arena, v.waiting))
+                           : work.step ? at_work_line(&arena, &work)
+                                       : deployment_state_name(d.state);
+        live_show(&f->live,
+                  arena_printf(&arena, "#%lld %.7s: %s", (long long)d.id, text_safe(&arena, d.commit), text),
+                  NULL);
+        return 0;
+    }
+    live_clear(&f->live);
+    return 0;
+}
+
+/* Until the next look. Nobody to tell any more (Ctrl-C, a reader that has gone): 1. */
+static int rest(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    int r = poll(&out, 1, (int)(poll_us / 1000));
+    return interrupt_seen() || (r > 0 && out.revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+static int look(struct follower *f, int64_t *seen, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t version = journal_data_version(f->ctl->journal);
+    if (version != *seen && (look_at_open(f, &arena, err) < 0 || look_at_new(f, &arena, err) < 0))
+        return -1;
+    *seen = version;
+    return f->live.terminal && !f->o->json ? show_running(f, err) : 0;
+}
+
 static int follow(struct ctl *ctl, const struct options *o, struct error *err)
 {
     struct follower f = {.ctl = ctl, .o = o};
     int64_t seen = journal_data_version(ctl->journal);
+    interrupt_catch();
+    live_open(&f.live, stdout);
     int r = start(&f, err);
-    while (r == 0) {
-        cleanup_arena struct arena arena = {0};
-        sleep_us(poll_us);
-        int64_t version = journal_data_version(ctl->journal);
-        if (version == seen)
-            continue;
-        seen = version;
-        r = look_at_open(&f, &arena, err) < 0 || look_at_new(&f, &arena, err) < 0 ? -1 : 0;
-    }
+    while (r == 0 && (r = look(&f, &seen, err)) == 0)
+        if (rest())
+            break;
+    live_close(&f.live);
+    if (interrupt_seen())
+        interrupt_die();
     return r;
 }
 

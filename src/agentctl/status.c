@@ -9,6 +9,7 @@
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "view/receivers.h"
 #include "view/status.h"
 
@@ -18,8 +19,9 @@ static const int64_t ask_timeout_us = 5 * US_PER_S;
 
 static void field(const char *name, const char *value, enum colour colour)
 {
+    cleanup_arena struct arena arena = {0};
     if (value && *value)
-        printf("  %-10s %s%s%s\n", name, colour_on(colour), value, colour_off());
+        text_wrap(arena_printf(&arena, "  %-10s ", name), "             ", colour, value);
 }
 
 static const char *short_commit(struct arena *arena, const char *commit)
@@ -61,15 +63,32 @@ static void print_services(struct arena *arena, const struct status *s)
     field("services", str_text(&text), COLOUR_NONE);
 }
 
+/* "running for 0m32s"; of others when they began. */
+static const char *since_when(struct arena *arena, const struct deployment *d)
+{
+    const char *state = deployment_state_name(d->state);
+    if (!d->started_us)
+        return arena_printf(arena, "%s ago", duration_text(arena, wall_us() - d->requested_us));
+    const char *begun = duration_text(arena, wall_us() - d->started_us);
+    return d->state == DEPLOYMENT_INTERRUPTED ? arena_printf(arena, "%s, begun %s ago", state, begun)
+                                              : arena_printf(arena, "%s for %s", state, begun);
+}
+
 static void print_under_way(struct arena *arena, const struct status *s)
 {
     const struct deployment *d = &s->under_way;
     if (d->id)
-        field("running",
-              arena_printf(arena, "#%lld %s, %s%s%s", (long long)d->id, short_commit(arena, d->commit),
-                           deployment_state_name(d->state), d->started_us ? " for " : "",
-                           d->started_us ? duration_text(arena, wall_us() - d->started_us) : ""),
+        field(d->started_us ? "running" : "requested",
+              arena_printf(arena, "#%lld %s, %s  %s", (long long)d->id, short_commit(arena, d->commit),
+                           since_when(arena, d), text_safe(arena, d->subject)),
               COLOUR_NONE);
+    if (d->id && s->work.step)
+        field("",
+              arena_printf(arena, "step %u of %u: %s", s->work.number, s->work.of,
+                           at_work_line(arena, &s->work)),
+              COLOUR_BOLD);
+    if (d->id && !s->agentd)
+        field("", "agentd does not answer: this is what the record last said", COLOUR_CAREFUL);
     if (s->row.waiting)
         field("waiting",
               arena_printf(arena, "%s (for %s)", text_safe(arena, s->row.waiting),
@@ -109,18 +128,25 @@ static const char *rollback_text(struct arena *arena, const struct status *s)
     return arena_strdup(arena, str_text(&text));
 }
 
+static void print_failed(struct arena *arena, const struct status *s)
+{
+    field("held",
+          arena_printf(arena, "%s, #%lld %s: %s", short_commit(arena, s->held.commit), (long long)s->held.id,
+                       view_verdict(arena, s->held.state), text_safe(arena, s->held.reason)),
+          COLOUR_BAD);
+    field("",
+          arena_printf(arena,
+                       "what happened: agentctl show %lld; until a new commit, or: agentctl retry %lld",
+                       (long long)s->held.id, (long long)s->held.id),
+          COLOUR_BAD);
+}
+
 static void print_held(struct arena *arena, const struct status *s)
 {
     if (s->row.hold_absolute)
         field("held", rollback_text(arena, s), COLOUR_CAREFUL);
     else if (s->held.id)
-        field("held",
-              arena_printf(arena,
-                           "%s, #%lld %s: %s\n             until a new commit, or: agentctl retry %lld",
-                           short_commit(arena, s->held.commit), (long long)s->held.id,
-                           view_verdict(arena, s->held.state), text_safe(arena, s->held.reason),
-                           (long long)s->held.id),
-              COLOUR_BAD);
+        print_failed(arena, s);
 }
 
 static void print_paused(struct arena *arena, const struct status *s)
@@ -134,6 +160,20 @@ static void print_paused(struct arena *arena, const struct status *s)
           arena_printf(arena, "since %s%s%s%s; end it with: agentctl resume %s",
                        time_local(arena, row->paused_since_us), until, row->pause_reason ? ": " : "",
                        text_safe(arena, row->pause_reason), text_safe(arena, row->stack)),
+          COLOUR_CAREFUL);
+}
+
+static void print_frozen(struct arena *arena, const struct status *s)
+{
+    const char *stack = text_safe(arena, s->row.stack);
+    if (!s->frozen_until_us)
+        return;
+    const char *waits =
+        s->row.tip && !status_tip_is_deployed(s)
+            ? arena_printf(arena, "; %s waits, to deploy it now: agentctl approve %s --commit %.12s",
+                           short_commit(arena, s->row.tip), stack, text_safe(arena, s->row.tip))
+            : "";
+    field("frozen", arena_printf(arena, "until %s%s", time_local(arena, s->frozen_until_us), waits),
           COLOUR_CAREFUL);
 }
 
@@ -164,10 +204,21 @@ static void print_text(struct arena *arena, const struct status *s)
     print_polls(arena, s);
     print_held(arena, s);
     print_paused(arena, s);
+    print_frozen(arena, s);
     field("alarm", text_safe(arena, s->row.alarm), COLOUR_BAD);
 }
 
 /* ---- the verb ---- */
+
+static void print_disk(struct ctl *ctl)
+{
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(ctl->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        printf("\n%sthe disk of %s is nearly full: %s%s\n", colour_on(COLOUR_CAREFUL),
+               text_safe(&ctl->arena, ctl->config.state_dir), fs_space_text(&ctl->arena, &space),
+               colour_off());
+}
 
 static void print_agentd(struct arena *arena, const json_t *reply, const struct error *why)
 {
@@ -199,6 +250,13 @@ static void print_receivers(struct arena *arena, const struct receiver_view *all
     }
 }
 
+/* Where agentd is down: what it would read. */
+static int64_t frozen_by_the_file(const struct ctl *ctl, const char *stack)
+{
+    const struct stack_config *config = config_stack(&ctl->config, stack);
+    return config ? freeze_until(&config->freeze, wall_us()) : 0;
+}
+
 /* All of them are loaded before the first is printed: half an answer with an exit code of 1 helps nobody. */
 static int print_all(struct ctl *ctl, const char *const *names, size_t n, const json_t *reply, bool json,
                      const struct error *why, struct error *err)
@@ -207,11 +265,14 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
     struct status *all = arena_array(arena, n, sizeof *all);
     struct receiver_view *receivers;
     size_t n_receivers;
-    if (receivers_read(ctl->journal, arena, &receivers, &n_receivers, err) < 0)
+    if (receivers_read(ctl->journal, arena, 0, &receivers, &n_receivers, err) < 0)
         return -1;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (status_read(ctl->journal, arena, names[i], reply, &all[i], err) < 0)
             return -1;
+        if (!all[i].agentd)
+            all[i].frozen_until_us = frozen_by_the_file(ctl, names[i]);
+    }
     if (json) {
         cleanup_json json_t *o = status_json(arena, reply, all, n);
         json_object_set_new(o, "receivers", receivers_json(receivers, n_receivers));
@@ -225,6 +286,7 @@ static int print_all(struct ctl *ctl, const char *const *names, size_t n, const 
         fputs("\n", stdout);
         print_text(arena, &all[i]);
     }
+    print_disk(ctl);
     return 0;
 }
 

@@ -61,7 +61,7 @@ static const struct verb verbs[] = {
       {"--env-file", 0, "F", "file with variables for interpolation"},
       {"--diff", 0, NULL, "what they would change instead; exit 0 nothing, 2 changes, 1 error"}}},
     {"sync", "[STACK]", 0, 1, verb_sync, "poll now, and deploy what is new", {WAIT_FLAG}},
-    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {{0}}},
+    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {WAIT_FLAG}},
     {"cancel",
      "[STACK|ID]",
      0,
@@ -74,8 +74,8 @@ static const struct verb verbs[] = {
      0,
      1,
      verb_approve,
-     "let a commit through that does not contain the last deployed one",
-     {{0}}},
+     "deploy the commit that waits for a person, or for the end of a freeze",
+     {{"--commit", 0, "C", "only if it is this one that waits: what was looked at, and nothing newer"}}},
     {"pause",
      "[STACK]",
      0,
@@ -108,7 +108,7 @@ static const struct verb verbs[] = {
      0,
      1,
      verb_check,
-     "try configuration, files, repository, engine, registry: one line each",
+     "try all that the configuration names; one line each, with the command that mends it",
      {{0}}},
 };
 

@@ -40,10 +40,12 @@ struct table view_table(struct arena *arena, bool with_stack)
 {
     static const char *const titles[] = {"ID",         "STACK",   "WHEN", "COMMIT", "AUTHOR",
                                          "MIGRATIONS", "VERDICT", "TOOK", "WHY"};
+    static const unsigned char goes[] = {0, 2, 1, 3, 6, 5, 0, 4, 0};
     struct table t = {.arena = arena};
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
         if (i == 1 && !with_stack)
             continue;
+        t.goes[t.n_columns] = goes[i];
         if (str_eq(titles[i], "AUTHOR"))
             t.caps[t.n_columns] = AUTHOR_MAX;
         if (str_eq(titles[i], "STACK"))

@@ -30,7 +30,8 @@ struct http_peer { /* a connection */
     struct http_peer *next;
     int fd;
     int64_t since_us;
-    bool ended; /* its time was up */
+    bool ended;   /* its time was up */
+    bool endless; /* it has none */
 };
 
 /* ---- the loop ---- */
@@ -47,9 +48,10 @@ static void serve(struct http *http)
     MHD_UNSIGNED_LONG_LONG ms;
     http->closed = false;
     MHD_run(http->daemon);
-    if (http->closed)
-        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
-    else if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
+    bool more = MHD_get_timeout(http->daemon, &ms) == MHD_YES;
+    if (http->closed || (more && ms == 0))
+        http_serve_soon(http);
+    else if (more)
         timer_set(http->manager->event, &http->timer, (int64_t)ms * 1000, on_timer, http);
     else
         timer_stop(http->timer);
@@ -72,9 +74,28 @@ static int on_event(sd_event_source *source, int fd, uint32_t events, void *user
     return 0;
 }
 
+static int on_soon(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    serve(userdata);
+    return 0;
+}
+
+/* Not by a timer of 0 ms: timers are as late as it suits the loop, a quarter of a second. */
 void http_serve_soon(struct http *http)
 {
-    timer_set(http->manager->event, &http->timer, 0, on_timer, http);
+    int r = http->soon ? sd_event_source_set_enabled(http->soon, SD_EVENT_ONESHOT)
+                       : sd_event_add_defer(http->manager->event, &http->soon, on_soon, http);
+    if (r < 0) /* as in timer_set() */
+        abort();
+}
+
+void http_let_last(struct http_own *own)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_peer *peer = info->socket_context;
+    peer->endless = true;
 }
 
 /* The library ends connections that are silent; those that trickle are ended here. */
@@ -85,7 +106,7 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
     (void)source;
     (void)usec;
     for (struct http_peer *p = http->peers; p; p = p->next)
-        if (!p->ended && now - p->since_us > whole_us) {
+        if (!p->ended && !p->endless && now - p->since_us > whole_us) {
             p->ended = true;
             shutdown(p->fd, SHUT_RDWR);
         }
@@ -215,6 +236,7 @@ void http_close(struct manager *manager)
     sd_event_source_disable_unref(http->io);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    sd_event_source_disable_unref(http->soon);
     sd_event_source_disable_unref(http->timer);
     sd_event_source_disable_unref(http->sweep);
     sd_event_source_disable_unref(http->retry);

@@ -9,6 +9,7 @@
  *     http.c          the library in the loop, its connections
  *     http_check.c    headers that the library lets through, and this endpoint does not
  *     http_request.c  one request: its route, its body, waiting for something
+ *     http_host.c     by which names the record is told
  *     http_reply.c    answers
  *     http_routes.c   the table: a path is one row there and one handler, see http_request.h
  *     health.c        what /health/database says

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "agent/log.h"
 #include "agentd/http_server.h"
 #include "agentd/manager.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+
+enum { PIECE = 16 * 1024 };
 
 /* Everything that a page may load comes from here, and nothing in it is code. */
 static const char content_security_policy[] =
@@ -39,6 +43,11 @@ bool http_etag_matches(const char *header, const char *etag)
     return false;
 }
 
+bool http_is_known(const struct http_request *request, const char *etag)
+{
+    return http_etag_matches(http_header(request, "If-None-Match"), etag);
+}
+
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
 {
     return !value || MHD_add_response_header(response, name, value) == MHD_YES;
@@ -53,6 +62,8 @@ static bool add_headers(struct MHD_Response *response, const struct http_reply *
            add_header(response, "X-Content-Type-Options", "nosniff") &&
            add_header(response, "Content-Security-Policy", html ? content_security_policy : NULL) &&
            add_header(response, "Referrer-Policy", html ? "no-referrer" : NULL) &&
+           /* or a proxy would keep events until it has a lot of them */
+           add_header(response, "X-Accel-Buffering", str_eq(type, "text/event-stream") ? "no" : NULL) &&
            add_header(response, "Link", reply->link) && add_header(response, "Allow", reply->allow) &&
            add_header(response, "Connection", "close");
 }
@@ -71,7 +82,7 @@ static int queue(struct http_request *request, const struct http_reply *reply, s
 int http_reply(struct http_request *request, const struct http_reply *reply)
 {
     struct http_reply r = *reply;
-    if (r.etag && http_etag_matches(http_header(request, "If-None-Match"), r.etag)) {
+    if (r.etag && http_is_known(request, r.etag)) {
         r.status = HTTP_NOT_MODIFIED;
         r.len = 0;
     }
@@ -79,6 +90,81 @@ int http_reply(struct http_request *request, const struct http_reply *reply)
     void *body = (void *)(uintptr_t)(r.len ? r.body : "");
     return queue(request, &r, MHD_create_response_from_buffer(r.len, body, MHD_RESPMEM_MUST_COPY));
 }
+
+/* ---- in pieces ---- */
+
+struct http_stream *http_stream_new(struct http_request *request)
+{
+    struct http_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        abort();
+    stream->manager = request->manager;
+    stream->own = request->own;
+    return stream;
+}
+
+void http_stream_free(struct http_stream *stream)
+{
+    if (stream->ended)
+        stream->ended(stream);
+    arena_release(&stream->arena);
+    str_release(&stream->piece);
+    free(stream);
+}
+
+static void on_stream_end(void *userdata)
+{
+    http_stream_free(userdata);
+}
+
+static int make_piece(struct http_stream *stream)
+{
+    struct error err = {0};
+    str_clear(&stream->piece);
+    stream->sent = 0;
+    int r = stream->next(stream, &stream->piece, &err);
+    stream->last = r == 0;
+    if (r < 0)
+        log_debug("http: an answer is cut short: %s", err.text);
+    return r;
+}
+
+static ssize_t on_room(void *userdata, uint64_t position, char *to, size_t room)
+{
+    struct http_stream *stream = userdata;
+    (void)position;
+    if (stream->sent == stream->piece.len && !stream->last && make_piece(stream) < 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    size_t left = stream->piece.len - stream->sent, n = left < room ? left : room;
+    if (n == 0) {
+        if (stream->last)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        http_suspend(stream->own);
+        return 0;
+    }
+    memcpy(to, stream->piece.data + stream->sent, n);
+    stream->sent += n;
+    return (ssize_t)n;
+}
+
+int http_reply_stream(struct http_request *request, const struct http_reply *reply,
+                      struct http_stream *stream)
+{
+    if (stream->endless)
+        http_let_last(request->own);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, on_room, stream, on_stream_end);
+    if (!response)
+        http_stream_free(stream);
+    return queue(request, reply, response);
+}
+
+void http_stream_wake(struct http_stream *stream)
+{
+    http_resume(stream->own);
+}
+
+/* ---- JSON ---- */
 
 int http_json(struct http_request *request, unsigned status, const char *body)
 {

@@ -20,35 +20,48 @@ const char *http_header(const struct http_request *request, const char *name)
 
 /* ---- waiting ---- */
 
+void http_suspend(struct http_own *own)
+{
+    own->suspended = true;
+    MHD_suspend_connection(own->connection);
+}
+
+static bool let_go_on(struct http_own *own)
+{
+    if (!own->suspended)
+        return false;
+    own->suspended = false;
+    own->waits_for = NULL;
+    MHD_resume_connection(own->connection);
+    return true;
+}
+
+void http_resume(struct http_own *own)
+{
+    if (let_go_on(own))
+        http_serve_soon(own->http);
+}
+
 int http_wait_for(struct http_request *request, struct watch *watch)
 {
     request->own->waits_for = watch;
-    MHD_suspend_connection(request->own->connection);
+    http_suspend(request->own);
     return 0;
-}
-
-static bool resume(struct http *http, const struct watch *watch)
-{
-    bool any = false;
-    for (struct http_own *r = http->requests; r; r = r->next)
-        if (r->waits_for && (!watch || r->waits_for == watch)) {
-            r->waits_for = NULL;
-            any = true;
-            MHD_resume_connection(r->connection);
-        }
-    return any;
 }
 
 void http_wake(struct watch *watch)
 {
     struct http *http = watch->manager->http;
-    if (http && resume(http, watch))
-        http_serve_soon(http);
+    for (struct http_own *r = http ? http->requests : NULL; r; r = r->next)
+        if (r->waits_for == watch)
+            http_resume(r);
 }
 
+/* For the end: the loop may be over, and nothing can be asked of it any more. */
 void http_resume_all(struct http *http)
 {
-    resume(http, NULL);
+    for (struct http_own *r = http->requests; r; r = r->next)
+        let_go_on(r);
 }
 
 /* ---- one request ---- */
@@ -83,6 +96,11 @@ static int begin(struct http_own *own, const char *url, const char *method, cons
         return http_error(request, HTTP_NOT_FOUND, "not found");
     if (!is_of_method(own->route, method))
         return refuse_method(request, own->route);
+    if (own->route->tells && !http_host_is_known(&request->arena, http_header(request, "Host"),
+                                                 request->manager->config.http_link))
+        return http_error(
+            request, HTTP_MISDIRECTED,
+            "not known by this name: ask for the address, or for localhost, or set [http] link");
     if (!str_eq(method, "POST"))
         return body.any ? http_error(request, HTTP_TOO_LARGE, "a request has no body here") : 1;
     if (body.chunked)

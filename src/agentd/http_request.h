@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/error.h"
 #include "base/arena.h"
 #include "base/str.h"
 
@@ -35,6 +36,7 @@ enum {
     HTTP_LENGTH_REQUIRED = 411,
     HTTP_TOO_LARGE = 413,
     HTTP_TARGET_TOO_LONG = 414,
+    HTTP_MISDIRECTED = 421,
     HTTP_HEADERS_TOO_LARGE = 431,
     HTTP_INTERNAL_ERROR = 500,
     HTTP_UNAVAILABLE = 503,
@@ -57,6 +59,7 @@ struct http_route {
     const char *method;  /* "GET", which HEAD belongs to, or "POST" */
     const char *pattern; /* of the path; a * at its end stands for one word without a slash */
     http_handler handle;
+    bool tells; /* the record: only those who ask by a name that is known, see http_host.c */
 };
 extern const struct http_route http_routes[];
 extern const size_t n_http_routes;
@@ -88,9 +91,53 @@ char *http_etag(struct arena *arena, const char *bytes, size_t len);
 /* Is it one of those in the header If-None-Match? */
 bool http_etag_matches(const char *header, const char *etag);
 
+/* Does the asker have this one already? http_reply() looks, too; before something is made for nothing. */
+bool http_is_known(const struct http_request *request, const char *etag);
+
+/*
+ * An answer in pieces, each made when the one before is on its way: the loop turns in between. What the
+ * pieces need lives in the stream's arena; the request is gone when `next` is called.
+ */
+struct http_stream {
+    struct manager *manager;
+    struct arena arena;
+    /* 1: more follow, 0: this was the last one, -1: the connection is cut. Nothing appended and 1: called
+       again after http_stream_wake(). */
+    int (*next)(struct http_stream *stream, struct str *to, struct error *err);
+    void (*ended)(struct http_stream *stream); /* NULL: nothing to do */
+    void *state;
+    bool endless; /* it is not held against it how long it takes */
+
+    struct str piece; /* http_reply.c's, to the end */
+    size_t sent;
+    bool last;
+    struct http_own *own;
+};
+struct http_stream *http_stream_new(struct http_request *request);
+void http_stream_free(struct http_stream *stream); /* one that was not handed over */
+/* Takes the stream over. reply->body is not used. */
+int http_reply_stream(struct http_request *request, const struct http_reply *reply,
+                      struct http_stream *stream);
+void http_stream_wake(struct http_stream *stream);
+
 /* Calls the route's handler again after http_wake() of this watch. */
 int http_wait_for(struct http_request *request, struct watch *watch);
+
+/* ---- http_host.c ---- */
+/* host: of the request; NULL: it has none. link: of [http]; NULL: none. */
+bool http_host_is_known(struct arena *arena, const char *host, const char *link);
 
 /* ---- handlers ---- */
 int http_healthz(struct http_request *request);
 int http_health_database(struct http_request *request);
+int http_metrics(struct http_request *request);
+int http_api_deployments(struct http_request *request);
+int http_api_deployment(struct http_request *request);
+int http_api_stacks(struct http_request *request);
+int http_events(struct http_request *request);
+int http_webhook(struct http_request *request);
+/* http_page.c */
+int http_page_stacks(struct http_request *request);
+int http_page_stack(struct http_request *request);
+int http_page_deployment(struct http_request *request);
+int http_page_asset(struct http_request *request);

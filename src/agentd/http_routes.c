@@ -6,8 +6,18 @@
 
 /* clang-format off: one row per path */
 const struct http_route http_routes[] = {
-    {"GET", "/healthz", http_healthz},
-    {"GET", "/health/database", http_health_database},
+    {"GET", "/healthz", http_healthz, false},
+    {"GET", "/health/database", http_health_database, false},
+    {"GET", "/metrics", http_metrics, false},
+    {"GET", "/api/v1/deployments", http_api_deployments, true},
+    {"GET", "/api/v1/deployments/*", http_api_deployment, true},
+    {"GET", "/api/v1/stacks", http_api_stacks, true},
+    {"GET", "/api/v1/events", http_events, true},
+    {"POST", "/webhook/*", http_webhook, false},
+    {"GET", "/", http_page_stacks, true},
+    {"GET", "/stacks/*", http_page_stack, true},
+    {"GET", "/deployments/*", http_page_deployment, true},
+    {"GET", "/assets/*", http_page_asset, false},
 };
 /* clang-format on */
 const size_t n_http_routes = ARRAY_SIZE(http_routes);

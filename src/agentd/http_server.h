@@ -18,7 +18,7 @@ struct http {
     struct manager *manager;
     char *address; /* of [http] listen */
     struct MHD_Daemon *daemon;
-    sd_event_source *io, *timer, *sweep, *retry;
+    sd_event_source *io, *soon, *timer, *sweep, *retry;
     struct http_peer *peers;
     struct http_own *requests;
     bool said;   /* that the address is taken */
@@ -36,6 +36,7 @@ struct http_own {
     struct str body;
     bool too_long, seen;
     struct watch *waits_for; /* suspended until http_wake() */
+    bool suspended;
 };
 
 /* Callbacks of the library, see its manual. */
@@ -45,6 +46,10 @@ enum MHD_Result http_on_request(void *userdata, struct MHD_Connection *connectio
                                 size_t *upload_size, void **context);
 void http_on_completed(void *userdata, struct MHD_Connection *connection, void **context,
                        enum MHD_RequestTerminationCode code);
+void http_suspend(struct http_own *own);
+void http_resume(struct http_own *own); /* nothing, where it is not suspended */
+/* Its connection is not ended for its age. */
+void http_let_last(struct http_own *own);
 /* None may be suspended when the library is stopped. */
 void http_resume_all(struct http *http);
 

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -464,6 +465,9 @@ int config_load(const char *path, struct config *ret, struct error *err)
 
 void config_release(struct config *config)
 {
+    for (size_t i = 0; i < config->n_stacks; i++)
+        if (config->stacks[i].webhook_secret)
+            explicit_bzero(config->stacks[i].webhook_secret, strlen(config->stacks[i].webhook_secret));
     arena_release(&config->arena);
     *config = (struct config){0};
 }
@@ -482,6 +486,13 @@ const struct notify_config *config_notify(const struct config *config, const cha
         if (str_eq(config->notify[i].name, name))
             return &config->notify[i];
     return NULL;
+}
+
+int64_t config_poll_alarm_us(const struct stack_config *stack)
+{
+    static const int64_t shortest_us = 15 * 60 * US_PER_S;
+    int64_t ten_us = 10 * stack->poll_interval_us;
+    return ten_us > shortest_us ? ten_us : shortest_us;
 }
 
 char *config_journal_path(struct arena *arena, const struct config *config)

@@ -27,6 +27,8 @@ const struct config_key config_keys[] = {
      "err, warning, notice, info or debug"},
     {"agent", "parallel", config_parse_parallel, MAIN(parallel), 0, "2",
      "stacks deployed at the same time, 1 to 64"},
+    {"agent", "remove_images", config_parse_bool, MAIN(remove_images), 0, "no",
+     "after a success, remove images of older deployments from this node that no rollback needs"},
     {"agent", "control_uids", config_parse_uids, 0, 0, "",
      "numeric user ids that may sync, retry, cancel, approve, pause, resume and roll back, besides root and "
      "the agent"},
@@ -103,16 +105,16 @@ const struct config_key config_keys[] = {
      "remove services of ours that the stack file no longer has"},
     {"stack", "approve", config_parse_bool, STACK(approve), 0, "no",
      "deploy a commit only after `agentctl approve`"},
-    {"stack", "freeze", NULL, 0, CONFIG_LATER, "",
-     "times without deployments (not supported by this version yet)"},
-    {"stack", "webhook_secret_file", NULL, 0, CONFIG_LATER, "",
-     "secret of the webhook that means \"poll now\" (not supported by this version yet)"},
+    {"stack", "freeze", config_parse_freeze, STACK(freeze), 0, "",
+     "times in which nothing is deployed by itself, local time: Fri 16:00..Mon 08:00, 22:00..06:00"},
     {"stack", "status_token_file", config_parse_optional_path, STACK(status_token_file), 0, "",
      "token for writing commit statuses at the repository's forge"},
     {"stack", "status_forge", config_parse_forge, STACK(forge), 0, "auto",
      "github, gitlab, gitea (also Forgejo), or known by the repository's host (auto)"},
     {"stack", "status_url", config_parse_base_url, STACK(status_url), 0, "",
      "base URL of the forge's API, where it is not the usual one of the repository's host"},
+    {"stack", "webhook_secret_file", config_parse_optional_path, STACK(webhook_secret_file), 0, "",
+     "file with the secret of the webhook that means \"poll now\", at least 32 characters"},
 };
 /* clang-format on */
 const size_t n_config_keys = ARRAY_SIZE(config_keys);

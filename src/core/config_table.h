@@ -92,6 +92,9 @@ int config_parse_notify_url(struct arena *arena, const char *text, void *ret,
 int config_parse_base_url(struct arena *arena, const char *text, void *ret,
                           struct error *err); /* const char *, without the last slash */
 
+int config_parse_freeze(struct arena *arena, const char *text, void *ret,
+                        struct error *err); /* struct freeze */
+
 bool config_stack_name_is_valid(const char *name);
 /* Completes forge, status_url and project from the repository; NULL, or why they cannot be known. */
 const char *config_find_forge(struct arena *arena, struct stack_config *stack);

@@ -306,6 +306,11 @@ int config_parse_images(struct arena *arena, const char *text, void *ret, struct
     return 0;
 }
 
+int config_parse_freeze(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    return freeze_parse(arena, text, ret, err);
+}
+
 static bool parse_port(const char *text, uint16_t *ret)
 {
     unsigned port = 0;

@@ -33,6 +33,19 @@ int journal_audit(struct journal *journal, unsigned uid, int pid, const char *ve
     return r;
 }
 
+int journal_approver(struct journal *journal, struct arena *arena, const char *stack, const char *commit,
+                     const char **ret, struct error *err)
+{
+    const char *arguments = arena_printf(arena, "%s %s", stack, commit);
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT uid FROM audit WHERE verb = 'approved' AND arguments = ? ORDER BY id DESC LIMIT 1",
+                 V_TEXT(arguments));
+    int r = db_next(journal, q, err);
+    *ret = r > 0 ? arena_printf(arena, "uid %lld", (long long)col_int(q, 0)) : NULL;
+    return r < 0 ? -1 : 0;
+}
+
 /* At once: agentd's loop must not stand still when `keep` is lowered on a long history; the rest goes next
  * time. */
 static const int64_t delete_most = 200;

@@ -38,6 +38,7 @@ struct journal {
     char *path;
     enum journal_mode mode;
     int lock_fd;       /* shared lock of a writer, see recover.c; -1: reader */
+    int64_t opened;    /* when, for journal_mark() */
     bool broken_io;    /* an I/O error: the connection is opened anew before the next transaction */
     bool recovered;    /* the file was damaged, a new one was started, and that is not noted yet */
     bool private_copy; /* a reader that sees the file alone, without the log: it never changes */

@@ -230,6 +230,26 @@ int outbox_told(struct journal *journal, struct arena *arena, const char *receiv
     return 0;
 }
 
+int outbox_verdict_before(struct journal *journal, struct arena *arena, const char *stack, int64_t deployment,
+                          struct verdict *ret, struct error *err)
+{
+    struct verdict before = {.stack = stack};
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT commit_id, state FROM deployment WHERE stack = ? AND id < ?"
+                 " AND finished_us IS NOT NULL AND state <> 'superseded' ORDER BY id DESC LIMIT 1",
+                 V_TEXT(stack), V_INT(deployment));
+    int r = db_next(journal, q, err);
+    if (r < 0)
+        return -1;
+    if (r > 0) {
+        before.commit = col_text(arena, q, 0);
+        before.state = col_text(arena, q, 1);
+    }
+    *ret = before;
+    return 0;
+}
+
 /* ---- what became of it ---- */
 
 /* Inside a transaction: its cursor goes on to `position`, and the events that it held back go, unless

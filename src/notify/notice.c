@@ -25,13 +25,19 @@ static bool ends(const struct notice *notice)
     return deployment_state_parse(notice->state, &state) == 0 && deployment_state_ended(state);
 }
 
-bool notice_is_news(const struct notice *notice, const struct verdict *told, struct verdict *ret)
+static bool same(const struct verdict *a, const struct verdict *b)
+{
+    return str_eq(a->commit, b->commit) && str_eq(a->state, b->state);
+}
+
+bool notice_is_news(const struct notice *notice, const struct verdict *told, const struct verdict *before,
+                    struct verdict *ret)
 {
     *ret = (struct verdict){0};
     if (!ends(notice))
         return true;
     *ret = (struct verdict){notice->deployment.stack, notice->deployment.commit, notice->state};
-    return !str_eq(told->commit, ret->commit) || !str_eq(told->state, ret->state);
+    return !same(told, ret) || (before->commit && !same(before, ret));
 }
 
 int notice_load(struct journal *journal, struct arena *arena, const struct event *event, const char *link,

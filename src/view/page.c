@@ -6,10 +6,13 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "view/at_work.h"
 #include "view/json.h"
 
 /* Newest bytes of each step's output in JSON without --logs. */
 static const size_t output_tail = 16 * 1024;
+/* and what is read for that: cleaning may leave less of it */
+static const size_t output_read = 64 * 1024;
 
 /* What the step of the backup has noted; NULL: there was none, or it failed. */
 static json_t *load_backup(const struct page *page)
@@ -80,8 +83,16 @@ unsigned page_failures_before(const struct page *page, const char *service)
     return 0;
 }
 
-int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct page *page,
-              struct error *err)
+static int read_output(struct journal *journal, struct arena *arena, struct step *s, bool logs,
+                       struct error *err)
+{
+    if (logs)
+        return journal_step_output(journal, arena, s->deployment, s->seq, &s->output, err);
+    return journal_step_output_newest(journal, arena, s->deployment, s->seq, output_read, &s->output, err);
+}
+
+int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, bool logs,
+              struct page *page, struct error *err)
 {
     *page = (struct page){0};
     if (view_read(journal, arena, d, &page->view, err) < 0 ||
@@ -89,7 +100,7 @@ int page_read(struct journal *journal, struct arena *arena, const struct deploym
         journal_services(journal, arena, d->id, &page->services, &page->n_services, err) < 0)
         return -1;
     for (size_t i = 0; i < page->n_steps; i++)
-        if (journal_step_output(journal, arena, d->id, page->steps[i].seq, &page->steps[i].output, err) < 0)
+        if (read_output(journal, arena, &page->steps[i], logs, err) < 0)
             return -1;
     page->backup = load_backup(page);
     page->regressed = load_regressed(page);
@@ -133,6 +144,7 @@ static json_t *steps_json(const struct page *page, bool logs)
         json_object_set_new(o, "finished_at", json_time(s->finished_us));
         json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
         json_object_set_new(o, "params", json_hidden(s->params));
+        json_object_set_new(o, "live", live_json(s->live));
         json_object_set_new(o, "output", output_json(s->output, logs));
         json_array_append_new(list, o);
     }

@@ -19,8 +19,9 @@ struct page {
     json_t *regressed, *latency;
 };
 
-int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct page *page,
-              struct error *err) MUST_CHECK;
+/* logs: whole outputs of the steps, else as much of their ends as page_json() shows without. */
+int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, bool logs,
+              struct page *page, struct error *err) MUST_CHECK;
 void page_release(struct page *page);
 /* The object of `show --json`; logs: whole outputs instead of their newest 16 KiB. */
 json_t *page_json(const struct page *page, bool logs);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view/receivers.h"
 
+#include "agent/summary.h"
 #include "view/json.h"
 
-int receivers_read(struct journal *journal, struct arena *arena, struct receiver_view **ret,
+int receivers_read(struct journal *journal, struct arena *arena, int64_t most, struct receiver_view **ret,
                    size_t *ret_count, struct error *err)
 {
     struct receiver *rows = NULL;
@@ -13,8 +14,8 @@ int receivers_read(struct journal *journal, struct arena *arena, struct receiver
     struct receiver_view *all = arena_array(arena, n + 1, sizeof *all);
     for (size_t i = 0; i < n; i++) {
         all[i].row = rows[i];
-        if (rows[i].waiting &&
-            outbox_backlog(journal, rows[i].name, &all[i].events, &all[i].oldest_us, err) < 0)
+        if (rows[i].waiting && journal_backlog(journal, rows[i].name, most ? most : INT64_MAX, &all[i].events,
+                                               &all[i].oldest_us, err) < 0)
             return -1;
     }
     *ret = all;

@@ -13,8 +13,8 @@ struct receiver_view {
     int64_t oldest_us;
 };
 
-/* journal NULL: none */
-int receivers_read(struct journal *journal, struct arena *arena, struct receiver_view **ret,
+/* journal NULL: none. Events are counted one by one, up to `most`; 0: all. */
+int receivers_read(struct journal *journal, struct arena *arena, int64_t most, struct receiver_view **ret,
                    size_t *ret_count, struct error *err) MUST_CHECK;
 /* [{name, waiting, oldest, attempts, failing_since, next_try, error, dropped}] */
 json_t *receivers_json(const struct receiver_view *all, size_t n);

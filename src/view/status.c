@@ -35,19 +35,30 @@ static const json_t *find_stack(const json_t *reply, const char *stack)
     return NULL;
 }
 
+static int64_t frozen_until(const json_t *agentd)
+{
+    const char *text = json_string_value(json_object_get(agentd, "frozen_until"));
+    struct error ignored = {0};
+    int64_t until;
+    return text && time_parse(text, &until, &ignored) == 0 ? until : 0;
+}
+
 int status_read(struct journal *journal, struct arena *arena, const char *stack, const json_t *agentd,
                 struct status *ret, struct error *err)
 {
     struct status s = {.agentd = find_stack(agentd, stack)};
     int64_t running;
+    s.frozen_until_us = frozen_until(s.agentd);
     if (!journal) { /* agentd has never run: nothing is known yet */
-        *ret = (struct status){.row = {.stack = stack}, .agentd = s.agentd};
+        s.row.stack = stack;
+        *ret = s;
         return 0;
     }
     if (journal_stack(journal, arena, stack, &s.row, err) < 0 ||
         journal_last(journal, arena, stack, DEPLOYMENT_SUCCEEDED, &s.deployed, err) < 0 ||
         journal_runnable(journal, stack, &running, err) < 0 ||
         load_deployment(journal, arena, running, &s.under_way, err) < 0 ||
+        (running && at_work_load(journal, arena, &s.under_way, &s.work, err) < 0) ||
         load_held(journal, arena, &s, err) < 0)
         return -1;
     if (s.deployed.id && journal_services(journal, arena, s.deployed.id, &s.services, &s.n_services, err) < 0)
@@ -102,6 +113,13 @@ static json_t *paused_json(const struct status *s)
                      json_time(s->row.paused_since_us), "until", json_time(s->row.paused_until_us));
 }
 
+static json_t *frozen_json(const struct status *s)
+{
+    if (!s->frozen_until_us)
+        return json_null();
+    return json_pack("{s:o}", "until", json_time(s->frozen_until_us));
+}
+
 static json_t *drift_json(const struct status *s)
 {
     json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
@@ -125,7 +143,7 @@ static json_t *services_json(struct arena *arena, const struct status *s)
     return list;
 }
 
-static json_t *stack_json(struct arena *arena, const struct status *s)
+json_t *status_stack_json(struct arena *arena, const struct status *s)
 {
     bool deployed = s->deployed.id != 0, under_way = s->under_way.id != 0;
     json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:b}", "stack", json_text(s->row.stack), "commit",
@@ -135,6 +153,7 @@ static json_t *stack_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "deployed_at", json_time(s->deployed.finished_us));
     json_object_set_new(o, "running", under_way ? json_integer(s->under_way.id) : json_null());
     json_object_set_new(o, "state", json_text(under_way ? deployment_state_name(s->under_way.state) : NULL));
+    json_object_set_new(o, "step", at_work_json(&s->work));
     json_object_set_new(o, "waiting", json_text(s->row.waiting));
     json_object_set_new(o, "next_poll", borrowed(s->agentd, "next_poll"));
     json_object_set_new(o, "last_poll", borrowed(s->agentd, "last_poll"));
@@ -142,6 +161,7 @@ static json_t *stack_json(struct arena *arena, const struct status *s)
     json_object_set_new(o, "poll_failing_since", json_time(s->row.poll_failing_since_us));
     json_object_set_new(o, "held", held_json(s));
     json_object_set_new(o, "paused", paused_json(s));
+    json_object_set_new(o, "frozen", frozen_json(s));
     json_object_set_new(o, "alarm", json_text(s->row.alarm));
     json_object_set_new(o, "drift", drift_json(s));
     json_object_set_new(o, "services", services_json(arena, s));
@@ -152,6 +172,6 @@ json_t *status_json(struct arena *arena, const json_t *agentd, const struct stat
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, stack_json(arena, &all[i]));
+        json_array_append_new(list, status_stack_json(arena, &all[i]));
     return json_pack("{s:o, s:o}", "agentd", borrowed(agentd, "agentd"), "stacks", list);
 }

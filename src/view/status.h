@@ -3,6 +3,7 @@
 
 /* A stack as it stands: its row of the journal, and what only agentd knows when it runs. */
 
+#include "view/at_work.h"
 #include "view/view.h"
 
 struct status {
@@ -11,14 +12,17 @@ struct status {
     struct service_record *services;
     size_t n_services;
     struct deployment under_way; /* id 0: none */
+    struct at_work work;         /* what it is at */
     struct deployment held;      /* id 0: none */
     const json_t *agentd;        /* its object for this stack, borrowed; NULL: down, or not its stack */
+    int64_t frozen_until_us;     /* 0: not frozen; as agentd says, of one that is down whoever asks says it */
 };
 
 /* `agentd` is the answer to the verb `status`; NULL: it is down. journal NULL: agentd has never run, and
  * nothing is known yet. */
 int status_read(struct journal *journal, struct arena *arena, const char *stack, const json_t *agentd,
                 struct status *ret, struct error *err) MUST_CHECK;
+json_t *status_stack_json(struct arena *arena, const struct status *status);
 /* The object of `status --json`. */
 json_t *status_json(struct arena *arena, const json_t *agentd, const struct status *all, size_t n);
 

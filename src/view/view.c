@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "view/at_work.h"
 #include "view/json.h"
 
 /* ---- loading ---- */
@@ -45,6 +46,17 @@ static int load_exit(struct journal *journal, struct arena *arena, struct view *
     return 0;
 }
 
+static int load_work(struct journal *journal, struct arena *arena, struct view *v, struct error *err)
+{
+    struct at_work work;
+    if (at_work_load(journal, arena, &v->d, &work, err) < 0)
+        return -1;
+    if (work.step)
+        v->at_work =
+            arena_printf(arena, "step %u of %u: %s", work.number, work.of, at_work_line(arena, &work));
+    return 0;
+}
+
 int view_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct view *ret,
               struct error *err)
 {
@@ -62,6 +74,8 @@ int view_read(struct journal *journal, struct arena *arena, const struct deploym
             journal_runnable(journal, d->stack, &running, err) < 0)
             return -1;
         v.waiting = running == d->id ? s.waiting : NULL;
+        if (load_work(journal, arena, &v, err) < 0)
+            return -1;
     }
     *ret = v;
     return 0;
@@ -133,7 +147,9 @@ const char *view_why(struct arena *arena, const struct view *v)
         return arena_printf(arena, "waiting: %s", text_safe(arena, v->waiting));
     if (v->d.reason)
         return text_safe(arena, v->d.reason);
-    return v->d.state == DEPLOYMENT_INTERRUPTED ? "resumes when agentd runs" : "";
+    if (v->d.state == DEPLOYMENT_INTERRUPTED)
+        return "resumes when agentd runs";
+    return v->at_work ? v->at_work : "";
 }
 
 /* ---- JSON ---- */
@@ -189,9 +205,8 @@ static json_t *services_json(const struct view *v)
     return list;
 }
 
-json_t *view_json(const struct view *v)
+json_t *view_deployment_json(const struct deployment *d)
 {
-    const struct deployment *d = &v->d;
     json_t *o = json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o}", "id", (json_int_t)d->id, "stack",
                           json_text(d->stack), "state", deployment_state_name(d->state), "commit",
                           json_text(d->commit), "branch", json_text(d->branch), "subject",
@@ -201,6 +216,12 @@ json_t *view_json(const struct view *v)
     json_object_set_new(o, "started_at", json_time(d->started_us));
     json_object_set_new(o, "finished_at", json_time(d->finished_us));
     json_object_set_new(o, "duration_s", json_duration(d->started_us, d->finished_us));
+    return o;
+}
+
+json_t *view_json(const struct view *v)
+{
+    json_t *o = view_deployment_json(&v->d);
     json_object_set_new(o, "images", images_json(v));
     json_object_set_new(o, "migrations", migrations_json(v));
     json_object_set_new(o, "schemas", schemas_json(v));

@@ -23,11 +23,13 @@ struct view {
     size_t n_services, n_images, n_migrations, n_schemas;
     const char *failed_with; /* "exit 1" of the migration that failed; NULL: none, or not known */
     const char *waiting;     /* what it waits for while under way; NULL: nothing */
+    const char *at_work;     /* the step it is at, in words; NULL: none */
 };
 
 int view_read(struct journal *journal, struct arena *arena, const struct deployment *d, struct view *ret,
               struct error *err) MUST_CHECK;
-json_t *view_json(const struct view *view); /* the fields of `log --json` */
+json_t *view_json(const struct view *view);               /* the fields of `log --json` */
+json_t *view_deployment_json(const struct deployment *d); /* those of them that need no other table */
 
 /* ---- words ---- */
 

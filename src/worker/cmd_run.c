@@ -14,6 +14,7 @@
 #include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/doubt.h"
+#include "worker/old_images.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
 #include "worker/turn.h"
@@ -461,6 +462,8 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
             log_error("deployment #%" PRId64 ": %s", id, err.text);
     } else {
         give_lease(&run);
+        if (run.work.config.remove_images && run.deployment.state == DEPLOYMENT_SUCCEEDED)
+            old_images_remove(&run.work);
     }
     close_run(&run);
     return exit_code;

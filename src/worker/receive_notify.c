@@ -45,10 +45,13 @@ static int notify_open(struct delivery *d, struct error *err)
 /* 1: to be told, 0: it was, -1: failed */
 static int is_news(struct delivery *d, const struct notice *notice, struct error *err)
 {
-    struct verdict told;
-    if (outbox_told(d->work->journal, &d->arena, d->receiver, notice->deployment.stack, &told, err) < 0)
+    struct verdict told, before;
+    struct journal *journal = d->work->journal;
+    const struct deployment *deployment = &notice->deployment;
+    if (outbox_told(journal, &d->arena, d->receiver, deployment->stack, &told, err) < 0 ||
+        outbox_verdict_before(journal, &d->arena, deployment->stack, deployment->id, &before, err) < 0)
         return -1;
-    return notice_is_news(notice, &told, &d->told);
+    return notice_is_news(notice, &told, &before, &d->told);
 }
 
 static int send_notice(struct delivery *d, const struct notice *notice, struct error *err)

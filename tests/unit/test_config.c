@@ -247,16 +247,16 @@ static void refusals(void **state)
          ":4: [stack web] token_file: only for https; ssh takes ssh_key"},
         {STACK_AT("file:///srv/x") "ssh_key = /etc/key\n",
          "ssh_key: only for ssh; file:// takes no credentials"},
+        {STACK_WEB "freeze = weekends\n",
+         ":4: [stack web] freeze: 'weekends' is no window such as Fri 16:00"},
+        {STACK_WEB "freeze = 00:00..24:00\n", ":4: [stack web] freeze: no time of the week is left"},
         /* known, not done yet */
         {STACK_WEB "signatures = head\n",
          ":4: [stack web] signatures: not supported by this version yet; leave it out, or write off"},
         {STACK_WEB "allowed_signers = /etc/signers\n",
          ":4: [stack web] allowed_signers: not supported by this version yet"},
         {STACK_WEB "allowed_keyring = /etc/keys\n", "allowed_keyring: not supported by this version yet"},
-        {STACK_WEB "freeze = Fri 16:00..Mon 08:00\n",
-         "freeze: not supported by this version yet; leave it out, or empty"},
-        {STACK_WEB "webhook_secret_file = /etc/hook\n",
-         "webhook_secret_file: not supported by this version yet"},
+        {STACK_WEB "webhook_secret_file = hook\n", "webhook_secret_file: "},
         {STACK_WEB "status_token_file = /etc/token\n",
          "status_token_file: the forge is not known by the repository's host; write status_forge"},
         {"[stack web]\nrepository = https://example.org/a/b\nfile = a.yml\nstatus_token_file = /etc/token\n"
@@ -313,6 +313,7 @@ static void accepted_values(void **state)
         STACK_WEB "branch = feature/ä#1\n",
         STACK_WEB "signatures = off\nallowed_signers =\nfreeze =\n",
         STACK_WEB "username =\ntoken_file =\nca_file =\nimage_of_commit =\n",
+        STACK_WEB "freeze = Fri 16:00..Mon 08:00, 22:00..06:00\n",
         STACK_WEB "image_wait = 0\npoll_interval = 1d\n",
         STACK_WEB "image_of_commit = ghcr.io/o/web localhost:5000/x\nimage_paths = src/ docker\n",
         STACK_WEB "[stack web2]\nrepository = https://h/x\nfile = a.yml\n[stack 3_-]\nrepository = "

@@ -245,24 +245,29 @@ static void what_is_news(void **state)
     (void)state;
     static const char other[] = "77be0d2c4d5e6f708192a3b4c5d6e7f80912a3b4";
     static const struct {
-        const char *told_commit, *told_state, *state;
+        const char *told_commit, *told_state, *before_state, *state;
         bool message, status;
     } cases[] = {
-        {NULL, NULL, "failed", true, true},
-        {COMMIT, "failed", "failed", false, false}, /* a retry that failed as before */
-        {other, "failed", "failed", true, true},
-        {COMMIT, "failed", "succeeded", true, true},
-        {COMMIT, "running", "running", true, false},  /* taken up again: what is under way is no verdict */
-        {COMMIT, "succeeded", "running", true, true}, /* deployed again: drift, a new image */
-        {NULL, NULL, "superseded", true, false},      /* it never began */
-        {other, "running", "superseded", true, false},
-        {COMMIT, "running", "superseded", true, true}, /* else it would be pending for ever */
+        {NULL, NULL, NULL, "failed", true, true},
+        {COMMIT, "failed", "failed", "failed", false, false}, /* a retry that failed as before */
+        {COMMIT, "failed", NULL, "failed", false, false},     /* and that one is not on record any more */
+        {COMMIT, "failed", "succeeded", "failed", true,
+         false}, /* it was well in between, and nobody was told */
+        {other, "failed", "failed", "failed", true, true},
+        {COMMIT, "failed", "failed", "succeeded", true, true},
+        {COMMIT, "running", NULL, "running", true,
+         false}, /* taken up again: what is under way is no verdict */
+        {COMMIT, "succeeded", NULL, "running", true, true}, /* deployed again: drift, a new image */
+        {NULL, NULL, NULL, "superseded", true, false},      /* it never began */
+        {other, "running", NULL, "superseded", true, false},
+        {COMMIT, "running", NULL, "superseded", true, true}, /* else it would be pending for ever */
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct notice n = notice_of(cases[i].state);
-        const struct verdict told = {"shop", cases[i].told_commit, cases[i].told_state};
+        const struct verdict told = {"shop", cases[i].told_commit, cases[i].told_state},
+                             before = {"shop", cases[i].before_state ? COMMIT : NULL, cases[i].before_state};
         struct verdict next;
-        if (notice_is_news(&n, &told, &next) != cases[i].message)
+        if (notice_is_news(&n, &told, &before, &next) != cases[i].message)
             fail_msg("case %zu, message", i);
         assert_true(!next.commit == str_eq(n.state, "running")); /* no verdict */
         if (status_is_news(&n, &told, &next) != cases[i].status)

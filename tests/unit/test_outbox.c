@@ -301,6 +301,21 @@ static void stacks_have_events(void **state)
     assert_int_equal(event_rows(f), 0);
 }
 
+static void verdicts_before(void **state)
+{
+    struct fixture *f = *state;
+    struct verdict v;
+    int64_t first = ended(f, "shop", commit_a, DEPLOYMENT_FAILED);
+    ended(f, "blog", commit_b, DEPLOYMENT_HALTED);
+    int64_t replaced = request(f, "shop", commit_b), last = request(f, "shop", commit_b); /* supersedes */
+    OK(outbox_verdict_before(f->journal, &f->arena, "shop", first, &v, &f->err));
+    assert_null(v.commit);
+    OK(outbox_verdict_before(f->journal, &f->arena, "shop", last, &v, &f->err));
+    assert_string_equal(v.commit, commit_a);
+    assert_string_equal(v.state, "failed");
+    assert_int_equal(get(f, replaced).state, DEPLOYMENT_SUPERSEDED);
+}
+
 static void pauses(void **state)
 {
     (void)state;
@@ -362,6 +377,7 @@ int main(void)
         TEST(stacks_have_events),
         TEST(trimming),
         TEST(pauses),
+        TEST(verdicts_before),
         TEST(one_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,2 +1,0 @@
--- SPDX-License-Identifier: Apache-2.0
--- Nothing: a number that was given away and not used. Numbers have no gaps.

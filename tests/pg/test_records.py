@@ -193,6 +193,14 @@ class Delivery(Fleet):
         self.assertEqual(answer.kind, "refused")
         self.assertIn("LATIN1", answer.error)
 
+    def test_server_that_does_not_prove_itself(self):
+        """Any name but those of this host: without a word about sslmode nothing is sent to a server that shows no certificate."""
+        url = self.server.url(self.db).replace("127.0.0.1", "0x7f000001")
+        answer = Run(DRIVE, {"op": "look", "url": url}).end()
+        self.assertEqual(answer.kind, "unavailable", answer)
+        self.assertIn("SSL", answer.error)
+        self.assertIsNone(Run(DRIVE, {"op": "look", "url": url + "?sslmode=disable"}).end().error)
+
     def test_rights(self):
         """A login that owns the schema and nothing else delivers and reads; one for dashboards sees the view alone."""
         self.server.psql("postgres", "-c", f"CREATE ROLE agents_{self.db} LOGIN; CREATE ROLE dashboards_{self.db} LOGIN; REVOKE ALL ON DATABASE {self.db} FROM PUBLIC; "

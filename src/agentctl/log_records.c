@@ -315,8 +315,15 @@ static int from_agentd(struct printer *p)
     return EXIT_GOOD;
 }
 
+/* The configuration, and the file with the URL where it names one. */
+static bool may_read_configuration(const struct ctl *ctl)
+{
+    const char *file = ctl->config.records_postgres_file;
+    return ctl->has_config && (!file || access(file, R_OK) == 0);
+}
+
 int log_records(struct ctl *ctl, const struct log_records *options)
 {
     struct printer p = {.ctl = ctl, .o = options};
-    return ctl->has_config ? from_worker(&p) : from_agentd(&p);
+    return may_read_configuration(ctl) ? from_worker(&p) : from_agentd(&p);
 }

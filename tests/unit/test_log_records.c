@@ -53,7 +53,10 @@ static void serve(int listener, const char *reply)
 static int ask(const struct log_records *options, const char *output, int exit_code, char **ret_out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct ctl ctl = {.control_path = path, .config_path = "/etc/deploy-agent/agent.conf"};
+    struct ctl ctl = {.control_path = path,
+                      .config_path = "/etc/deploy-agent/agent.conf",
+                      .has_config = options->wide, /* that it can be read is not enough */
+                      .config.records_postgres_file = "/nonexistent/url"};
     cleanup_json json_t *reply = json_pack("{s:b, s:i, s:s, s:s}", "ok", true, "exit", exit_code, "output",
                                            output, "message", exit_code ? "why\n" : "");
     cleanup_free char *text = json_dumps(reply, JSON_COMPACT);

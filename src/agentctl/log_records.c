@@ -172,26 +172,12 @@ static bool several_stacks(const struct printer *p)
     return false;
 }
 
-/* The table of `log` with a column before it. */
-static struct table table_of_hosts(struct arena *arena, bool with_stack)
-{
-    struct table plain = view_table(arena, with_stack), t = {.arena = arena};
-    t.titles[0] = "HOST";
-    t.caps[0] = HOST_MAX;
-    for (size_t i = 0; i < plain.n_columns; i++) {
-        t.titles[i + 1] = plain.titles[i];
-        t.caps[i + 1] = plain.caps[i];
-    }
-    t.n_columns = plain.n_columns + 1;
-    t.gives_way = plain.gives_way + 1;
-    return t;
-}
-
 static void print_table(struct printer *p)
 {
     struct arena *arena = &p->ctl->arena;
     bool with_stack = several_stacks(p);
-    struct table t = table_of_hosts(arena, with_stack);
+    struct table t = view_table(arena, with_stack);
+    table_put_first(&t, "HOST", HOST_MAX);
     t.wide = p->o->wide;
     for (size_t i = 0; i < p->n; i++) {
         struct table one = view_table(arena, with_stack);

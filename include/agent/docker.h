@@ -103,12 +103,26 @@ bool docker_may_not_exist(const struct error *err);
 /* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. */
 int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us,
                       struct error *err) MUST_CHECK;
+/* The same, telling `fn` how far it is, at each line of the stream. */
+struct pull_progress {
+    unsigned layers, done; /* done: here already, or pulled and unpacked */
+    int64_t bytes;         /* downloaded so far */
+    int64_t bytes_total;   /* to be downloaded in all; 0: not known of each layer yet */
+};
+typedef void (*pull_progress_fn)(void *userdata, const struct pull_progress *progress);
+int docker_image_pull_watched(struct docker *docker, const char *image, int64_t timeout_us,
+                              pull_progress_fn fn, void *userdata, struct error *err) MUST_CHECK;
 int docker_image(struct docker *docker, const char *name, json_t **ret,
                  struct error *err) MUST_CHECK; /* inspect */
 /* Creates an image from a tar in memory (POST /images/create?fromSrc=-); its ID goes to *ret_id (caller
  * frees). */
 int docker_image_import(struct docker *docker, const void *tar, size_t len, const char *const *changes,
                         char **ret_id, struct error *err) MUST_CHECK;
+/* The images of this node with that label; NULL: all. */
+int docker_images(struct docker *docker, const char *label, json_t **ret, struct error *err) MUST_CHECK;
+/* Takes a name from an image of this node; with the last one the image goes. One that a container uses is
+ * refused: ERR_CONFLICT. */
+int docker_image_remove(struct docker *docker, const char *name, struct error *err) MUST_CHECK;
 /* Is anything known for this image's registry in auth_file? For `check`. */
 bool docker_has_auth(struct docker *docker, const char *image);
 

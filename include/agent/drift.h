@@ -45,7 +45,7 @@ enum { DRIFT_MAX_CORRECTIONS = 3 };
 struct drift_situation {
     bool correct; /* drift = correct */
     bool watches; /* act = never */
-    bool paused;
+    bool paused, frozen;
     bool held;            /* the newest deployment is no success, or a rollback holds the stack */
     unsigned corrections; /* deployments with trigger drift within the last hour */
 };

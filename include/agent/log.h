@@ -22,6 +22,12 @@ enum log_level {
 void log_context(const char *stack, int64_t deployment, const char *commit);
 void log_context_step(const char *step);
 void log_set_level(enum log_level level);
+/*
+ * From now on lines that come again and again are counted instead of written, see base/fold.h. Not those of a
+ * deployment: each of them is about one event.
+ */
+void log_fold(void);
+void log_fold_tell(void); /* how many they were; to be called every now and then */
 int log_level_parse(const char *name, enum log_level *ret); /* "err warning notice info debug" */
 
 void log_line(enum log_level level, const char *message_id, const char *format, ...)

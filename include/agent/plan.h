@@ -26,6 +26,7 @@ struct observed {
     json_t *networks;  /* all of the swarm: names for IDs, externals */
     json_t *secrets, *configs;
     json_t *tasks; /* of the services, old ones too; NULL: not asked for */
+    json_t *nodes; /* of the swarm; NULL: no service wants to know where it may run */
     int64_t at_us; /* when it was looked at; wall time */
     const char *
         api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */

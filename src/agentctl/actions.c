@@ -45,7 +45,7 @@ int verb_sync(struct ctl *ctl, const struct args *args)
 
 /* ---- retry, cancel, approve ---- */
 
-static int act_on_target(struct ctl *ctl, const struct args *args, const char *otherwise)
+static int act_on_target(struct ctl *ctl, const struct args *args, const char *commit, const char *otherwise)
 {
     struct error err = {0};
     struct deployment d;
@@ -56,10 +56,16 @@ static int act_on_target(struct ctl *ctl, const struct args *args, const char *o
     json_t *request = json_object();
     if (d.id)
         json_object_set_new(request, "deployment", json_integer(d.id));
+    if (commit && json_object_set_new(request, "commit", json_string(commit)) < 0) {
+        json_decref(request);
+        return ctl_misuse("--commit: not UTF-8");
+    }
     int code = ctl_call(ctl, args->verb->name, stack, request, action_timeout_us, &reply);
     if (code != EXIT_GOOD)
         return code;
     int64_t id = reply_id(reply, "deployment");
+    if (id && args_get(args, "--wait"))
+        return ctl_wait(ctl, id);
     if (id)
         otherwise = arena_printf(&ctl->arena, "%s: #%lld", otherwise, (long long)id);
     ctl_print_message(reply, arena_printf(&ctl->arena, "%s: %s", stack, otherwise));
@@ -68,17 +74,17 @@ static int act_on_target(struct ctl *ctl, const struct args *args, const char *o
 
 int verb_retry(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, "deploying again");
+    return act_on_target(ctl, args, NULL, "deploying again");
 }
 
 int verb_cancel(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, "cancelling");
+    return act_on_target(ctl, args, NULL, "cancelling");
 }
 
 int verb_approve(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, "approved");
+    return act_on_target(ctl, args, args_get(args, "--commit"), "approved");
 }
 
 /* ---- pause, resume ---- */

@@ -64,6 +64,8 @@ static int request(struct call *call, struct arena *arena, const struct deployme
     set_deployment(call, id);
     if (runs_paused(w))
         say(call, "%s is paused: #%" PRId64 " starts after agentctl resume", w->name, id);
+    else if (w->frozen_until_us && !json_object_get(call->reply, "message"))
+        say(call, "%s is frozen, but you ask for it: #%" PRId64 " starts now", w->name, id);
     runs_refresh(w);
     runs_dispatch(call->manager);
     return 0;
@@ -233,6 +235,7 @@ int action_cancel(struct call *call, struct error *err)
             return -1;
         say(call, "#%" PRId64 " is cancelled; it had not begun", d.id);
         runs_refresh(w);
+        runs_dispatch(manager); /* nothing waits any more */
         return 0;
     }
     if (journal_request_cancel(manager->journal, d.id, err) < 0)
@@ -250,25 +253,73 @@ int action_cancel(struct call *call, struct error *err)
 
 /* ---- approve, pause, resume ---- */
 
+/* What waits: a commit that somebody is asked about, or in a freeze the newest one. NULL: none. */
+static int find_waiting(struct call *call, struct arena *arena, const char **ret, struct error *err)
+{
+    struct journal *journal = call->manager->journal;
+    struct watch *w = call->watch;
+    struct stack_state state;
+    struct deployment success, held;
+    bool found = false;
+    if (journal_stack(journal, arena, w->name, &state, err) < 0 ||
+        journal_last(journal, arena, w->name, DEPLOYMENT_SUCCEEDED, &success, err) < 0 ||
+        (state.held_id && journal_deployment(journal, arena, state.held_id, &held, &found, err) < 0))
+        return -1;
+    *ret = state.alarm_commit;
+    if (*ret || !w->frozen_until_us || !state.tip || str_eq(success.commit, state.tip))
+        return 0;
+    if (found && str_eq(held.commit, state.tip))
+        return error_set(err, ERR_CONFLICT, 0, "%.12s is held: it was tried; again: agentctl retry %s",
+                         state.tip, w->name);
+    *ret = state.tip;
+    return 0;
+}
+
+/* A person approves what they have seen: a commit that they name has to be the one that waits. */
+static int check_meant(struct call *call, struct arena *arena, const char *waiting, struct error *err)
+{
+    struct deployment d;
+    bool found = false;
+    const char *commit;
+    if (call_string(call, "commit", &commit, err) < 0)
+        return -1;
+    if (call->deployment &&
+        journal_deployment(call->manager->journal, arena, call->deployment, &d, &found, err) < 0)
+        return -1;
+    if (found && !str_eq(d.commit, waiting))
+        return error_set(err, ERR_CONFLICT, 0, "what waits for approval is %.12s, not #%" PRId64 " (%.12s)",
+                         waiting, call->deployment, d.commit);
+    if (commit && (strlen(commit) < 7 || !str_starts(waiting, commit)))
+        return error_set(err, ERR_CONFLICT, 0, "what waits for approval is %.12s, not %.40s", waiting,
+                         commit);
+    return 0;
+}
+
 int action_approve(struct call *call, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct journal *journal = call->manager->journal;
     struct watch *w = call->watch;
-    struct stack_state state;
-    const char *commit;
-    if (call_string(call, "commit", &commit, err) < 0 ||
-        journal_stack(journal, &arena, w->name, &state, err) < 0)
+    const char *waiting;
+    freeze_refresh(w);
+    if (find_waiting(call, &arena, &waiting, err) < 0)
         return -1;
-    if (!state.alarm_commit)
+    if (!waiting)
         return error_set(err, ERR_CONFLICT, 0, "no commit of %s waits for approval", w->name);
-    if (commit && (strlen(commit) < 7 || !str_starts(state.alarm_commit, commit)))
-        return error_set(err, ERR_CONFLICT, 0, "what waits for approval is %.12s, not %.40s",
-                         state.alarm_commit, commit);
-    if (journal_approve(journal, w->name, state.alarm_commit, err) < 0)
+    if (check_meant(call, &arena, waiting, err) < 0)
+        return -1;
+    const char *what = arena_printf(&arena, "%s %s", w->name, waiting);
+    if (journal_audit(journal, call->client->uid, call->client->pid, "approved", what, err) < 0 ||
+        journal_approve(journal, w->name, waiting, err) < 0)
         return -1;
     set_text(&w->alarm, NULL);
-    say(call, "%.12s is approved", state.alarm_commit);
+    if (w->frozen_until_us)
+        say(call, "%.12s is approved: it is deployed now, although %s is frozen until %s", waiting, w->name,
+            local_minute(&arena, w->frozen_until_us));
+    else
+        say(call, "%.12s is approved", waiting);
+    runs_refresh(w);
+    runs_dispatch(call->manager);
     schedule_look_closely(w);
     return 0;
 }
@@ -290,6 +341,7 @@ int action_pause(struct call *call, struct error *err)
     if (journal_pause(call->manager->journal, w->name, true, reason, until_us, err) < 0)
         return -1;
     runs_set_paused(w, true, until_us);
+    runs_dispatch(call->manager); /* what is requested says what it waits for */
     if (w->run)
         say(call, "%s is paused; #%" PRId64 " goes on to its end", w->name, w->running);
     return 0;
@@ -303,6 +355,10 @@ int action_resume(struct call *call, struct error *err)
         journal_set_hold_absolute(journal, w->name, false, err) < 0)
         return -1;
     runs_set_paused(w, false, 0);
+    if (w->frozen_until_us) {
+        cleanup_arena struct arena arena = {0};
+        say(call, "%s is resumed, but frozen until %s", w->name, local_minute(&arena, w->frozen_until_us));
+    }
     runs_refresh(w);
     runs_dispatch(call->manager);
     schedule_look_closely(w);

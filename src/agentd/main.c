@@ -21,6 +21,7 @@ static int serve(const char *config_path)
 {
     struct manager *manager;
     struct error err = {0};
+    log_fold();
     if (manager_new(config_path, &manager, &err) < 0) {
         log_error("%s", err.text);
         return err.kind == ERR_INVALID ? EX_CONFIG : EXIT_FAILURE;

@@ -13,6 +13,8 @@
 #include "agent/log.h"
 #include "agentd/control.h"
 #include "agentd/http.h"
+#include "agentd/live.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -52,6 +54,21 @@ void timer_set(sd_event *event, sd_event_source **source, int64_t us, sd_event_t
         r = sd_event_add_time_relative(event, source, CLOCK_MONOTONIC, (uint64_t)us, 0, handler, userdata);
     }
     if (r < 0) /* only out of memory or a defect of ours; without timers nothing works */
+        abort();
+}
+
+void timer_set_at(sd_event *event, sd_event_source **source, int64_t wall_us, sd_event_time_handler_t handler,
+                  void *userdata)
+{
+    int r;
+    if (*source) {
+        r = sd_event_source_set_time(*source, (uint64_t)wall_us);
+        if (r >= 0)
+            r = sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+    } else {
+        r = sd_event_add_time(event, source, CLOCK_REALTIME, (uint64_t)wall_us, 0, handler, userdata);
+    }
+    if (r < 0)
         abort();
 }
 
@@ -98,14 +115,18 @@ static void watch_free(struct watch *w)
     control_watch_gone(w);
     http_wake(w);
     health_free(w);
+    metrics_forget(w);
     sd_event_source_disable_unref(w->poll_timer);
     sd_event_source_disable_unref(w->restart_timer);
     sd_event_source_disable_unref(w->pause_timer);
+    sd_event_source_disable_unref(w->freeze_timer);
+    free(w->blocked);
     free(w->name);
     free(w->poll_error);
     free(w->alarm);
     free(w->step);
     free(w->waiting);
+    free(w->told);
     free(w);
 }
 
@@ -178,13 +199,19 @@ void watch_load(struct watch *w)
         return;
     }
     w->failing = state.poll_error != NULL;
+    if (w->failing) {
+        int64_t since = wall_us() - state.poll_failing_since_us;
+        w->failing_since_us = mono_us() - (since > 0 ? since : 0);
+    }
     runs_set_paused(w, state.paused, state.paused_until_us);
     set_text(&w->alarm, state.alarm);
+    freeze_load(w, &state);
     runs_refresh(w);
 }
 
 static void load_watches(struct manager *manager)
 {
+    receivers_configure(manager);
     for (struct watch *w = manager->watches; w; w = w->next)
         watch_load(w);
 }
@@ -393,6 +420,7 @@ int manager_run(struct manager *manager, struct error *err)
 
 void manager_free(struct manager *manager)
 {
+    receivers_free(manager);
     workers_free(manager);
     for (struct watch *w = manager->watches; w; w = w->next) {
         w->config = NULL;
@@ -401,6 +429,8 @@ void manager_free(struct manager *manager)
     manager_collect(manager);
     control_close(manager);
     http_close(manager);
+    live_free(manager);
+    metrics_free(manager);
     sd_event_source_disable_unref(manager->storage_timer);
     sd_event_source_disable_unref(manager->stop_timer);
     sd_event_unref(manager->event);

@@ -6,7 +6,9 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/log.h"
+#include "agentd/live.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -40,7 +42,8 @@ void runs_set_paused(struct watch *w, bool paused, int64_t until_us)
     w->paused = paused;
     w->paused_until_us = paused ? until_us : 0;
     if (paused && until_us)
-        timer_set(w->manager->event, &w->pause_timer, left < US_PER_S ? US_PER_S : left, on_pause_timer, w);
+        timer_set_at(w->manager->event, &w->pause_timer, left < US_PER_S ? wall_us() + US_PER_S : until_us,
+                     on_pause_timer, w);
     else
         timer_stop(w->pause_timer);
 }
@@ -64,6 +67,20 @@ bool runs_paused(struct watch *w)
 
 /* ---- choosing ---- */
 
+/* By its number, or by approving its commit. What follows a tag or mends drift is nobody's word. */
+static int is_asked_for(struct watch *w, const struct deployment *d, bool *ret, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct stack_state state;
+    *ret = d->trigger == TRIGGER_RETRY || d->trigger == TRIGGER_ROLLBACK;
+    if (*ret || d->trigger == TRIGGER_IMAGE || d->trigger == TRIGGER_DRIFT)
+        return 0;
+    if (journal_stack(w->manager->journal, &arena, w->name, &state, err) < 0)
+        return -1;
+    *ret = str_eq(state.approved, d->commit);
+    return 0;
+}
+
 void runs_refresh(struct watch *w)
 {
     struct manager *manager = w->manager;
@@ -76,7 +93,8 @@ void runs_refresh(struct watch *w)
     if (!manager->journal || !w->config)
         return;
     if (journal_runnable(manager->journal, w->name, &id, &err) < 0 ||
-        (id && journal_deployment(manager->journal, &arena, id, &d, &found, &err) < 0)) {
+        (id && journal_deployment(manager->journal, &arena, id, &d, &found, &err) < 0) ||
+        (id && found && is_asked_for(w, &d, &w->runnable_is_asked_for, &err) < 0)) {
         manager_journal_failed(manager, &err, "asking the journal what to run");
         return;
     }
@@ -93,13 +111,17 @@ static bool may_start(struct watch *w)
         int enabled;
         delayed = sd_event_source_get_enabled(w->restart_timer, &enabled) > 0;
     }
-    return w->runnable && w->config && !w->run && !delayed && !(w->runnable_is_new && runs_paused(w));
+    return w->runnable && w->config && !w->run && !delayed && !w->blocked;
 }
 
 static bool run_start(struct watch *w);
 
 void runs_dispatch(struct manager *manager)
 {
+    for (struct watch *w = manager->watches; w; w = w->next) {
+        freeze_refresh(w);
+        freeze_block(w);
+    }
     while (manager->journal && !manager->stopping &&
            workers_count(manager, WORKER_RUN) < manager->config.parallel) {
         struct watch *next = NULL;
@@ -110,6 +132,7 @@ void runs_dispatch(struct manager *manager)
             break;
         run_start(next); /* when that fails, its restart timer is armed */
     }
+    receivers_wake(manager);
     manager_show_status(manager);
 }
 
@@ -162,9 +185,12 @@ static void on_run_hint(struct worker *worker)
      */
     if (waiting || step || ends)
         worker_set_timeout(worker, w->waiting ? 0 : w->step_limit_us);
+    if (step || ends)
+        receivers_wake(w->manager);
     if (hint_seconds(worker->hint, "alive_s"))
         worker_set_silence(worker, hint_seconds(worker->hint, "alive_s"));
     manager_show_status(w->manager);
+    live_progress(w);
 }
 
 /*
@@ -287,6 +313,7 @@ static void conclude(struct watch *w)
         return;
     log_context(w->name, d.id, d.commit);
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     log_watch(NULL);
     w->died = 0;
 }
@@ -355,6 +382,7 @@ static void finish(struct watch *w, struct worker *worker)
     if (!found || !deployment_state_ended(d.state))
         return;
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     w->died = 0;
     if (journal_trim(manager->journal, manager->config.records_keep, &err) < 0)
         manager_journal_failed(manager, &err, "removing old records");
@@ -370,6 +398,7 @@ static void on_run_ended(struct worker *worker)
     w->step_limit_us = 0;
     set_text(&w->step, NULL);
     set_text(&w->waiting, NULL);
+    live_progress(w);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
     w->poll_overtaken = true;
     log_watch(NULL);

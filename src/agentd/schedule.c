@@ -4,9 +4,11 @@
 #include <sys/random.h>
 
 #include "agent/events.h"
+#include "agent/fault.h"
 #include "agent/log.h"
 #include "agentd/control.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -16,6 +18,8 @@ static const int64_t poll_timeout_us = 120 * US_PER_S;
 static const json_int_t max_deadline_s = 4 * 3600;
 static const int64_t backoff_max_us = 600 * US_PER_S;
 static const int64_t crowded_us = US_PER_S;
+/* between two polls that webhooks ask for */
+static const int64_t webhook_gap_us = 10 * US_PER_S;
 /* a poll is short; more of them at once only means that a remote hangs */
 static const unsigned max_polls = 16;
 
@@ -104,11 +108,28 @@ void schedule_look_closely(struct watch *w)
         schedule_poll(w, 0);
 }
 
+/* However many have come, not sooner than the gap allows. */
+static int64_t webhook_delay(const struct watch *w)
+{
+    int64_t delay = w->webhook_us ? w->webhook_us + webhook_gap_us - mono_us() : 0;
+    return delay > 0 ? delay : 0;
+}
+
+void schedule_webhook(struct watch *w)
+{
+    int64_t delay = webhook_delay(w);
+    w->webhook_wanted = true;
+    if (w->poll) /* its end looks at that: the push may be newer than what it has seen */
+        return;
+    if (!w->next_poll_us || w->next_poll_us > wall_us() + delay)
+        schedule_poll(w, delay);
+}
+
 void schedule_stop(struct watch *w)
 {
     timer_stop(w->poll_timer);
     w->next_poll_us = 0;
-    w->sync_wanted = false;
+    w->sync_wanted = w->webhook_wanted = false;
     control_sync_done(w, NULL,
                       w->manager->stopping ? "agentd is stopping" : "the stack's section was removed");
 }
@@ -121,14 +142,44 @@ static void schedule_next(struct watch *w)
 
 /* ---- what a poll said ---- */
 
+static const char *failing_for(struct arena *arena, const struct watch *w)
+{
+    return duration_text(arena, mono_us() - w->failing_since_us);
+}
+
+/* Have polls failed for so long that a person has to know? */
+static bool have_stalled(const struct watch *w)
+{
+    return mono_us() - w->failing_since_us >= config_poll_alarm_us(w->config) ||
+           fault_errno("poll.stalled") != 0;
+}
+
+/* Once in a row of failures; and once more by each agentd that finds them going on. */
+static void look_for_alarm(struct watch *w)
+{
+    cleanup_arena struct arena arena = {0};
+    if (w->alarmed || !have_stalled(w))
+        return;
+    w->alarmed = true;
+    receivers_tell(
+        w, "polls_stalled",
+        arena_printf(&arena, "could not be polled for %s: %s", failing_for(&arena, w), w->poll_error));
+    log_event(LOG_LEVEL_ERR, MESSAGE_POLL_STALLED,
+              "%s could not be polled for %s, nothing that is pushed is deployed: %s", w->name,
+              failing_for(&arena, w), w->poll_error);
+}
+
 static void poll_failed(struct watch *w, const char *reason)
 {
     struct manager *manager = w->manager;
     struct error err = {0};
     bool first = !w->failing, same = str_eq(w->poll_error, reason);
+    if (first)
+        w->failing_since_us = mono_us();
     w->failures++;
     w->failing = true;
     set_text(&w->poll_error, reason);
+    look_for_alarm(w);
     if (same)
         return;
     /* "first" as the journal sees it: what failed before we were started was told then */
@@ -140,10 +191,12 @@ static void poll_failed(struct watch *w, const char *reason)
 
 static void poll_succeeded(struct watch *w)
 {
+    cleanup_arena struct arena arena = {0};
     struct manager *manager = w->manager;
     struct error err = {0};
     bool first;
     w->failures = 0;
+    w->good_poll_us = wall_us();
     set_text(&w->poll_error, NULL);
     if (!w->failing)
         return;
@@ -151,14 +204,20 @@ static void poll_succeeded(struct watch *w)
         manager_journal_failed(manager, &err, "recording that polls succeed again");
         return;
     }
-    w->failing = false;
-    log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again", w->name);
+    if (have_stalled(w)) /* maybe an agentd before this one has told so */
+        receivers_tell(w, "polls_recovered",
+                       arena_printf(&arena, "can be polled again, after %s", failing_for(&arena, w)));
+    w->failing = w->alarmed = false;
+    log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again, after %s", w->name,
+              failing_for(&arena, w));
 }
 
 static void set_alarm(struct watch *w, const char *alarm)
 {
-    if (alarm && !str_eq(w->alarm, alarm))
+    if (alarm && !str_eq(w->alarm, alarm)) {
         log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name, alarm);
+        receivers_tell(w, "approval_needed", alarm);
+    }
     set_text(&w->alarm, alarm);
 }
 
@@ -230,12 +289,19 @@ static void on_poll_ended(struct worker *worker)
     else if (poll_result_parse(worker->hint, &result, &err) < 0)
         result = (struct poll_result){.verdict = POLL_ERROR, .message = err.text};
     w->last_poll_us = wall_us();
+    if (was_poll)
+        metrics_polled(w, result.verdict != POLL_ERROR);
     log_watch(w);
     if (was_poll)
         take_poll_result(w, &result);
     else
         take_observe_result(w, &result);
     log_watch(NULL);
+    if (was_poll) {
+        freeze_looked(w);
+        disk_look(w->manager);
+        log_fold_tell();
+    }
     runs_refresh(w);
     runs_dispatch(w->manager);
     if (was_sync)
@@ -244,7 +310,11 @@ static void on_poll_ended(struct worker *worker)
         poll_start(w, true);
     else if (TAKE(w->again))
         schedule_look_closely(w);
-    else if (!was_poll || !wants_observe(w, &result) || !observe_start(w))
+    else if (was_poll && wants_observe(w, &result) && observe_start(w))
+        return;
+    else if (w->webhook_wanted && webhook_delay(w) < w->config->poll_interval_us)
+        schedule_poll(w, webhook_delay(w));
+    else
         schedule_next(w);
 }
 
@@ -301,6 +371,10 @@ static void poll_start(struct watch *w, bool sync)
         arguments[n++] = "--known";
         arguments[n++] = w->tip;
     }
+    if (TAKE(w->webhook_wanted) && !sync) {
+        arguments[n++] = "--webhook";
+        w->webhook_us = mono_us();
+    }
     w->sync_wanted = false;
     w->polling_for_sync = sync;
     w->syncs_started += sync;
@@ -308,6 +382,7 @@ static void poll_start(struct watch *w, bool sync)
     w->poll_overtaken = false;
     if (!start_worker(w, WORKER_POLL, arguments)) {
         w->polling_for_sync = false;
+        freeze_looked(w);
         if (sync)
             control_sync_done(w, NULL, w->poll_error);
         schedule_next(w);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "agent/fault.h"
@@ -213,4 +214,35 @@ int fs_lock(const char *path, int *ret_fd, struct error *err)
         return error_errno(err, "writing the lock %s", path);
     *ret_fd = TAKE_FD(fd);
     return 0;
+}
+
+/* ---- room ---- */
+
+int fs_space(const char *path, struct fs_space *ret, struct error *err)
+{
+    struct statvfs fs;
+    if (statvfs(path, &fs) < 0)
+        return error_errno(err, "%s", path);
+    *ret = (struct fs_space){.free = (uint64_t)fs.f_bavail * fs.f_frsize,
+                             .total = (uint64_t)fs.f_blocks * fs.f_frsize};
+    return 0;
+}
+
+bool fs_space_is_low(const struct fs_space *space)
+{
+    const uint64_t mib = 1 << 20;
+    return space->free < 200 * mib || (space->free < space->total / 20 && space->free < 10240 * mib);
+}
+
+static char *bytes_text(struct arena *arena, uint64_t bytes)
+{
+    uint64_t mib = bytes >> 20;
+    return mib < 10240 ? arena_printf(arena, "%llu MiB", (unsigned long long)mib)
+                       : arena_printf(arena, "%llu GiB", (unsigned long long)(mib >> 10));
+}
+
+char *fs_space_text(struct arena *arena, const struct fs_space *space)
+{
+    return arena_printf(arena, "%s of %s are free", bytes_text(arena, space->free),
+                        bytes_text(arena, space->total));
 }

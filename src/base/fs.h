@@ -33,6 +33,16 @@ void fs_give_tree(const char *path);
 int fs_write_atomic(const char *path, const void *data, size_t len, unsigned mode,
                     struct error *err) MUST_CHECK;
 
+/* Room on the file system of a path, for a user without privileges. */
+struct fs_space {
+    uint64_t free, total; /* bytes */
+};
+int fs_space(const char *path, struct fs_space *ret, struct error *err) MUST_CHECK;
+/* Less than 200 MiB, or less than a twentieth of a disk and 10 GiB: time to make room. */
+bool fs_space_is_low(const struct fs_space *space);
+/* "150 MiB of 19 GiB are free" */
+char *fs_space_text(struct arena *arena, const struct fs_space *space);
+
 /*
  * Takes an exclusive flock that dies with the process. Returns the descriptor (close-on-exec) in *ret_fd.
  * Held by somebody else: ERR_CONFLICT, the text naming the pid written in the file.

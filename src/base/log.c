@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "base/fold.h"
 #include "base/secret.h"
 #include "base/str.h"
 
@@ -103,6 +105,51 @@ static const char *level_name(enum log_level level)
     return "info";
 }
 
+static void emit(struct arena *arena, enum log_level level, const char *message_id, const char *text)
+{
+    if (stderr_is_journal())
+        to_journal(arena, level, message_id, text);
+    else if (context_deployment[0])
+        fprintf(stderr, "%s: [%s #%s] %s\n", level_name(level), context_stack, context_deployment, text);
+    else if (context_stack[0])
+        fprintf(stderr, "%s: [%s] %s\n", level_name(level), context_stack, text);
+    else
+        fprintf(stderr, "%s: %s\n", level_name(level), text);
+}
+
+/* ---- lines that come again and again ---- */
+
+static struct fold fold;
+static bool folding;
+
+void log_fold(void)
+{
+    folding = true;
+}
+
+void log_fold_tell(void)
+{
+    struct arena arena = {0};
+    char stack[sizeof context_stack];
+    const struct fold_kind *kind;
+    memcpy(stack, context_stack, sizeof stack);
+    while (folding && (kind = fold_due(&fold, mono_us()))) {
+        set_field(context_stack, sizeof context_stack, kind->stack);
+        emit(&arena, (enum log_level)kind->level, NULL,
+             arena_printf(&arena,
+                          "%s (this was the last of %u such lines that were not written in the last hour)",
+                          str_clean(&arena, kind->last, strlen(kind->last), false, 0), kind->hidden));
+    }
+    memcpy(context_stack, stack, sizeof stack);
+    arena_release(&arena);
+}
+
+static bool is_folded(enum log_level level, const char *format, const char *text)
+{
+    return folding && level < LOG_LEVEL_DEBUG && !context_deployment[0] &&
+           fold_hides(&fold, format, context_stack, (int)level, text, mono_us());
+}
+
 void log_line(enum log_level level, const char *message_id, const char *format, ...)
 {
     if (level > max_level)
@@ -114,13 +161,7 @@ void log_line(enum log_level level, const char *message_id, const char *format, 
     va_end(ap);
     text = secret_redact(&arena, text);
     text = str_clean(&arena, text, strlen(text), false, 8192);
-    if (stderr_is_journal())
-        to_journal(&arena, level, message_id, text);
-    else if (context_deployment[0])
-        fprintf(stderr, "%s: [%s #%s] %s\n", level_name(level), context_stack, context_deployment, text);
-    else if (context_stack[0])
-        fprintf(stderr, "%s: [%s] %s\n", level_name(level), context_stack, text);
-    else
-        fprintf(stderr, "%s: %s\n", level_name(level), text);
+    if (!is_folded(level, format, text))
+        emit(&arena, level, message_id, text);
     arena_release(&arena);
 }

@@ -209,6 +209,8 @@ bool drift_is_corrected(const json_t *entries, const struct drift_situation *sit
         *ret_note = "not put right: this agent only watches (act = never)";
     else if (situation->paused)
         *ret_note = "not put right while the stack is paused";
+    else if (situation->frozen)
+        *ret_note = "not put right before the freeze is over";
     else if (situation->held)
         *ret_note = "not put right while the stack is held";
     else if (situation->corrections >= DRIFT_MAX_CORRECTIONS)

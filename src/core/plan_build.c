@@ -249,6 +249,7 @@ void observed_release(struct observed *observed)
     json_decref(observed->secrets);
     json_decref(observed->configs);
     json_decref(observed->tasks);
+    json_decref(observed->nodes);
     json_decref(observed->doubtful);
     *observed = (struct observed){0};
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/placement.h"
 #include "agent/spec.h"
 #include "agent/tasks.h"
 #include "base/cleanup.h"
@@ -140,6 +141,23 @@ static int check_mode(const struct planned_service *s, struct error *err)
                       s->service->key, old, new, s->service->name);
 }
 
+/* Swarm takes such a spec, ends the tasks that run, since they do not meet it either, and starts none. */
+static int check_placement(const struct plan_builder *b, const struct planned_service *s, struct error *err)
+{
+    const json_t *constraints = json_path(s->spec, "TaskTemplate", "Placement", "Constraints", NULL);
+    cleanup_str struct str all = {0};
+    size_t i;
+    const json_t *one;
+    if (str_eq(s->action, "none") || placement_is_possible(constraints, b->observed->nodes))
+        return 0;
+    json_array_foreach (constraints, i, one)
+        str_printf(&all, "%s%s", i ? ", " : "", json_string_value(one));
+    return node_error(err, s->service->at, "deploy.placement.constraints",
+                      "no node of the swarm meets the constraints of service %s (%s): Swarm would end its "
+                      "tasks and start none",
+                      s->service->key, str_text(&all));
+}
+
 static void warn_unverified(const struct lookup *l, const struct planned_service *s)
 {
     if (strcmp(s->action, "none") != 0 && !s->service->has_healthcheck &&
@@ -177,6 +195,8 @@ int plan_services(struct plan_builder *b, struct planned_service *ret, struct er
             return -1;
         ret[i].again =
             builder_compare(b, service->key, service->name, ret[i].spec, ret[i].live, &ret[i].action);
+        if (check_placement(b, &ret[i], err) < 0)
+            return -1;
         warn_of_swarm(b, &ret[i]);
         warn_unverified(&l, &ret[i]);
         plan_lint(b, &ret[i]);

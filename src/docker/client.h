@@ -58,7 +58,6 @@ int docker_negotiate(struct docker *docker, struct error *err) MUST_CHECK;
 bool docker_api_at_least(const struct docker *docker, unsigned minor);
 
 /* IDs of this node's images that carry a label KEY=VALUE. */
-int docker_images(struct docker *docker, const char *label, json_t **ret, struct error *err) MUST_CHECK;
 
 /* ---- engine JSON (json.c) ---- */
 /*

@@ -48,6 +48,8 @@ const struct endpoint_info endpoints[EP_COUNT] = {
     [EP_IMAGES] = {"GET", "/images/json", "listing images", READ, LIST, 0},
     [EP_IMAGE] = {"GET", "/images/{}/json", "reading image", READ, OBJECT, EPF_NAME},
     [EP_IMAGE_CREATE] = {"POST", "/images/create", "fetching image", WRITE, STREAM, EPF_REGISTRY},
+    /* of this node alone, unforced: what a container uses stays */
+    [EP_IMAGE_REMOVE] = {"DELETE", "/images/{}", "removing image", WRITE, OBJECT, EPF_NAME},
     [EP_DISTRIBUTION] = {"GET", "/distribution/{}/json", "asking the registry for", REGISTRY, OBJECT,
                          EPF_NAME | EPF_REGISTRY},
 

@@ -36,6 +36,7 @@ enum endpoint {
     EP_IMAGES,
     EP_IMAGE,
     EP_IMAGE_CREATE,
+    EP_IMAGE_REMOVE,
     EP_DISTRIBUTION,
     EP_EXEC_CREATE,
     EP_EXEC_START,

@@ -211,6 +211,11 @@ int docker_service_remove(struct docker *docker, const char *id, struct error *e
     return remove_object(docker, EP_SERVICE_REMOVE, id, err);
 }
 
+int docker_image_remove(struct docker *docker, const char *name, struct error *err)
+{
+    return remove_object(docker, EP_IMAGE_REMOVE, name, err);
+}
+
 /* "Warnings": a list; creation before API 1.44: also "Warning", one text. */
 static void append_warnings(const json_t *answer, struct str *warnings)
 {

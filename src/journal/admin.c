@@ -33,6 +33,19 @@ int journal_audit(struct journal *journal, unsigned uid, int pid, const char *ve
     return r;
 }
 
+int journal_approver(struct journal *journal, struct arena *arena, const char *stack, const char *commit,
+                     const char **ret, struct error *err)
+{
+    const char *arguments = arena_printf(arena, "%s %s", stack, commit);
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT uid FROM audit WHERE verb = 'approved' AND arguments = ? ORDER BY id DESC LIMIT 1",
+                 V_TEXT(arguments));
+    int r = db_next(journal, q, err);
+    *ret = r > 0 ? arena_printf(arena, "uid %lld", (long long)col_int(q, 0)) : NULL;
+    return r < 0 ? -1 : 0;
+}
+
 /* At once: agentd's loop must not stand still when `keep` is lowered on a long history; the rest goes next
  * time. */
 static const int64_t delete_most = 200;
@@ -40,7 +53,7 @@ static const int64_t delete_most = 200;
 /*
  * Old are the ended deployments behind the newest `keep` of their stack. Whatever their age, the last success
  * stays, for the next plan starts from it, and so do the last five that changed something: `rollback` goes to
- * one of them.
+ * one of them. What somebody is still to be told of stays, too.
  */
 static int delete_old(struct journal *j, unsigned keep, struct error *err)
 {
@@ -54,6 +67,7 @@ static int delete_old(struct journal *j, unsigned keep, struct error *err)
         " AND id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) "
         "AS age"
         "  FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5)"
+        " AND id NOT IN (SELECT deployment FROM event)"
         " ORDER BY id LIMIT ?)",
         V_INT(keep), V_INT(delete_most));
 }

@@ -81,15 +81,12 @@ int journal_set_service(struct journal *journal, int64_t id, const char *service
     return r;
 }
 
-int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
-                   size_t *ret_count, struct error *err)
+static int read_images(struct journal *journal, struct arena *arena, sqlite3_stmt *q,
+                       struct image_record **ret, size_t *ret_count, struct error *err)
 {
     struct image_record *rows = NULL;
     size_t n = 0;
     int r;
-    cleanup_query sqlite3_stmt *q = db_query(
-        journal, err, "SELECT service, reference, digest FROM image WHERE deployment = ? ORDER BY position",
-        V_INT(id));
     while ((r = db_next(journal, q, err)) > 0) {
         rows = arena_grow(arena, rows, n, sizeof *rows);
         rows[n++] =
@@ -100,4 +97,30 @@ int journal_images(struct journal *journal, struct arena *arena, int64_t id, str
     *ret = rows;
     *ret_count = n;
     return 0;
+}
+
+int journal_images(struct journal *journal, struct arena *arena, int64_t id, struct image_record **ret,
+                   size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q = db_query(
+        journal, err, "SELECT service, reference, digest FROM image WHERE deployment = ? ORDER BY position",
+        V_INT(id));
+    return read_images(journal, arena, q, ret, ret_count, err);
+}
+
+int journal_old_images(struct journal *journal, struct arena *arena, const char *stack,
+                       struct image_record **ret, size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q = db_query(
+        journal, err,
+        "SELECT min(i.service), i.reference, i.digest FROM image i JOIN deployment d ON d.id = i.deployment"
+        " WHERE d.stack = ? AND i.digest IS NOT NULL AND i.digest NOT IN"
+        " (SELECT digest FROM image WHERE digest IS NOT NULL AND deployment IN"
+        "  (SELECT id FROM deployment WHERE finished_us IS NULL"
+        "   UNION SELECT max(id) FROM deployment GROUP BY stack"
+        "   UNION SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) AS age"
+        "    FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5))"
+        " GROUP BY i.reference, i.digest ORDER BY i.reference, i.digest",
+        V_TEXT(stack));
+    return read_images(journal, arena, q, ret, ret_count, err);
 }

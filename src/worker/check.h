@@ -32,6 +32,8 @@ bool check_secret_file(struct check *check, const char *key, const char *path);
 void check_engine(struct check *check);
 void check_images(struct check *check, const struct stack *stack);
 void check_database(struct check *check, const struct snapshot *snapshot);
+void check_receivers(struct check *check);
+void check_webhook(struct check *check, const struct stack_config *config);
 
 /* ---- check_mends.c: the command that mends a failure, or shows more about it. NULL: the error says it ----
  */

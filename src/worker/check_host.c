@@ -57,6 +57,16 @@ const char *check_own_name(struct arena *arena)
     return user ? arena_strdup(arena, user->pw_name) : arena_printf(arena, "%u", (unsigned)geteuid());
 }
 
+static void check_space(struct work *work)
+{
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(work->config.state_dir, &space, &ignored) == 0 && fs_space_is_low(&space))
+        check_note("make room there",
+                   "the disk of %s is nearly full: %s; when it is full, nothing is deployed",
+                   work->config.state_dir, fs_space_text(&work->arena, &space));
+}
+
 void check_state_dir(struct check *check)
 {
     struct work *work = &check->work;
@@ -69,6 +79,7 @@ void check_state_dir(struct check *check)
     else
         check_good("state_dir %s can be written", work->config.state_dir);
     unlink(probe);
+    check_space(work);
 }
 
 /* Does anybody answer there? Nothing is asked. */

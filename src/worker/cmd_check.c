@@ -6,6 +6,7 @@
 
 #include "agent/control.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "worker/check.h"
@@ -79,15 +80,29 @@ static void check_commit(struct check *check, const char *tip)
     snapshot_release(&snapshot);
 }
 
+/* The zone is what one gets wrong. */
+static void check_freeze(const struct stack_config *config)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t now = wall_us(), until = freeze_until(&config->freeze, now);
+    if (config->freeze.n > 0)
+        check_good("stack %s: freeze %s; by these clocks it is %s, %s%s", config->name, config->freeze.text,
+                   local_minute(&arena, now), until ? "frozen until " : "not frozen",
+                   until ? local_minute(&arena, until) : "");
+}
+
 static void check_stack(struct check *check, const struct stack_config *config)
 {
     struct work *work = &check->work;
     struct error err = {0};
     char tip[COMMIT_HEX_SIZE];
     work->stack = config;
+    check_freeze(config);
     bool env = check_secret_file(check, "env_file", config->env_file),
          token = check_secret_file(check, "token_file", config->token_file),
          key = check_secret_file(check, "ssh_key", config->ssh_key);
+    check_secret_file(check, "status_token_file", config->status_token_file);
+    check_webhook(check, config);
     if (!token || !key) /* what follows from it is not told again */
         return;
     if (fetch_tip(work, tip, &err) < 0) {
@@ -113,6 +128,7 @@ static void check_all(struct check *check, const char *config_path, const char *
     work->salt = ""; /* hashes are not compared here */
     check_secret_file(check, "auth_file", work->config.registry_auth_file);
     check_engine(check);
+    check_receivers(check);
     if (work->config.n_stacks == 0)
         check_fail(
             check, arena_printf(&work->arena, "mend it with: sudoedit %s", work->config.path),

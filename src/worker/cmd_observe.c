@@ -4,6 +4,7 @@
 
 #include "agent/control.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "steps/hint.h"
 #include "worker/drift.h"
@@ -98,6 +99,8 @@ static int look_at_tags(struct observation *o, struct error *err)
         return -1;
     if (tried)
         return answer(o, "held", newest->id, "the moved tag was tried and failed");
+    if (freeze_until(&w->stack->freeze, wall_us()))
+        return answer(o, "held", 0, "the moved tag waits for the end of the freeze");
     struct deployment_request r = {.stack = w->stack->name,
                                    .commit = success->commit,
                                    .branch = success->branch,

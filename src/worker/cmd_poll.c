@@ -4,6 +4,7 @@
 
 #include "agent/control.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "steps/hint.h"
 #include "worker/snapshot.h"
@@ -19,6 +20,7 @@ struct poll {
     struct work work;
     const char *known; /* tip that agentd has seen already; NULL: none */
     bool sync;         /* asked for by a person: also looks at the env file */
+    bool webhook;      /* a webhook has said that there is something to see */
     bool alarmed;
     char tip[COMMIT_HEX_SIZE];
     struct stack_state state;
@@ -60,12 +62,32 @@ static int fetch(struct poll *p, struct error *err)
     return repo_fetch(p->work.repo, p->tip, err);
 }
 
+static bool is_approved(const struct poll *p)
+{
+    return str_eq(p->state.approved, p->tip);
+}
+
+/* "commit 9f3c1ab20b71 (Add an index, by alice) waits for approval; …" */
+static int ask_approval(struct poll *p, const char **ret_alarm, struct error *err)
+{
+    struct arena *arena = &p->work.arena;
+    const char *stack = p->work.stack->name;
+    struct commit commit;
+    if (repo_commit(p->work.repo, arena, p->tip, &commit, err) < 0)
+        return -1;
+    *ret_alarm = arena_printf(arena,
+                              "commit %.12s (%.100s, by %.60s) waits for approval; see: agentctl plan %s; "
+                              "deploy it: agentctl approve %s --commit %.12s",
+                              p->tip, commit.subject, commit.author, stack, stack, p->tip);
+    return 0;
+}
+
 /* The branch must contain what was deployed last: a force push is a person's decision to follow. */
 static int check_history(struct poll *p, const char **ret_alarm, struct error *err)
 {
     bool contains = true;
     *ret_alarm = NULL;
-    if (str_eq(p->state.approved, p->tip))
+    if (is_approved(p))
         return 0;
     if (p->success.id && repo_is_ancestor(p->work.repo, p->success.commit, p->tip, &contains, err) < 0)
         return -1;
@@ -77,9 +99,20 @@ static int check_history(struct poll *p, const char **ret_alarm, struct error *e
                                   p->work.stack->branch, p->tip, p->success.commit, (long long)p->success.id,
                                   p->work.stack->name);
     else if (p->work.stack->approve)
-        *ret_alarm = arena_printf(&p->work.arena, "commit %.12s waits for approval: agentctl approve %s",
-                                  p->tip, p->work.stack->name);
+        return ask_approval(p, ret_alarm, err);
     return 0;
+}
+
+/* NULL: it is no such time, or a person has approved this commit all the same. */
+static const char *frozen(struct poll *p)
+{
+    struct arena *arena = &p->work.arena;
+    int64_t until = is_approved(p) ? 0 : freeze_until(&p->work.stack->freeze, wall_us());
+    if (!until)
+        return NULL;
+    return arena_printf(
+        arena, "frozen until %s, commit %.7s waits; to deploy it now: agentctl approve %s --commit %.12s",
+        local_minute(arena, until), p->tip, p->work.stack->name, p->tip);
 }
 
 static int raise_alarm(struct poll *p, const char *alarm, struct error *err)
@@ -106,6 +139,9 @@ static int request(struct poll *p, enum trigger trigger, struct error *err)
                                    .subject = commit.subject,
                                    .author = commit.author,
                                    .trigger = trigger};
+    if (is_approved(p) &&
+        journal_approver(w->journal, &w->arena, w->stack->name, p->tip, &r.requested_by, err) < 0)
+        return -1;
     if (journal_request(w->journal, &r, &id, err) < 0)
         return -1;
     return answer(p, "requested", id, NULL);
@@ -118,7 +154,10 @@ static int look_at_env(struct poll *p, struct error *err)
     if (p->sync) {
         if (snapshot_env_hash(&p->work, &p->work.arena, &hash, err) < 0)
             return -1;
-        if (!str_eq(hash, p->success.env_hash ? p->success.env_hash : ""))
+        bool changed = !str_eq(hash, p->success.env_hash ? p->success.env_hash : "");
+        if (changed && frozen(p))
+            return answer(p, "held", 0, frozen(p));
+        if (changed)
             return request(p, TRIGGER_ENV, err);
     }
     return answer(p, "nothing", 0, "the newest commit is deployed");
@@ -150,12 +189,15 @@ static int decide(struct poll *p, struct error *err)
         return held(p);
     if (fetch(p, err) < 0 || check_history(p, &alarm, err) < 0)
         return -1;
-    if (alarm)
-        return raise_alarm(p, alarm, err);
+    /* a new commit ends the hold, also one that still has to wait: it is not new any more at the next look */
     if (p->state.hold_absolute &&
         journal_set_hold_absolute(p->work.journal, p->work.stack->name, false, err) < 0)
         return -1;
-    return request(p, p->sync ? TRIGGER_SYNC : TRIGGER_POLL, err);
+    if (alarm)
+        return raise_alarm(p, alarm, err);
+    if (frozen(p))
+        return answer(p, "held", 0, frozen(p));
+    return request(p, p->sync ? TRIGGER_SYNC : p->webhook ? TRIGGER_WEBHOOK : TRIGGER_POLL, err);
 }
 
 static int poll_once(struct poll *p, struct error *err)
@@ -184,6 +226,8 @@ static int parse_arguments(struct poll *p, int argc, char **argv, const char **r
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--sync") == 0)
             p->sync = true;
+        else if (strcmp(argv[i], "--webhook") == 0)
+            p->webhook = true;
         else if (strcmp(argv[i], "--known") == 0 && i + 1 < argc)
             p->known = argv[++i];
         else if (argv[i][0] != '-' && !*ret_stack)
@@ -200,7 +244,7 @@ int cmd_poll(const struct verb_context *context, int argc, char **argv)
     struct error err = {0};
     const char *stack;
     if (parse_arguments(&p, argc, argv, &stack) < 0) {
-        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync]\n");
+        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync] [--webhook]\n");
         return EXIT_BAD_USAGE;
     }
     int r = work_open(&p.work, context->config_path, &err);

@@ -14,6 +14,7 @@
 #include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/doubt.h"
+#include "worker/old_images.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
 #include "worker/turn.h"
@@ -28,6 +29,7 @@ enum { MAX_RESUMES = 3 };
 
 /* For proc_on_alive(), which has nothing to hand on. */
 static struct lease *kept_lease;
+static struct step_ctx *kept_ctx;
 
 struct run {
     struct work work;
@@ -53,6 +55,8 @@ static void alive(void)
 {
     hint_alive();
     lease_keep(kept_lease);
+    if (kept_ctx)
+        step_live_flush(kept_ctx);
 }
 
 static int confirm_lease(void *userdata, struct error *err)
@@ -101,11 +105,13 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         .lease = kept_lease,
         .waiting = "", /* what a dead worker left is cleared by the first that waits for nothing */
     };
+    kept_ctx = &run->ctx;
     return 0;
 }
 
 static void close_run(struct run *run)
 {
+    kept_ctx = NULL;
     relay_close(run->ctx.relay);
     json_decref(run->ctx.baselines);
     json_decref(run->ctx.regressed);
@@ -461,6 +467,8 @@ int cmd_run(const struct verb_context *context, int argc, char **argv)
             log_error("deployment #%" PRId64 ": %s", id, err.text);
     } else {
         give_lease(&run);
+        if (run.work.config.remove_images && run.deployment.state == DEPLOYMENT_SUCCEEDED)
+            old_images_remove(&run.work);
     }
     close_run(&run);
     return exit_code;

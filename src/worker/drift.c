@@ -140,6 +140,7 @@ static int situation(struct work *w, const struct drift_look *look, struct drift
         .correct = w->stack->drift == DRIFT_CORRECT,
         .watches = w->config.act == ACT_NEVER,
         .paused = s->paused && (s->paused_until_us == 0 || s->paused_until_us > wall_us()),
+        .frozen = freeze_until(&w->stack->freeze, wall_us()) != 0,
         .held = s->hold_absolute || look->newest.id != look->success.id,
     };
     return ret->correct ? count_corrections(w, &ret->corrections, err) : 0;

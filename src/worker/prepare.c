@@ -43,6 +43,13 @@ static int add_unlisted_networks(struct docker *docker, struct observed *o, stru
     return 0;
 }
 
+/* One that was made since the services were listed, by another agent: it is the stack's. */
+static json_t *whose(struct observed *o, const struct stack *stack, const json_t *service)
+{
+    const char *namespace = spec_label(json_object_get(service, "Spec"), LABEL_NAMESPACE);
+    return str_eq(namespace, stack->name) ? o->services : o->strangers;
+}
+
 /* Services of others whose names the stack file wants: only they are asked for one by one. */
 static int add_strangers(struct docker *docker, const struct stack *stack, struct observed *o,
                          struct error *err)
@@ -57,15 +64,24 @@ static int add_strangers(struct docker *docker, const struct stack *stack, struc
     }
     o->strangers = json_array();
     for (i = 0; i < stack->n_services; i++) {
-        json_t *stranger = NULL;
+        json_t *found = NULL;
         if (json_object_get(known, stack->services[i].name))
             continue;
-        if (docker_service(docker, stack->services[i].name, &stranger, err) == 0)
-            json_array_append_new(o->strangers, stranger);
+        if (docker_service(docker, stack->services[i].name, &found, err) == 0)
+            json_array_append_new(whose(o, stack, found), found);
         else if (err->kind != ERR_NOT_FOUND)
             return error_wrap(err, "looking for service %s", stack->services[i].name);
     }
     return 0;
+}
+
+static bool wants_nodes(const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->n_services; i++)
+        if (json_array_size(
+                json_path(stack->services[i].spec, "TaskTemplate", "Placement", "Constraints", NULL)) > 0)
+            return true;
+    return false;
 }
 
 int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
@@ -79,7 +95,8 @@ int observe(struct docker *docker, const char *name, const struct stack *stack, 
         docker_networks(docker, NULL, &o.networks, err) < 0 ||
         docker_secrets(docker, NULL, &o.secrets, err) < 0 ||
         docker_configs(docker, NULL, &o.configs, err) < 0 ||
-        docker_tasks_labelled(docker, label, &o.tasks, err) < 0) {
+        docker_tasks_labelled(docker, label, &o.tasks, err) < 0 ||
+        (stack && wants_nodes(stack) && docker_nodes(docker, &o.nodes, err) < 0)) {
         observed_release(&o);
         return error_wrap(err, "looking at what runs");
     }

@@ -19,10 +19,13 @@ MODES = ("kill", "error", "stall")
 # Requests that no deployment makes, or that are not the worker's own.
 ELSEWHERE = {
     "engine HEAD /_ping": "asks for the version before a request; a failure is that request's",
-    "engine GET /nodes": "no deployment asks for all nodes",
+    "engine GET /nodes": "only for services with placement constraints, among the questions of which a plan is made",
     "engine GET /tasks/{}/logs": "only for tasks whose service is gone",
+    "engine DELETE /images/{}": "only with remove_images, and behind the verdict; what fails is left for the next time",
     "engine POST /containers/{}/exec": "made by the relay's process, which the worker starts anew",
     "engine POST /exec/{}/start": "made by the relay's process, which the worker starts anew",
+    "poll.stalled": "agentd's: tests/e2e/test_notify.py",
+    "notify.sent": "passed by agent-worker notify: tests/e2e/test_notify.py",
 }
 
 REASON = "between two calls that can fail, each with a point of its own"

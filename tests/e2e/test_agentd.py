@@ -20,7 +20,7 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-A, B, C = "a" * 40, "b" * 40, "c" * 40
+A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
 
 class Failed(Exception):
@@ -56,11 +56,11 @@ class Agent:
         self.process, self.notify, self.started = None, None, 0
         self.configure(stacks, interval, extra)
 
-    def configure(self, stacks, interval="1s", extra="", drift="ignore"):
+    def configure(self, stacks, interval="1s", extra="", drift="ignore", stack_extra=""):
         with open(self.config, "w") as file:
             file.write(f"[agent]\nstate_dir = {self.state}\nrun_dir = {self.run}\nlog_level = debug\n{extra}\n[http]\nlisten =\n")
             for stack in stacks:
-                file.write(f"[stack {stack}]\nrepository = file:///nowhere/{stack}\nfile = s.yml\npoll_interval = {interval}\ndrift = {drift}\n")
+                file.write(f"[stack {stack}]\nrepository = file:///nowhere/{stack}\nfile = s.yml\npoll_interval = {interval}\ndrift = {drift}\n{stack_extra}\n")
 
     def script(self, name, todo):
         with open(f"{self.bin}/{name}.json.tmp", "w") as file:
@@ -89,9 +89,9 @@ class Agent:
             check(self.process.poll() is None, "agentd ended:", self.log())
         return self
 
-    def settle(self):
+    def settle(self, **how):
         """Start, and wait for the first poll of each stack."""
-        self.start()
+        self.start(**how)
         wait_for("first polls", lambda: all(s["last_poll"] for s in self.good("status")["stacks"]))
         return self
 
@@ -123,6 +123,15 @@ class Agent:
             return db.execute(sql, args).fetchall()
         finally:
             db.close()
+
+    def write(self, sql, *args):
+        with sqlite3.connect(f"{self.state}/journal.db", timeout=5) as db:
+            db.execute(sql, args)
+        db.close()
+
+    def waiting(self):
+        rows = self.query("SELECT waiting FROM stack")
+        return rows[0][0] if rows else None
 
     def state_of(self, number):
         rows = self.query("SELECT state FROM deployment WHERE id = ?", number)
@@ -482,6 +491,121 @@ def test_pause(agent):
     agent.wait_state(number, "succeeded", 15)
 
 
+def test_pause_that_ends_while_agentd_is_down(agent):
+    agent.configure(["web"], "1h")
+    agent.settle()
+    end = time.time() + 4
+    agent.good("pause", "web", until=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)))
+    agent.script("poll-web", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
+    number = agent.good("sync", "web")["deployment"]
+    check("the end of the pause, " in agent.waiting(), agent.waiting())
+    agent.process.kill()
+    agent.process.wait()
+    wait_for("the end", lambda: time.time() > end)
+    agent.settle()
+    agent.wait_state(number, "succeeded")
+    check(agent.query("SELECT paused, waiting FROM stack") == [(0, None)], agent.query("SELECT paused, waiting FROM stack"))
+    check(agent.good("status")["stacks"][0]["paused"] is False)
+
+
+def clock(shown):
+    """A time zone in which it is that time now: "11:59:50"."""
+    wanted = [int(x) for x in shown.split(":")]
+    now = time.gmtime()
+    ahead = (wanted[0] * 60 + wanted[1]) * 60 + wanted[2] - (now.tm_hour * 60 + now.tm_min) * 60 - now.tm_sec
+    return {"TZ": f"XXX{'-' if ahead >= 0 else '+'}{abs(ahead) // 3600:02}:{abs(ahead) // 60 % 60:02}:{abs(ahead) % 60:02}"}
+
+
+def test_freeze_ends(agent):
+    """What was requested before a freeze waits; afterwards the branch is looked at first, and only its newest commit is deployed."""
+    agent.configure(["web"], "1h", stack_extra="freeze = 11:00..12:00, 20:00..21:00")
+    agent.script("poll-web", {"say": {"result": "unchanged", "tip": A}})
+    agent.settle(env=clock("11:59:45"))
+    check(agent.good("status")["stacks"][0]["frozen_until"], agent.log())
+    agent.script("poll-web", [{"request": B}, {"request": C}, {"say": {"result": "unchanged", "tip": C}}])
+    number = agent.good("sync", "web")["deployment"]
+    wait_for("the reason on record", lambda: "the end of the freeze, " in (agent.waiting() or ""))
+    check(agent.state_of(number) == "requested")
+    wait_for("the newest", lambda: agent.query("SELECT 1 FROM deployment WHERE commit_id = ? AND state = 'succeeded'", C), 30)
+    check(agent.state_of(number) == "superseded", agent.state_of(number))
+    check(agent.starts("run") == [f"run {number + 1}"], agent.starts("run"))
+    check(agent.good("status")["stacks"][0]["frozen_until"] is None and agent.waiting() is None)
+    log = agent.log()
+    check(log.count("web is frozen until ") == 1 and log.count("the freeze of web is over") == 1, log)
+
+
+def test_freeze_and_people(agent):
+    """A person's word counts in a freeze: approve, for one commit, and retry and rollback, for one deployment."""
+    agent.configure(["web"], "1h")
+    agent.settle()
+    first, second = succeed(agent, commit=A), succeed(agent, commit=B)
+    failed = end_as(agent, "failed", C)
+    agent.configure(["web"], "1h", stack_extra="freeze = 2020-01-01 00:00..2100-01-01 00:00")
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for("the freeze", lambda: agent.good("status")["stacks"][0]["frozen_until"])
+    check("web: its section changed" in agent.log(), agent.log())
+    reply = agent.good("retry", deployment=failed)
+    check("web is frozen, but you ask for it" in reply["message"], reply)
+    agent.wait_state(reply["deployment"], "succeeded")
+    reply = agent.good("rollback", "web", deployment=first)
+    agent.wait_state(reply["deployment"], "succeeded")
+    # a new commit
+    agent.bad("no commit of web waits for approval", 1, "approve", "web")
+    agent.script("poll-web", [{"request": D}, {"say": {"result": "unchanged", "tip": D}}])
+    number = agent.good("sync", "web")["deployment"]
+    agent.write("UPDATE stack SET tip = ?", D)
+    agent.bad("what waits for approval is dddddddddddd, not ccccccc", 1, "approve", "web", commit="ccccccc")
+    agent.bad(f"what waits for approval is dddddddddddd, not #{second} (bbbbbbbbbbbb)", 1, "approve", deployment=second)
+    check(agent.state_of(number) == "requested")
+    reply = agent.good("approve", "web", commit="ddddddd")
+    check("dddddddddddd is approved: it is deployed now, although web is frozen until 2100-01-01" in reply["message"], reply)
+    agent.wait_state(number, "succeeded")
+    check(agent.query("SELECT uid, arguments FROM audit WHERE verb = 'approved'") == [(0, f"web {D}")])
+    check(agent.waiting() is None, agent.waiting())
+
+
+def test_polls_that_fail_for_long(agent):
+    """Said once more, louder, after a quarter of an hour; and how long it was, when it is over."""
+    failing = {"say": {"result": "error", "message": "no route to host"}, "exit": 1}
+    agent.configure(["web"], "1s")
+    agent.script("poll-web", failing)
+    agent.start()
+    wait_for("a failed poll", lambda: "web cannot be polled: no route to host" in agent.log())
+    agent.stop()
+    agent.write("UPDATE stack SET poll_failing_since_us = ?", int((time.time() - 14 * 60) * 1e6))
+    agent.start()
+    wait_for("failed polls", lambda: agent.good("status")["stacks"][0]["poll_failures"] >= 2)
+    check("could not be polled for" not in agent.log(), agent.log())
+    agent.stop()
+    agent.write("UPDATE stack SET poll_failing_since_us = ?", int((time.time() - 20 * 60) * 1e6))
+    agent.start()
+    wait_for("failed polls", lambda: agent.good("status")["stacks"][0]["poll_failures"] >= 3)
+    log = agent.log()
+    check(log.count("web could not be polled for 20m") == 1 and "is deployed: no route to host" in log, log)
+    agent.script("poll-web", {"say": {"result": "unchanged", "tip": A}})
+    agent.good("sync", "web")
+    check("web can be polled again, after 20m" in agent.log(), agent.log())
+
+
+def test_lines_that_repeat(agent):
+    """A remote that comes and goes is told ten times in an hour, and no more; status goes on saying how it is."""
+    failing = {"say": {"result": "error", "message": "no route to host"}, "exit": 1}
+    good = {"say": {"result": "unchanged", "tip": A}}
+    agent.configure(["web", "db"], "1h")
+    agent.settle()
+    agent.script("poll-web", [failing, good] * 15 + [failing])
+    for _ in range(15):
+        agent.bad("no route to host", 1, "sync", "web")
+        check(agent.good("status")["stacks"][0]["poll_error"] == "no route to host")
+        agent.good("sync", "web")
+    agent.bad("no route to host", 1, "sync", "web")
+    log = agent.log()
+    check(log.count("web cannot be polled") == 10 and log.count("web can be polled again") == 10, log)
+    agent.script("poll-db", failing)
+    agent.bad("no route to host", 1, "sync", "db")
+    check("db cannot be polled: no route to host" in agent.log(), agent.log())
+
+
 def test_approve(agent):
     agent.configure(["web"], "1h")
     agent.settle()
@@ -718,6 +842,7 @@ def test_disk_full(agent):
         agent.good("resume", "web")
         if inserted:
             agent.wait_state(2, "succeeded")
+        check(agent.log().count(f"the disk of {agent.state} is nearly full: ") == 1, agent.log())
         check(agent.stop() == 0)
     finally:
         agent.process.kill()

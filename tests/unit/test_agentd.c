@@ -178,7 +178,7 @@ static void catalog(void **state)
     }
     for (const char *p = texts; (p = strstr(p, "\n-- ")); p++)
         entries++;
-    assert_int_equal(events, 12);
+    assert_true(events >= 12);
     assert_int_equal(entries, events);
 }
 

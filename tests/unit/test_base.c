@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fold.h"
+#include "base/fs.h"
 #include "base/hash.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -193,12 +195,92 @@ static void error_cut(void **state)
     assert_string_equal(err.text, "outer 1: inner");
 }
 
+static void room(void **state)
+{
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    static const struct {
+        uint64_t free_mib, total_mib;
+        bool low;
+    } cases[] = {
+        {199, 1000, true},       {200, 1000, false},   {0, 0, true},
+        {999, 20000, true},      {1001, 20000, false}, {10239, 1000000, true},
+        {10241, 1000000, false}, /* a twentieth of a large disk is plenty */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fs_space space = {.free = cases[i].free_mib * mib, .total = cases[i].total_mib * mib};
+        if (fs_space_is_low(&space) != cases[i].low)
+            fail_msg("%llu of %llu MiB", (unsigned long long)cases[i].free_mib,
+                     (unsigned long long)cases[i].total_mib);
+    }
+    cleanup_arena struct arena arena = {0};
+    struct error err = {0};
+    struct fs_space space = {.free = 150 * mib, .total = 19 * 1024 * mib};
+    assert_string_equal(fs_space_text(&arena, &space), "150 MiB of 19 GiB are free");
+    assert_int_equal(fs_space("/", &space, &err), 0);
+    assert_true(space.total > 0 && space.free <= space.total);
+    assert_int_equal(fs_space("/nowhere/at/all", &space, &err), -1);
+}
+
+static unsigned say(struct fold *fold, const char *what, const char *stack, unsigned times, int64_t now_us)
+{
+    unsigned written = 0;
+    for (unsigned i = 0; i < times; i++)
+        written += !fold_hides(fold, what, stack, 4, "it fails", now_us);
+    return written;
+}
+
+static void folding(void **state)
+{
+    (void)state;
+    static const char what[] = "%s fails", other[] = "%s is back";
+    static struct fold fold;
+    const int64_t hour = FOLD_WINDOW_US;
+    assert_int_equal(say(&fold, what, "shop", 10, 1), 10);
+    assert_int_equal(say(&fold, what, "shop", 50, hour / 2), 0);
+    assert_int_equal(say(&fold, what, "blog", 1, hour / 2), 1); /* another stack, another line */
+    assert_int_equal(say(&fold, other, "shop", 1, hour / 2), 1);
+    assert_null(fold_due(&fold, hour));
+    const struct fold_kind *due = fold_due(&fold, hour + 1);
+    assert_non_null(due);
+    assert_int_equal(due->hidden, 50);
+    assert_string_equal(due->stack, "shop");
+    assert_string_equal(due->last, "it fails");
+    assert_null(fold_due(&fold, hour + 1));
+    /* it goes on: one line an hour, and their number */
+    assert_int_equal(say(&fold, what, "shop", 20, hour + 2), 1);
+    assert_int_equal(fold_due(&fold, 2 * hour + 2)->hidden, 19);
+    /* an hour of rest, and it is news again */
+    assert_int_equal(say(&fold, what, "shop", 1, 2 * hour + 3), 1);
+    assert_int_equal(say(&fold, what, "shop", 12, 4 * hour), 10);
+    assert_int_equal(fold_due(&fold, 9 * hour)->hidden, 2);
+}
+
+/* More kinds than there is room for are written rather than lost; those that are over make room. */
+static void folding_has_room(void **state)
+{
+    (void)state;
+    static const char what[2 * FOLD_KINDS];
+    static struct fold fold;
+    for (unsigned i = 0; i < FOLD_KINDS; i++)
+        assert_int_equal(say(&fold, what + i, "", 11, 1), 10);
+    assert_int_equal(say(&fold, what + FOLD_KINDS, "", 20, 2), 20);
+    unsigned told = 0;
+    while (fold_due(&fold, 1 + FOLD_WINDOW_US))
+        told++;
+    assert_int_equal(told, FOLD_KINDS);
+    assert_int_equal(say(&fold, what + FOLD_KINDS, "", 20, 2 + 2 * FOLD_WINDOW_US), 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations),         cmocka_unit_test(sizes),     cmocka_unit_test(cleaning),
-        cmocka_unit_test(redaction_of_urls), cmocka_unit_test(redaction), cmocka_unit_test(growing),
-        cmocka_unit_test(hashing),           cmocka_unit_test(times),     cmocka_unit_test(error_cut),
+        cmocka_unit_test(durations), cmocka_unit_test(sizes),
+        cmocka_unit_test(cleaning),  cmocka_unit_test(redaction_of_urls),
+        cmocka_unit_test(redaction), cmocka_unit_test(growing),
+        cmocka_unit_test(hashing),   cmocka_unit_test(times),
+        cmocka_unit_test(error_cut), cmocka_unit_test(room),
+        cmocka_unit_test(folding),   cmocka_unit_test(folding_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -244,7 +244,8 @@ static void endpoint_table(void **state)
         assert_null(strstr(info->path, "/containers/create"));
         /* what changes the swarm asks the guard: all that writes, but images and the relay's connections */
         bool writes = !str_eq(info->method, "GET") && !str_eq(info->method, "HEAD");
-        bool local = i == EP_IMAGE_CREATE || i == EP_EXEC_CREATE || i == EP_EXEC_START;
+        bool local =
+            i == EP_IMAGE_CREATE || i == EP_IMAGE_REMOVE || i == EP_EXEC_CREATE || i == EP_EXEC_START;
         assert_int_equal(!!(info->flags & EPF_EFFECT), writes && !local);
     }
 }

@@ -170,6 +170,8 @@ static void what_follows(void **state)
         {"twice before", {.correct = true, .corrections = 2}, true, NULL},
         {"three times before", {.correct = true, .corrections = 3}, false, "3 times within an hour"},
         {"more", {.correct = true, .corrections = 30}, false, "3 times within an hour"},
+        {"frozen", {.correct = true, .frozen = true, .corrections = 3}, false, "the freeze"},
+        {"report, frozen", {.frozen = true}, false, NULL},
         {"paused", {.correct = true, .paused = true, .corrections = 3}, false, "paused"},
         {"held", {.correct = true, .held = true}, false, "held"},
         {"act = never", {.correct = true, .watches = true, .paused = true}, false, "act = never"},

@@ -694,6 +694,113 @@ static int64_t unchanged(struct fixture *f, const char *stack)
     return id;
 }
 
+static void approver(void **state)
+{
+    struct fixture *f = *state;
+    const char *who, *what = arena_printf(&f->arena, "shop %s", commit_a);
+    OK(journal_approver(f->journal, &f->arena, "shop", commit_a, &who, &f->err));
+    assert_null(who);
+    OK(journal_audit(f->journal, 1000, 42, "approve", what, &f->err)); /* asked, not done */
+    OK(journal_approver(f->journal, &f->arena, "shop", commit_a, &who, &f->err));
+    assert_null(who);
+    OK(journal_audit(f->journal, 1000, 42, "approved", what, &f->err));
+    OK(journal_audit(f->journal, 1001, 42, "approved", what, &f->err));
+    OK(journal_approver(f->journal, &f->arena, "shop", commit_a, &who, &f->err));
+    assert_string_equal(who, "uid 1001");
+    OK(journal_approver(f->journal, &f->arena, "shop", commit_b, &who, &f->err));
+    assert_null(who);
+    OK(journal_approver(f->journal, &f->arena, "blog", commit_a, &who, &f->err));
+    assert_null(who);
+}
+
+/* A deployment of one image; state: how far it came. */
+static int64_t with_image(struct fixture *f, const char *stack, const char *digest,
+                          enum deployment_state state)
+{
+    const struct image_record image = {"web", "web:1", digest};
+    const struct plan_rows rows = {.plan = "{}", .images = &image, .n_images = 1};
+    int64_t id = request(f, stack, commit_a);
+    OK(journal_save_plan(f->journal, id, &rows, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    if (state != DEPLOYMENT_RUNNING)
+        OK(journal_set_state(f->journal, id, state, "for a reason", &f->err));
+    return id;
+}
+
+static const char *old_images(struct fixture *f, const char *stack)
+{
+    struct image_record *rows;
+    size_t n;
+    char *text = arena_strdup(&f->arena, "");
+    OK(journal_old_images(f->journal, &f->arena, stack, &rows, &n, &f->err));
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(rows[i].reference, "web:1");
+        text = arena_printf(&f->arena, "%s%s ", text, rows[i].digest);
+    }
+    return text;
+}
+
+/* What `rollback` may go back to, and what is under way, needs its images. */
+static void images_that_nobody_needs(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(old_images(f, "shop"), "");
+    with_image(f, "shop", "d0", DEPLOYMENT_SUCCEEDED);
+    with_image(f, "shop", "d1", DEPLOYMENT_SUCCEEDED);
+    with_image(f, "shop", "d2", DEPLOYMENT_FAILED);
+    with_image(f, "shop", NULL, DEPLOYMENT_SUCCEEDED);
+    for (unsigned i = 3; i < 6; i++)
+        with_image(f, "shop", arena_printf(&f->arena, "d%u", i), DEPLOYMENT_SUCCEEDED);
+    assert_string_equal(old_images(f, "shop"), "d0 d2 ");
+    unchanged(f, "shop"); /* is no way back of its own */
+    assert_string_equal(old_images(f, "shop"), "d0 d2 ");
+    with_image(f, "shop", "d6", DEPLOYMENT_SUCCEEDED);
+    assert_string_equal(old_images(f, "shop"), "d0 d1 d2 ");
+    assert_string_equal(old_images(f, "blog"), "");
+    with_image(f, "blog", "d1", DEPLOYMENT_RUNNING); /* the same image, of another stack */
+    assert_string_equal(old_images(f, "shop"), "d0 d2 ");
+    with_image(f, "shop", "d2", DEPLOYMENT_ROLLED_BACK); /* the newest, however it ended */
+    assert_string_equal(old_images(f, "shop"), "d0 ");
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static void fill(struct fixture *f, unsigned n)
+{
+    static char output[64 << 10];
+    const struct step step = {.seq = 1, .kind = "run", .name = "django", .params = "{}"};
+    const struct plan_rows rows = {.plan = "{}", .steps = &step, .n_steps = 1};
+    memset(output, 'x', sizeof output);
+    for (unsigned i = 0; i < n; i++) {
+        int64_t id = request(f, "shop", commit_a);
+        OK(journal_save_plan(f->journal, id, &rows, &f->err));
+        OK(journal_step_append_output(f->journal, id, 1, output, sizeof output, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_SUCCEEDED, "done", &f->err));
+        OK(journal_trim(f->journal, 5, &f->err));
+    }
+    journal_close(f->journal);
+    OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
+}
+
+/* What is deleted makes room for what comes: the file does not grow for ever. */
+static void file_stops_growing(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, 15);
+    off_t before = size_of(f->path);
+    assert_true(before > 5 * (64 << 10));
+    fill(f, 30);
+    if (size_of(f->path) > before + before / 10)
+        fail_msg("%lld bytes after 15 deployments, %lld after 45", (long long)before,
+                 (long long)size_of(f->path));
+}
+
 static void trimming(void **state)
 {
     struct fixture *f = *state;
@@ -772,6 +879,9 @@ int main(void)
         TEST(request_after_the_newest),
         TEST(holding),
         TEST(identity),
+        TEST(approver),
+        TEST(images_that_nobody_needs),
+        TEST(file_stops_growing),
         TEST(trimming),
         TEST(trimming_takes_everything_along),
     };

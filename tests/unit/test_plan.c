@@ -1103,6 +1103,35 @@ static void a_service_of_someone_else(void **state)
     world_release(&w);
 }
 
+/* Swarm would take it, end the tasks that run, and start none. */
+static void nowhere_to_run(void **state)
+{
+    (void)state;
+    struct manifest m = {0};
+    struct plan plan = {0};
+    struct error err = {0};
+    struct world w;
+    world_init(&w);
+    w.observed.nodes = json_pack("[{s:s, s:{s:s, s:{}}}]", "ID", "n1", "Spec", "Role", "manager", "Labels");
+    load(
+        "placement",
+        "version: '3.8'\nservices:\n  web: {image: a, deploy: {placement: {constraints: [node.role==manager, "
+        "node.labels.gpu==yes]}}}\n",
+        &m);
+    assert_int_equal(world_plan(&w, &m, &(struct world_options){0}, &plan, &err), -1);
+    expect_text("placement", err.text,
+                "stack.yml:3:8: deploy.placement.constraints: no node of the swarm meets the constraints of "
+                "service web (node.role==manager, node.labels.gpu==yes): Swarm would end its tasks and start "
+                "none");
+    json_object_set_new(
+        json_object_get(json_object_get(json_array_get(w.observed.nodes, 0), "Spec"), "Labels"), "gpu",
+        json_string("yes"));
+    assert_int_equal(world_plan(&w, &m, &(struct world_options){0}, &plan, &err), 0);
+    plan_release(&plan);
+    manifest_release(&m);
+    world_release(&w);
+}
+
 static void names_that_are_taken(void **state)
 {
     (void)state;
@@ -1670,6 +1699,7 @@ int main(void)
         cmocka_unit_test(names_that_are_taken),
         cmocka_unit_test(labels_of_objects),
         cmocka_unit_test(a_service_of_someone_else),
+        cmocka_unit_test(nowhere_to_run),
         cmocka_unit_test(long_names),
         cmocka_unit_test(rows),
         cmocka_unit_test(what_libpq_is_told),

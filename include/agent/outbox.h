@@ -40,7 +40,7 @@ int outbox_configure(struct journal *journal, const struct receiver_config *rece
 struct receiver {
     const char *name;
     bool waiting;             /* something is to be delivered */
-    int64_t position;         /* the last event that it got */
+    int64_t position;         /* the last event that it got, or did not want */
     int64_t next_us;          /* not before (wall); 0: at once */
     int64_t failing_since_us; /* 0: its last delivery went well */
     unsigned attempts;        /* failed ones, in a row */

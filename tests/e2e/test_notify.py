@@ -146,7 +146,7 @@ class Alarms(Notify):
         self.assertIn("could not be polled for", messages[0]["reason"])
         self.assertIn(f"agentctl check {self.name}", messages[0]["next"])
         self.assertIn(commit[:12], told["approval_needed"]["reason"])
-        polled = self.status()["last_poll"]
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(len(chat.requests()), 3)
 
@@ -231,7 +231,8 @@ class Answers(Notify):
         def written():
             return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(self.dir.glob("state/journal.db*")) if not p.name.endswith("-shm")]
 
-        before, polled = written(), self.status()["last_poll"]
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
+        before = written()
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(written(), before)
 

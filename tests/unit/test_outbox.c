@@ -268,6 +268,26 @@ static void never_back(void **state)
     assert_string_equal(waiting(f, "status shop"), "1:running 1:failed");
 }
 
+/* What one wants is not searched again and again in what another one cannot get. */
+static void passing_by(void **state)
+{
+    struct fixture *f = *state;
+    configure(f, &chat, &records);
+    for (unsigned i = 0; i < 3; i++)
+        request(f, "shop", commit_a);
+    int64_t newest = receiver(f, "records").position;
+    assert_int_equal(receiver(f, "notify chat").position, 0);
+    OK(outbox_failed(f->journal, "records", "away", 0, &f->err));
+    assert_int_equal(receiver(f, "records").position, newest);
+    newest = receiver(f, "notify chat").position;
+    assert_true(newest >= 5);
+    assert_int_equal(backlog(f, "records"), 5);
+    ended(f, "shop", commit_b, DEPLOYMENT_FAILED);
+    OK(outbox_failed(f->journal, "records", "away", 0, &f->err));
+    assert_int_equal(receiver(f, "notify chat").position, newest); /* something waits for it */
+    assert_string_equal(waiting(f, "notify chat"), "4:failed");
+}
+
 static void told(void **state)
 {
     struct fixture *f = *state;
@@ -377,6 +397,7 @@ int main(void)
         TEST(stacks_have_events),
         TEST(trimming),
         TEST(pauses),
+        TEST(passing_by),
         TEST(verdicts_before),
         TEST(one_of_them),
     };

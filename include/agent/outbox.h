@@ -74,6 +74,9 @@ struct verdict {
 /* The last one that the receiver got of the stack; commit and state NULL: none yet. */
 int outbox_told(struct journal *journal, struct arena *arena, const char *receiver, const char *stack,
                 struct verdict *ret, struct error *err) MUST_CHECK;
+/* Whoever failed may be tried at once, not only after its pause: somebody may have mended what was wrong.
+   Writes only where there is a pause. */
+int outbox_try_now(struct journal *journal, struct error *err) MUST_CHECK;
 /* How the stack's deployment before this one ended, if any came to an end of its own and is still on record;
    commit and state NULL: none. */
 int outbox_verdict_before(struct journal *journal, struct arena *arena, const char *stack, int64_t deployment,

@@ -365,6 +365,22 @@ int outbox_failed(struct journal *journal, const char *receiver, const char *err
     return r;
 }
 
+static int any_pause(struct journal *j, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(j, err, "SELECT 1 FROM receiver WHERE next_us IS NOT NULL LIMIT 1");
+    return db_next(j, q, err);
+}
+
+int outbox_try_now(struct journal *journal, struct error *err)
+{
+    int r = any_pause(journal, err);
+    if (r <= 0)
+        return r;
+    return db_write_one(journal, err, "receiver that waits",
+                        "UPDATE receiver SET next_us = NULL WHERE next_us IS NOT NULL");
+}
+
 int64_t outbox_retry_us(unsigned attempts)
 {
     int64_t delay = US_PER_S;

@@ -241,6 +241,26 @@ static void failing(void **state)
     assert_int_equal(receiver(f, "records").dropped, 0);
 }
 
+static void mended(void **state)
+{
+    struct fixture *f = *state;
+    configure(f, &chat, &records);
+    OK(outbox_failed(f->journal, "records", "away", wall_us() + 300 * US_PER_S, &f->err));
+    assert_true(receiver(f, "records").next_us > 0);
+    OK(outbox_try_now(f->journal, &f->err));
+    struct receiver r = receiver(f, "records");
+    assert_int_equal(r.next_us, 0);
+    assert_int_equal(r.attempts, 1); /* nothing else is forgotten of it */
+    assert_string_equal(r.error, "away");
+
+    struct journal *other;
+    OK(journal_open(f->path, JOURNAL_WRITE, &other, &f->err));
+    int64_t version = journal_data_version(f->journal);
+    OK(outbox_try_now(other, &f->err));
+    assert_int_equal(journal_data_version(f->journal), version);
+    journal_close(other);
+}
+
 static void too_old(void **state)
 {
     struct fixture *f = *state;
@@ -397,6 +417,7 @@ int main(void)
         TEST(stacks_have_events),
         TEST(trimming),
         TEST(pauses),
+        TEST(mended),
         TEST(passing_by),
         TEST(verdicts_before),
         TEST(one_of_them),

@@ -79,7 +79,8 @@ void receivers_configure(struct manager *manager)
     if (!manager->journal)
         return;
     manager->n_receivers = configured(&arena, &manager->config, &all);
-    if (outbox_configure(manager->journal, all, manager->n_receivers, &err) < 0)
+    if (outbox_configure(manager->journal, all, manager->n_receivers, &err) < 0 ||
+        outbox_try_now(manager->journal, &err) < 0)
         manager_journal_failed(manager, &err, "recording who is told of deployments");
     receivers_wake(manager);
 }

@@ -146,7 +146,7 @@ class Alarms(Notify):
         self.assertIn("could not be polled for", messages[0]["reason"])
         self.assertIn(f"agentctl check {self.name}", messages[0]["next"])
         self.assertIn(commit[:12], told["approval_needed"]["reason"])
-        polled = self.status()["last_poll"]
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(len(chat.requests()), 3)
 
@@ -231,7 +231,8 @@ class Answers(Notify):
         def written():
             return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(self.dir.glob("state/journal.db*")) if not p.name.endswith("-shm")]
 
-        before, polled = written(), self.status()["last_poll"]
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
+        before = written()
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(written(), before)
 
@@ -261,5 +262,6 @@ class Answers(Notify):
         self.wait(lambda: "chat-url" in self.receiver_state("notify chat")["error"], 40, "the file to be refused for its rights")
         self.assertRegex(self.agentctl("check", code=1).stdout, r"FAIL +.*url_file: .*chat-url.*chmod")
         self.secret("chat-url", chat.url + PATH).chmod(0o600)
-        self.wait(chat.requests, 60, "the message")
+        os.kill(self.agent.pid, signal.SIGHUP)  # else it comes, too, but a pause of this length later
+        self.wait(chat.requests, 20, "the message")
         self.no_secrets()

@@ -234,7 +234,7 @@ static int write_deployment(struct http_request *request, struct html *h, bool *
         return -1;
     if (!*ret_found)
         return 0;
-    int r = page_read(journal, &request->arena, &d, false, &page, err);
+    int r = page_read(journal, &request->arena, &d, PAGE_ENDS, &page, err);
     if (r == 0)
         page_deployment(h, &site, &page);
     page_release(&page);

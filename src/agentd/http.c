@@ -84,6 +84,8 @@ static int on_soon(sd_event_source *source, void *userdata)
 /* Not by a timer of 0 ms: timers are as late as it suits the loop, a quarter of a second. */
 void http_serve_soon(struct http *http)
 {
+    if (sd_event_get_state(http->manager->event) == SD_EVENT_FINISHED)
+        return; /* agentd has stopped, and takes leave of those who wait */
     int r = http->soon ? sd_event_source_set_enabled(http->soon, SD_EVENT_ONESHOT)
                        : sd_event_add_defer(http->manager->event, &http->soon, on_soon, http);
     if (r < 0) /* as in timer_set() */

@@ -186,6 +186,17 @@ void receivers_wake(struct manager *manager)
         wake_in(manager, gather_us);
 }
 
+void receivers_tell(struct watch *watch, const char *state, const char *reason)
+{
+    struct manager *manager = watch->manager;
+    struct error err = {0};
+    if (!manager->n_receivers || !manager->journal)
+        return;
+    if (outbox_tell(manager->journal, watch->name, state, reason, &err) < 0)
+        manager_journal_failed(manager, &err, "recording what is to be told");
+    receivers_wake(manager);
+}
+
 void receivers_free(struct manager *manager)
 {
     for (struct worker *w = manager->workers; w; w = w->next)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+from http import client
 
 BUILD, LAB = sys.argv[1], sys.argv[2]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -250,33 +250,6 @@ def lengthen(path, times):
         db.commit()
 
 
-def pages(directory):
-    """What agentd's loop stands still for: the same handlers, without the rest of agentd."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    config = directory + "/agent.conf"
-    with open(config) as f:
-        text = f.read()
-    with open(config, "w") as f:
-        f.write(text.replace("listen =\n", f"listen = 127.0.0.1:{port}\n"))
-    server = subprocess.Popen([f"{BUILD}/tests/page/page_server", config], stdout=subprocess.PIPE, text=True)
-
-    def seconds(path):
-        start = time.monotonic()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-            answer.read()
-        return time.monotonic() - start
-
-    try:
-        server.stdout.readline()  # it is ready
-        for path in ("/", "/stacks/shop", "/deployments/99999"):
-            report(f"GET {path} over 100,000 deployments", min(seconds(path) for _ in range(21)) * 1000, 5, "ms")
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def log():
     directory = tempfile.mkdtemp(prefix="bench-", dir=LAB)
     os.mkdir(directory + "/state")
@@ -290,8 +263,49 @@ def log():
         raise SystemExit(f"log: {samples[0][2].stdout}{samples[0][2].stderr}")
     # the best of them: an absolute time, on a machine that may have other work
     report("agentctl log -n 20 over 100,000 deployments", min(s[0] for s in samples) * 1000, 20, "ms")
-    pages(directory)
+    served(directory)
     shutil.rmtree(directory)
+
+
+def served(directory):
+    """What requests cost agentd, which serves them between everything else that it does: CPU of each."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with open(directory + "/agent.conf") as f:
+        text = f.read().replace("listen =", f"listen = 127.0.0.1:{port}").replace("[http]", "act = never\n[http]")
+    with open(directory + "/agent.conf", "w") as f:
+        f.write(text)
+    daemon = subprocess.Popen([f"{BUILD}/agentd", "--config", directory + "/agent.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(path):
+        with contextlib.closing(client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def cpu():
+        with open(f"/proc/{daemon.pid}/stat") as f:
+            return sum(int(word) for word in f.read().rsplit(") ", 1)[1].split()[11:13]) * 1000 / os.sysconf("SC_CLK_TCK")
+
+    def serves():
+        with contextlib.suppress(OSError):
+            return ask("/healthz")[0] == 200
+
+    try:
+        wait(serves, 60, "agentd's answer")
+        for what, path, times, bar in (("/metrics", "/metrics", 200, 3), ("50 deployments as JSON", "/api/v1/deployments?before=60000", 40, 15),
+                                       ("one deployment as JSON", "/api/v1/deployments/1999", 200, 5), ("page of all stacks", "/", 100, 5),
+                                       ("page of a stack", "/stacks/shop", 100, 5), ("page of a deployment", "/deployments/99999", 100, 5)):
+            if ask(path)[0] != 200:
+                raise SystemExit(f"{path}: {ask(path)}")
+            before = cpu()
+            for _ in range(times):
+                ask(path)
+            report(f"{what} over 100,000 deployments: CPU of agentd", (cpu() - before) / times, bar, "ms")
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
 
 
 def sql():

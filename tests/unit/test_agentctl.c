@@ -551,6 +551,30 @@ static void status_drift(void **state)
     assert_true(str_ends(since, "Z"));
 }
 
+/* agentd is down: the file says what holds. */
+static void status_frozen(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_json json_t *before = JSON("status", "--json");
+    assert_true(
+        json_is_null(json_object_get(json_array_get(json_object_get(before, "stacks"), 0), "frozen")));
+    FILE *file = fopen(getenv("DEPLOY_AGENT_CONFIG"), "a");
+    fputs("freeze = 2020-01-01 00:00..2100-01-01 00:00\n", file);
+    fclose(file);
+    const char *out = RUN("status").out;
+    if (!strstr(out, "\n  frozen     until 2100-01-01 00:00:00; 77be0d2 waits, to deploy it now: "
+                     "agentctl approve shop --commit 77be0d2c4d5e\n"))
+        fail_msg("%s", out);
+    cleanup_json json_t *o = JSON("status", "--json");
+    const char *until;
+    assert_int_equal(
+        json_unpack(json_array_get(json_object_get(o, "stacks"), 0), "{s:{s:s}}", "frozen", "until", &until),
+        0);
+    assert_string_equal(until, "2100-01-01T00:00:00Z");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err)); /* deployed: nothing waits */
+    assert_null(strstr(RUN("status").out, " waits, to deploy it now"));
+}
+
 static bool is_in_step(void)
 {
     cleanup_json json_t *o = JSON("status", "--json");
@@ -747,7 +771,7 @@ int main(void)
         TEST(show_regression), TEST(show_latency), TEST(status_text),
         TEST(status_json),     TEST(status_drift), TEST(in_step),
         TEST(exit_codes),      TEST(help),         TEST(cutting),
-        TEST(tails),           TEST(at_work),
+        TEST(tails),           TEST(at_work),      TEST(status_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ enum verdict probe_watched(const struct probe_series *now, enum probe_was was,
 /* Does it fail now, and may, since it did before? */
 bool probe_degraded(const struct probe_series *now, enum probe_was was);
 
-/* Of as many samples as there were before. */
+/* Of as many samples as there were before; of all when only earlier ones failed. */
 struct probe_count probe_now(struct probe_count before, const struct probe_series *now);
 /* "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)". before.asked 0: there was none. */
 const char *probe_words(struct arena *arena, const char *label, struct probe_count before,

@@ -25,6 +25,7 @@
  * plan      commit, json (bool)            output (agent-worker's stdout), message (its stderr)
  * check     –                              output, message
  * migrations step, schema, commit, json    output, message
+ * records   stack, state, since_us, limit  output, message
  * migrate   action (adopt, resolve), version, outcome (done, again), statement, step, schema, commit
  *                                          output, message
  * retry     deployment                     deployment (the new one), message

@@ -36,8 +36,9 @@ void docker_set_limit(struct docker *docker, int64_t limit_us);
 const char *docker_api_version(const struct docker *docker); /* "1.41"; NULL before the first request */
 
 struct swarm_info {
-    bool active;  /* this node is in a swarm */
-    bool manager; /* and a reachable manager */
+    const char *state; /* the engine's word: inactive, pending, active, error, locked */
+    bool active;       /* this node is in a swarm */
+    bool manager;      /* and a reachable manager */
     bool leader;
     const char *node_id, *node_name, *availability, *engine_version, *cluster_id;
 };
@@ -102,6 +103,15 @@ bool docker_may_not_exist(const struct error *err);
 /* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. */
 int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us,
                       struct error *err) MUST_CHECK;
+/* The same, telling `fn` how far it is, at each line of the stream. */
+struct pull_progress {
+    unsigned layers, done; /* done: here already, or pulled and unpacked */
+    int64_t bytes;         /* downloaded so far */
+    int64_t bytes_total;   /* to be downloaded in all; 0: not known of each layer yet */
+};
+typedef void (*pull_progress_fn)(void *userdata, const struct pull_progress *progress);
+int docker_image_pull_watched(struct docker *docker, const char *image, int64_t timeout_us,
+                              pull_progress_fn fn, void *userdata, struct error *err) MUST_CHECK;
 int docker_image(struct docker *docker, const char *name, json_t **ret,
                  struct error *err) MUST_CHECK; /* inspect */
 /* Creates an image from a tar in memory (POST /images/create?fromSrc=-); its ID goes to *ret_id (caller

@@ -91,6 +91,7 @@ struct deployment_filter {
     const enum deployment_state *state; /* NULL: all */
     int64_t since_us;                   /* requested at or after */
     int64_t after_id;                   /* only larger ids, oldest first when set (for --follow) */
+    int64_t before_id;                  /* only smaller ids; 0: all. Where the last page ended */
     unsigned limit;                     /* 0: all */
 };
 /* Newest first. */
@@ -123,8 +124,9 @@ struct step {
     const char *kind; /* name in steps/kinds.c */
     const char *name; /* "django", "web": what the user calls it */
     enum step_state state;
-    const char *params;      /* JSON from the plan: everything the step needs */
-    const char *progress;    /* JSON the step keeps for its own resume; NULL: none yet */
+    const char *params;   /* JSON from the plan: everything the step needs */
+    const char *progress; /* JSON the step keeps for its own resume; NULL: none yet */
+    const char *live;     /* JSON of agent/progress.h: what it is at, for whoever looks on; NULL: not told */
     const char *fingerprint; /* of migrations: definition, digest, environment, secrets */
     const char *error;       /* text; NULL: none */
     const char *output; /* job output or a task's last log lines, at most 1 MiB; NULL: none. Not filled by
@@ -181,11 +183,18 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
                   size_t *ret_count, struct error *err) MUST_CHECK;
 int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
                         const char **ret, struct error *err) MUST_CHECK;
+/* Its newest bytes, from a character's start. */
+int journal_step_output_newest(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
+                               size_t max, const char **ret, struct error *err) MUST_CHECK;
 /* pending or running → running; progress (may be NULL: kept) is on disk when it returns. */
 int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,
                        struct error *err) MUST_CHECK;
 int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, const char *progress,
                           struct error *err) MUST_CHECK;
+/* What it is at (agent/progress.h); NULL forgets it, and so do journal_step_begin() and journal_step_end().
+   Nothing is decided by it: who cannot write it goes on. */
+int journal_step_live(struct journal *journal, int64_t id, unsigned seq, const char *live,
+                      struct error *err) MUST_CHECK;
 int journal_step_end(struct journal *journal, int64_t id, unsigned seq, enum step_state state,
                      const char *error, struct error *err) MUST_CHECK;
 /* Appends to the step's output; beyond 1 MiB the middle is dropped: the first 256 KiB and the newest rest are
@@ -259,7 +268,8 @@ int journal_set_tip(struct journal *journal, const char *stack, const char *tip,
 int journal_set_poll_error(struct journal *journal, const char *stack, const char *error, bool *ret_first,
                            struct error *err) MUST_CHECK;
 int journal_set_waiting(struct journal *journal, const char *stack, const char *waiting,
-                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears */
+                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears. waiting_since_us is
+                                                   when it became other than NULL */
 int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit,
                       struct error *err) MUST_CHECK;
 int journal_approve(struct journal *journal, const char *stack, const char *commit,
@@ -289,6 +299,6 @@ int journal_audit(struct journal *journal, unsigned uid, int pid, const char *ve
 int journal_approver(struct journal *journal, struct arena *arena, const char *stack, const char *commit,
                      const char **ret, struct error *err) MUST_CHECK;
 /* Deletes ended deployments beyond the newest `keep` of each stack (never the last success, nor the last five
-   that changed something), at most 200 in one call; specs nobody needs; and all but the newest 10,000 audit
-   rows. */
+   that changed something, nor what an event of agent/outbox.h names), at most 200 in one call; specs nobody
+   needs; and all but the newest 10,000 audit rows. */
 int journal_trim(struct journal *journal, unsigned keep, struct error *err) MUST_CHECK;

@@ -14,6 +14,7 @@
 #include "agent/error.h"
 #include "agent/journal.h"
 #include "agent/manifest.h"
+#include "agent/progress.h"
 #include "agent/repo.h"
 #include "base/arena.h"
 
@@ -33,6 +34,13 @@ enum resume_policy {
 /* STOP_LEASE: another agent has taken the stack over. As at a shutdown nothing is put back, and the next
  * worker sees. */
 enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL, STOP_LEASE };
+
+/* What was told last of the step that is at work; see step_live(). */
+struct step_live {
+    unsigned seq; /* 0: none is */
+    int64_t next_us, deadline_us;
+    char said[1024];
+};
 
 struct step_ctx {
     struct arena *arena; /* of the deployment */
@@ -54,7 +62,8 @@ struct step_ctx {
     json_t *regressed;   /* what a check said that got worse: steps/probe.h; owned by the run */
     struct lease *lease; /* see steps/lease.h; NULL: no deployment */
     const char *waiting; /* as last told; NULL: for nothing */
-    bool ignore_cancel;  /* while services are put back, and while a migration may be running */
+    struct step_live live;
+    bool ignore_cancel; /* while services are put back, and while a migration may be running */
 };
 
 struct step_kind {
@@ -88,6 +97,16 @@ int step_should_stop(struct step_ctx *ctx, struct error *err) MUST_CHECK;
 enum stop_reason step_stop_reason(struct step_ctx *ctx);
 /* Shows in `status` what is waited for; NULL clears. Failing to write it is not worth failing for. */
 void step_waiting(struct step_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * What the step is at, for whoever looks on. May be called as often as one likes: a change is written down,
+ * once a second at most, and what came too soon is for the next call to tell. Failing to write it is not
+ * worth failing for. progress->deadline_us is monotonic here.
+ */
+void step_live(struct step_ctx *ctx, const struct progress *progress);
+/* Around a step, and around putting its service back; before, between and after them step_live() is silent.
+ */
+void step_live_begin(struct step_ctx *ctx, unsigned seq);
+void step_live_end(struct step_ctx *ctx); /* forgets what was told */
 /* Sleeps up to us, in pieces, until a stop is requested. */
 void step_pause(struct step_ctx *ctx, int64_t us);
 /* The same for waits that a cancel does not end: until a shutdown is requested. */

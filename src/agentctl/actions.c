@@ -64,6 +64,8 @@ static int act_on_target(struct ctl *ctl, const struct args *args, const char *c
     if (code != EXIT_GOOD)
         return code;
     int64_t id = reply_id(reply, "deployment");
+    if (id && args_get(args, "--wait"))
+        return ctl_wait(ctl, id);
     if (id)
         otherwise = arena_printf(&ctl->arena, "%s: #%lld", otherwise, (long long)id);
     ctl_print_message(reply, arena_printf(&ctl->arena, "%s: %s", stack, otherwise));

@@ -27,7 +27,9 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
             return error_set(err, ERR_NOT_FOUND, errno, "agentd is not running (nobody answers on %s)", path);
         if (errno == EACCES)
             return error_set(err, ERR_REFUSED, errno,
-                             "you may not talk to agentd: %s is for root and the group deploy-agent", path);
+                             "you may not talk to agentd: %s is for root and the group deploy-agent; mend it "
+                             "with: sudo usermod -aG deploy-agent $USER, and log in again",
+                             path);
         return error_errno(err, "connecting to agentd on %s", path);
     }
     *ret_fd = TAKE_FD(fd);

@@ -2,14 +2,20 @@
 
 /* agentctl log: the history. */
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agentctl/interrupt.h"
+#include "agentctl/live.h"
+#include "agentctl/log_records.h"
 #include "agentctl/verbs.h"
 #include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "view/at_work.h"
 
 static const int64_t poll_us = US_PER_S / 2;
 static const unsigned follow_default = 10; /* older ones shown before following */
@@ -17,7 +23,7 @@ static const unsigned follow_default = 10; /* older ones shown before following 
 struct options {
     struct deployment_filter filter;
     enum deployment_state state;
-    bool json, follow, wide;
+    bool json, follow, wide, records;
 };
 
 static int parse_number(const char *text, unsigned *ret)
@@ -36,9 +42,11 @@ static int parse(struct ctl *ctl, const struct args *args, struct options *o)
     o->json = args_get(args, "--json") != NULL;
     o->follow = args_get(args, "--follow") != NULL;
     o->wide = args_get(args, "--wide") != NULL;
-    if (args_get(args, "--records"))
-        return ctl_misuse("--records: this version keeps no records in PostgreSQL; `agentctl log` reads the "
-                          "journal of this host");
+    o->records = args_get(args, "--records") != NULL;
+    if (o->records && o->follow)
+        return ctl_misuse(
+            "--follow reads the journal of this host; the records of all hosts are asked once: leave "
+            "out --follow or --records");
     if (number && parse_number(number, &o->filter.limit) < 0)
         return ctl_misuse("-n needs a number above 0, not '%s'", number);
     if (state && deployment_state_parse(state, &o->state) < 0)
@@ -50,7 +58,9 @@ static int parse(struct ctl *ctl, const struct args *args, struct options *o)
         return ctl_misuse("--since: %s", err.text);
     if (state)
         o->filter.state = &o->state;
-    if (args->n && ctl_stack(ctl, args->words[0], &o->filter.stack, &err) < 0)
+    if (args->n && o->records)
+        o->filter.stack = args->words[0];
+    else if (args->n && ctl_stack(ctl, args->words[0], &o->filter.stack, &err) < 0)
         return ctl_fail(&err);
     return EXIT_GOOD;
 }
@@ -119,6 +129,7 @@ struct follower {
     int64_t newest; /* all up to here are printed or in `open` */
     int64_t *open;  /* not ended when last looked at */
     size_t n_open;
+    struct live live; /* on a terminal: what runs */
 };
 
 static int print_line(struct follower *f, const struct deployment *d, struct error *err)
@@ -127,6 +138,7 @@ static int print_line(struct follower *f, const struct deployment *d, struct err
     struct view v;
     if (view_load(f->ctl, &arena, d, &v, err) < 0)
         return -1;
+    live_clear(&f->live);
     if (f->o->json) {
         cleanup_json json_t *o = view_json(&v);
         json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -225,20 +237,65 @@ static int start(struct follower *f, struct error *err)
     return print_start(f, rows, n, err);
 }
 
+/* "#5 9f3c1ab: roll web, 0m12s of at most 5m00s, 1 of 2 replicas up" of the first that has begun. */
+static int show_running(struct follower *f, struct error *err)
+{
+    for (size_t i = 0; i < f->n_open; i++) {
+        cleanup_arena struct arena arena = {0};
+        struct deployment d;
+        struct view v;
+        struct at_work work;
+        bool found;
+        if (journal_deployment(f->ctl->journal, &arena, f->open[i], &d, &found, err) < 0)
+            return -1;
+        if (!found || (d.state == DEPLOYMENT_REQUESTED && i + 1 < f->n_open))
+            continue;
+        if (view_load(f->ctl, &arena, &d, &v, err) < 0 ||
+            at_work_load(f->ctl->journal, &arena, &d, &work, err) < 0)
+            return -1;
+        const char *text = v.waiting   ? arena_printf(&arena, "waiting: %s", text_safe(&arena, v.waiting))
+                           : work.step ? at_work_line(&arena, &work)
+                                       : deployment_state_name(d.state);
+        live_show(&f->live,
+                  arena_printf(&arena, "#%lld %.7s: %s", (long long)d.id, text_safe(&arena, d.commit), text),
+                  NULL);
+        return 0;
+    }
+    live_clear(&f->live);
+    return 0;
+}
+
+/* Until the next look. Nobody to tell any more (Ctrl-C, a reader that has gone): 1. */
+static int rest(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    int r = poll(&out, 1, (int)(poll_us / 1000));
+    return interrupt_seen() || (r > 0 && out.revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+static int look(struct follower *f, int64_t *seen, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t version = journal_data_version(f->ctl->journal);
+    if (version != *seen && (look_at_open(f, &arena, err) < 0 || look_at_new(f, &arena, err) < 0))
+        return -1;
+    *seen = version;
+    return f->live.terminal && !f->o->json ? show_running(f, err) : 0;
+}
+
 static int follow(struct ctl *ctl, const struct options *o, struct error *err)
 {
     struct follower f = {.ctl = ctl, .o = o};
     int64_t seen = journal_data_version(ctl->journal);
+    interrupt_catch();
+    live_open(&f.live, stdout);
     int r = start(&f, err);
-    while (r == 0) {
-        cleanup_arena struct arena arena = {0};
-        sleep_us(poll_us);
-        int64_t version = journal_data_version(ctl->journal);
-        if (version == seen)
-            continue;
-        seen = version;
-        r = look_at_open(&f, &arena, err) < 0 || look_at_new(&f, &arena, err) < 0 ? -1 : 0;
-    }
+    while (r == 0 && (r = look(&f, &seen, err)) == 0)
+        if (rest())
+            break;
+    live_close(&f.live);
+    if (interrupt_seen())
+        interrupt_die();
     return r;
 }
 
@@ -251,6 +308,13 @@ int verb_log(struct ctl *ctl, const struct args *args)
     int code = parse(ctl, args, &o);
     if (code != EXIT_GOOD)
         return code;
+    if (o.records)
+        return log_records(ctl, &(struct log_records){.stack = o.filter.stack,
+                                                      .state = args_get(args, "--state"),
+                                                      .since_us = o.filter.since_us,
+                                                      .limit = o.filter.limit,
+                                                      .json = o.json,
+                                                      .wide = o.wide});
     if (ctl_journal(ctl, &err) < 0)
         return ctl_fail(&err);
     if (o.follow)

@@ -32,7 +32,8 @@ static int ask_or_become(struct ctl *ctl, const char *verb, const char *stack, j
     if (ctl_ask(ctl, verb, stack, args, timeout_us, &reply, &err) < 0) {
         if (err.kind != ERR_NOT_FOUND)
             return ctl_fail(&err);
-        if (!ctl->has_config) {
+        /* `check` is there to say what is wrong with it */
+        if (!ctl->has_config && !str_eq(verb, "check")) {
             ctl_misuse("%s; and %s", err.text, ctl->config_error.text);
             return EXIT_NO_DAEMON;
         }

@@ -1,214 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* agentctl show: loading, and JSON. The page for people is show_text.c. */
+/* agentctl show. The page for people is show_text.c. */
 
 #include "agentctl/show.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include "agent/spec.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
-
-/* Newest bytes of each step's output in JSON without --logs. */
-static const size_t output_tail = 16 * 1024;
-
-/* What the step of the backup has noted; NULL: there was none, or it failed. */
-static json_t *load_backup(const struct page *page)
-{
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        cleanup_json json_t *noted =
-            str_eq(s->kind, "backup") && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
-        const char *phase = json_string_value(json_object_get(noted, "phase"));
-        if (str_eq(phase, "none"))
-            return json_pack("{s:n, s:n, s:n, s:n, s:s}", "file", "volume", "node", "restore", "note",
-                             "the database had no tables yet: nothing to back up");
-        if (str_eq(phase, "done"))
-            return json_pack("{s:O, s:O, s:O, s:O, s:n}", "file", json_object_get(noted, "file"), "volume",
-                             json_object_get(noted, "volume"), "node", json_object_get(noted, "node"),
-                             "restore", json_object_get(noted, "restore"), "note");
-    }
-    return NULL;
-}
-
-/* What a check said that got worse, as the step that failed has noted it. */
-static json_t *load_regressed(const struct page *page)
-{
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        cleanup_json json_t *noted =
-            s->state == STEP_FAILED && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
-        json_t *found = json_object_get(noted, "regressed");
-        if (!found)
-            continue;
-        json_redact(found);
-        return json_incref(found);
-    }
-    return NULL;
-}
-
-/* Without the single samples. */
-static json_t *load_latency(const struct page *page)
-{
-    static const char *const members[] = {"check",     "service",        "median_ms", "samples",
-                                          "before_ms", "before_samples", "slower"};
-    json_t *list = json_array(), *entry;
-    const char *key;
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        cleanup_json json_t *noted =
-            str_eq(s->kind, "soak") && s->progress ? json_loads(s->progress, 0, NULL) : NULL;
-        json_object_foreach (json_object_get(noted, "speed"), key, entry) {
-            json_t *o = json_object();
-            for (size_t m = 0; m < ARRAY_SIZE(members); m++) {
-                json_t *value = json_object_get(entry, members[m]);
-                json_object_set_new(o, members[m], value ? json_incref(value) : json_null());
-            }
-            json_array_append_new(list, o);
-        }
-    }
-    return list;
-}
-
-unsigned show_failures_before(const struct page *page, const char *service)
-{
-    size_t i;
-    const json_t *one;
-    json_array_foreach (json_object_get(page->plan, "services"), i, one) {
-        if (str_eq(json_path_string(one, "service", NULL), service))
-            return (unsigned)json_path_integer(one, 0, "failures_before", NULL, NULL);
-    }
-    return 0;
-}
-
-static int load(struct ctl *ctl, const struct deployment *d, struct page *page, struct error *err)
-{
-    struct arena *arena = &ctl->arena;
-    if (view_load(ctl, arena, d, &page->view, err) < 0 ||
-        journal_steps(ctl->journal, arena, d->id, &page->steps, &page->n_steps, err) < 0 ||
-        journal_services(ctl->journal, arena, d->id, &page->services, &page->n_services, err) < 0)
-        return -1;
-    for (size_t i = 0; i < page->n_steps; i++)
-        if (journal_step_output(ctl->journal, arena, d->id, page->steps[i].seq, &page->steps[i].output, err) <
-            0)
-            return -1;
-    page->backup = load_backup(page);
-    page->regressed = load_regressed(page);
-    page->latency = load_latency(page);
-    page->plan = d->plan ? json_loads(d->plan, 0, NULL) : NULL;
-    page->warnings = d->warnings ? json_loads(d->warnings, 0, NULL) : NULL;
-    return 0;
-}
-
-const char *spec_image_of(struct arena *arena, const char *spec)
-{
-    cleanup_json json_t *root = spec ? json_loads(spec, 0, NULL) : NULL;
-    const char *image = NULL;
-    if (root && json_unpack(root, "{s:{s:{s:s}}}", "TaskTemplate", "ContainerSpec", "Image", &image) == 0)
-        return text_safe(arena, image);
-    return NULL;
-}
-
-/* ---- JSON ---- */
-
-static json_t *hidden_json(const char *text)
-{
-    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    if (!value)
-        return json_null();
-    json_redact(value);
-    return value;
-}
-
-static json_t *output_json(const char *output, bool whole)
-{
-    size_t len = output ? strlen(output) : 0;
-    if (!output || whole || len <= output_tail)
-        return json_text(output);
-    const char *p = output + len - output_tail;
-    p += strcspn(p, "\n");
-    return json_text(*p ? p + 1 : output + len - output_tail);
-}
-
-static json_t *steps_json(const struct page *page, bool logs)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        json_t *o = json_pack("{s:I, s:o, s:o, s:s, s:o}", "seq", (json_int_t)s->seq, "kind",
-                              json_text(s->kind), "name", json_text(s->name), "state",
-                              step_state_name(s->state), "error", json_text(s->error));
-        json_object_set_new(o, "started_at", json_time(s->started_us));
-        json_object_set_new(o, "finished_at", json_time(s->finished_us));
-        json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
-        json_object_set_new(o, "params", hidden_json(s->params));
-        json_object_set_new(o, "output", output_json(s->output, logs));
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
-static json_t *services_json(const struct page *page)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < page->n_services; i++) {
-        const struct service_record *s = &page->services[i];
-        json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", json_text(s->service), "swarm_name",
-                              json_text(s->name), "action", json_text(s->action), "state",
-                              json_text(s->state), "note", json_text(s->note));
-        json_object_set_new(o, "failures_before", json_integer(show_failures_before(page, s->service)));
-        json_object_set_new(o, "before", hidden_json(s->before));
-        json_object_set_new(o, "after", hidden_json(s->after));
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
-static json_t *id_json(int64_t id)
-{
-    return id ? json_integer(id) : json_null();
-}
-
-static json_t *page_json(const struct page *page, bool logs)
-{
-    const struct deployment *d = &page->view.d;
-    json_t *o = view_json(&page->view);
-    json_object_set_new(o, "requested_by", json_text(d->requested_by));
-    json_object_set_new(o, "base", id_json(d->base_id));
-    json_object_set_new(o, "target", id_json(d->target_id));
-    json_object_set_new(o, "resumes", json_integer(d->resumes));
-    json_object_set_new(o, "cancel_requested", json_boolean(d->cancel_requested));
-    json_object_set_new(o, "warnings", page->warnings ? json_incref(page->warnings) : json_array());
-    json_object_set_new(o, "plan", hidden_json(d->plan));
-    json_object_set_new(o, "backup", page->backup ? json_incref(page->backup) : json_null());
-    json_object_set_new(o, "steps", steps_json(page, logs));
-    json_object_set_new(o, "services", services_json(page));
-    json_object_set_new(o, "regressed", page->regressed ? json_incref(page->regressed) : json_null());
-    json_object_set_new(o, "latency", json_incref(page->latency));
-    return o;
-}
 
 int verb_show(struct ctl *ctl, const struct args *args)
 {
     struct error err = {0};
     struct deployment d;
-    struct page page = {0};
+    struct page page;
     bool logs = args_get(args, "--logs") != NULL;
-    if (ctl_deployment(ctl, args->words[0], &d, &err) < 0 || load(ctl, &d, &page, &err) < 0)
+    if (ctl_deployment(ctl, args->words[0], &d, &err) < 0 ||
+        page_read(ctl->journal, &ctl->arena, &d, true, &page, &err) < 0)
         return ctl_fail(&err);
     if (args_get(args, "--json")) {
         cleanup_json json_t *o = page_json(&page, logs);
-        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+        json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRINT);
         fputs("\n", stdout);
     } else {
         show_text(&ctl->arena, &page, logs);
     }
-    json_decref(page.warnings);
-    json_decref(page.backup);
-    json_decref(page.plan);
-    json_decref(page.regressed);
-    json_decref(page.latency);
+    page_release(&page);
     return EXIT_GOOD;
 }

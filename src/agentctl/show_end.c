@@ -42,7 +42,7 @@ static void print_cause(struct arena *arena, const struct page *page)
         show_field("now", counted(arena, json_object_get(page->regressed, "now"), "the newest "));
     }
     if (failed)
-        show_field("failed",
+        show_field(page->view.d.state == DEPLOYMENT_CANCELLED ? "stopped in" : "failed",
                    arena_printf(arena, "step %u, %s %s%s%s", failed->seq, text_safe(arena, failed->kind),
                                 text_safe(arena, failed->name), page->regressed || !failed->error ? "" : ": ",
                                 page->regressed ? "" : text_safe(arena, failed->error)));
@@ -83,12 +83,10 @@ static void print_put_back(struct arena *arena, const struct page *page)
         const struct service_record *s = &page->services[i];
         if (!str_eq(s->state, "rolled_back"))
             continue;
-        const char *image = spec_image_of(arena, s->before),
-                   *digest = image ? strstr(image, "@sha256:") : NULL;
-        int shown = digest ? (int)(digest - image) + (int)strlen("@sha256:") + 12 : 200;
+        const char *image = show_image(arena, s->before);
         show_field("put back",
-                   arena_printf(arena, "%s: exactly as before%s%.*s, and it passed its gate",
-                                text_safe(arena, s->service), image ? ", " : "", shown, image ? image : ""));
+                   arena_printf(arena, "%s: exactly as before%s%s, and it passed its gate",
+                                text_safe(arena, s->service), image ? ", " : "", image ? image : ""));
     }
 }
 
@@ -98,7 +96,9 @@ static void print_services_end(struct arena *arena, const struct page *page)
     print_those(arena, page, "removed", "removed", false, ": new in this deployment");
     print_those(arena, page, "NOT back", "halted", true, "");
     print_those(arena, page, "runs new", "healthy degraded unverified failed", false, "");
-    print_those(arena, page, "not touched", "untouched unchanged", false, "");
+    print_those(arena, page, "in between", "updating", false,
+                ": its update was begun, and nobody has seen how it ended");
+    print_those(arena, page, "not touched", "untouched unchanged pending", false, "");
 }
 
 /* ---- the database ---- */
@@ -214,7 +214,7 @@ static const char *advice(struct arena *arena, const struct deployment *d)
     case DEPLOYMENT_STUCK:
         return arena_printf(
             arena,
-            "It was taken up again three times and came no further; services are as the list above says.\n"
+            "It was taken up again three times and came no further; services are left as they were then.\n"
             "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
             "  Then: agentctl retry %lld, or agentctl rollback %s",
             id, id, stack);
@@ -229,17 +229,35 @@ static const char *advice(struct arena *arena, const struct deployment *d)
     case DEPLOYMENT_PLANNED:
     case DEPLOYMENT_RUNNING:
     case DEPLOYMENT_SUCCEEDED:
+        break;
     case DEPLOYMENT_SUPERSEDED:
+        if (d->reason && str_starts(d->reason, "by #"))
+            return arena_printf(
+                arena,
+                "Nothing was touched: a newer commit took its place before it began. See: agentctl show %s",
+                text_safe(arena, d->reason + strlen("by #")));
         break;
     }
     return NULL;
+}
+
+/* A line each. */
+static void print_paragraphs(struct arena *arena, const char *text)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        text_wrap("  ", "  ", COLOUR_NONE, arena_strndup(arena, text, len));
+        text += len;
+        text += strspn(text, "\n ");
+    }
 }
 
 void show_end(struct arena *arena, const struct page *page)
 {
     enum deployment_state state = page->view.d.state;
     const char *next = advice(arena, &page->view.d);
-    if (state == DEPLOYMENT_FAILED || state == DEPLOYMENT_ROLLED_BACK || state == DEPLOYMENT_HALTED) {
+    bool planned = page->n_steps > 0 || page->n_services > 0; /* else the reason is all there is */
+    if (deployment_state_holds(state) && planned) {
         show_heading("what happened");
         print_cause(arena, page);
         print_services_end(arena, page);
@@ -247,6 +265,6 @@ void show_end(struct arena *arena, const struct page *page)
     }
     if (next) {
         show_heading("what next");
-        printf("  %s\n", next);
+        print_paragraphs(arena, next);
     }
 }

@@ -8,9 +8,8 @@
 #include "agent/spec.h"
 #include "agent/tasks.h"
 #include "agentctl/show.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
-
-enum { OUTPUT_LINES = 20 };
 
 void show_heading(const char *text)
 {
@@ -19,8 +18,9 @@ void show_heading(const char *text)
 
 void show_field(const char *name, const char *value)
 {
+    cleanup_arena struct arena arena = {0};
     if (value && *value)
-        printf("  %-11s %s\n", name, value);
+        text_wrap(arena_printf(&arena, "  %-11s ", name), "              ", COLOUR_NONE, value);
 }
 
 /* ---- head ---- */
@@ -43,7 +43,7 @@ static const char *end_of(struct arena *arena, const struct view *v)
     if (!v->d.started_us)
         return v->d.finished_us ? time_local(arena, v->d.finished_us) : NULL;
     if (!v->d.finished_us)
-        return arena_printf(arena, "not yet; running for %s", view_took(arena, v));
+        return arena_printf(arena, "not yet; begun %s ago", view_took(arena, v));
     return arena_printf(arena, "%s, took %s", time_local(arena, v->d.finished_us), view_took(arena, v));
 }
 
@@ -79,113 +79,27 @@ static void print_warnings(struct arena *arena, const struct page *page)
         show_heading("warnings");
     json_array_foreach (page->warnings, i, one) {
         if (json_is_string(one))
-            printf("  - %s\n", text_safe(arena, json_string_value(one)));
-    }
-}
-
-/* ---- steps ---- */
-
-static enum colour step_colour(enum step_state state)
-{
-    return state == STEP_FAILED                                   ? COLOUR_BAD
-           : state == STEP_FAILED_ALLOWED || state == STEP_UNDONE ? COLOUR_CAREFUL
-           : state == STEP_DONE                                   ? COLOUR_GOOD
-                                                                  : COLOUR_FAINT;
-}
-
-static const char *step_took(struct arena *arena, const struct step *s)
-{
-    if (!s->started_us)
-        return "";
-    int64_t end = s->finished_us ? s->finished_us : s->state == STEP_RUNNING ? wall_us() : s->started_us;
-    return duration_text(arena, end - s->started_us);
-}
-
-/* What has not begun when the deployment ends never will. */
-static const char *step_word(const struct page *page, const struct step *s)
-{
-    bool never = s->state == STEP_PENDING && deployment_state_ended(page->view.d.state);
-    return never ? "not run" : step_state_name(s->state);
-}
-
-static void print_steps(struct arena *arena, const struct page *page)
-{
-    int widest = 0;
-    if (page->n_steps > 0)
-        show_heading("plan");
-    for (size_t i = 0; i < page->n_steps; i++) {
-        int len = (int)strlen(step_word(page, &page->steps[i]));
-        widest = len > widest ? len : widest;
-    }
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        const char *when = s->started_us ? time_local(arena, s->started_us) + strlen("2026-08-23 ") : "";
-        printf("  %3u  %-8s  %6s  %s%-*s%s  %-8s %s\n", s->seq, when, step_took(arena, s),
-               colour_on(step_colour(s->state)), widest, step_word(page, s), colour_off(),
-               text_safe(arena, s->kind), text_safe(arena, s->name));
-        if (s->error)
-            printf("       %s\n", text_safe(arena, s->error));
-    }
-}
-
-static bool output_matters(const struct step *s, bool logs)
-{
-    return s->output && (logs || s->state == STEP_FAILED || s->state == STEP_FAILED_ALLOWED);
-}
-
-static void print_outputs(struct arena *arena, const struct page *page, bool logs)
-{
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        if (!output_matters(s, logs))
-            continue;
-        cleanup_str struct str text = {0};
-        text_tail(&text, str_clean(arena, s->output, strlen(s->output), false, 0),
-                  logs ? SIZE_MAX : OUTPUT_LINES, "  | ");
-        show_heading(arena_printf(arena, logs ? "output of step %u, %s %s" : "last output of step %u, %s %s",
-                                  s->seq, text_safe(arena, s->kind), text_safe(arena, s->name)));
-        fputs(str_text(&text), stdout);
+            text_wrap("  - ", "    ", COLOUR_NONE, text_safe(arena, json_string_value(one)));
     }
 }
 
 /* ---- what it was made of ---- */
 
-/* ", 0.4 s, 12 rows" */
-static const char *took_and_rows(struct arena *arena, const struct migration_record *m)
+/* Those of steps that the plan does not have; the others stand beneath their steps. */
+static void print_migrations(struct arena *arena, const struct page *page)
 {
-    if (m->took_us < 0)
-        return "";
-    const char *took = arena_printf(arena, ", %lld.%03lld s", (long long)(m->took_us / US_PER_S),
-                                    (long long)(m->took_us % US_PER_S / 1000));
-    return m->rows < 0
-               ? took
-               : arena_printf(arena, "%s, %lld row%s", took, (long long)m->rows, m->rows == 1 ? "" : "s");
-}
-
-static void print_migrations(struct arena *arena, const struct view *v)
-{
-    if (v->n_migrations == 0 && v->n_schemas == 0)
-        return;
-    show_heading("migrations");
+    const struct view *v = &page->view;
+    bool any = false;
     for (size_t i = 0; i < v->n_migrations; i++) {
         const struct migration_record *m = &v->migrations[i];
-        bool failed = str_starts(m->state, "failed");
-        printf("  %s%s%s %s%s%s: %s%s%s%s%s%s\n", text_safe(arena, m->step), m->schema ? " in " : "",
+        if (show_migration_has_step(page, m->step))
+            continue;
+        if (!any)
+            show_heading("migrations");
+        any = true;
+        printf("  %s%s%s %s%s%s: %s\n", text_safe(arena, m->step), m->schema ? " in " : "",
                m->schema ? text_safe(arena, m->schema) : "", text_safe(arena, m->version),
-               *m->version ? " " : "", text_safe(arena, m->name),
-               colour_on(failed ? COLOUR_BAD : COLOUR_NONE), text_safe(arena, m->state),
-               failed && v->failed_with ? ", " : "", failed && v->failed_with ? v->failed_with : "",
-               failed ? colour_off() : "", took_and_rows(arena, m));
-    }
-    for (size_t i = 0; i < v->n_schemas; i++) {
-        const struct schema_record *s = &v->schemas[i];
-        bool moved = !str_eq(s->before, s->after);
-        printf("  %s%s%s: %s%s%s%s\n", text_safe(arena, s->step), s->schema ? " in " : "",
-               s->schema ? text_safe(arena, s->schema) : "",
-               moved        ? ""
-               : *s->before ? "stays at "
-                            : "no version yet",
-               text_safe(arena, s->before), moved ? " → " : "", moved ? text_safe(arena, s->after) : "");
+               *m->version ? " " : "", text_safe(arena, m->name), text_safe(arena, m->state));
     }
 }
 
@@ -216,44 +130,23 @@ static void print_images(struct arena *arena, const struct view *v)
                text_safe(arena, v->images[i].reference), text_safe(arena, v->images[i].digest));
 }
 
-static const char *image_or(struct arena *arena, const char *spec, const char *otherwise)
-{
-    const char *image = spec_image_of(arena, spec);
-    return image ? image : otherwise;
-}
-
-static void print_service(struct arena *arena, const struct service_record *s)
-{
-    bool none = str_eq(s->action, "none");
-    printf("  %s: %s%s%s%s%s\n", text_safe(arena, s->service), none ? "" : text_safe(arena, s->action),
-           none ? "" : ", ", view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
-    if (!s->before && !s->after)
-        return;
-    const char *before = image_or(arena, s->before, "(none)"), *after = image_or(arena, s->after, NULL);
-    if (after && str_eq(before, after))
-        printf("      %s%s\n", before, str_eq(s->before, s->after) ? "" : ", other settings changed");
-    else if (after)
-        printf("      %s\n   →  %s\n", before, after);
-    else
-        printf("      before: %s\n", before);
-}
-
-/* Was it well before anything was touched? */
-static void print_failures_before(struct arena *arena, const struct page *page,
-                                  const struct service_record *s)
-{
-    unsigned failures = show_failures_before(page, s->service);
-    if (failures)
-        printf("      %s\n", tasks_failed_words(arena, failures));
-}
-
+/* Those that no step of the plan rolls: unchanged, or to be removed. */
 static void print_services(struct arena *arena, const struct page *page)
 {
-    if (page->n_services > 0)
-        show_heading("services");
+    bool any = false;
     for (size_t i = 0; i < page->n_services; i++) {
-        print_service(arena, &page->services[i]);
-        print_failures_before(arena, page, &page->services[i]);
+        const struct service_record *s = &page->services[i];
+        if (show_has_step(page, s))
+            continue;
+        if (!any)
+            show_heading("other services");
+        any = true;
+        bool none = str_eq(s->action, "none");
+        printf("  %s: %s%s%s%s%s\n", text_safe(arena, s->service), none ? "" : text_safe(arena, s->action),
+               none ? "" : ", ", view_words(arena, s->state), s->note ? "; " : "", text_safe(arena, s->note));
+        unsigned failures = page_failures_before(page, s->service);
+        if (failures)
+            printf("      %s\n", tasks_failed_words(arena, failures));
     }
 }
 
@@ -281,12 +174,11 @@ void show_text(struct arena *arena, const struct page *page, bool logs)
 {
     print_head(arena, page);
     print_warnings(arena, page);
-    print_steps(arena, page);
+    show_tree(arena, page, logs);
     print_backup(arena, page);
-    print_migrations(arena, &page->view);
+    print_migrations(arena, page);
     print_images(arena, &page->view);
     print_services(arena, page);
     print_latency(arena, page);
-    print_outputs(arena, page, logs);
     show_end(arena, page);
 }

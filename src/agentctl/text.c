@@ -71,9 +71,30 @@ char *text_cut(struct arena *arena, const char *text, size_t columns)
     return arena_printf(arena, "%.*s…", (int)(p - text), text);
 }
 
-const char *text_safe(struct arena *arena, const char *text)
+size_t text_terminal(FILE *stream)
 {
-    return text ? str_clean(arena, text, strlen(text), true, 0) : "";
+    struct winsize size = {0};
+    int fd = fileno(stream);
+    if (fd < 0 || !isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) < 0)
+        return 0;
+    return size.ws_col ? size.ws_col : TABLE_WIDTH; /* a serial line does not know */
+}
+
+/* How much of the text goes into a line of so many columns: up to a blank where there is one. */
+static size_t line_length(const char *text, size_t columns)
+{
+    const char *p = text, *blank = NULL;
+    uint32_t c;
+    for (size_t used = 0; *p;) {
+        size_t len = next_character(p, &c);
+        if (used + columns_of(c) > columns)
+            return blank ? (size_t)(blank - text) : p > text ? (size_t)(p - text) : len;
+        if (c == ' ')
+            blank = p;
+        used += columns_of(c);
+        p += len;
+    }
+    return (size_t)(p - text);
 }
 
 void text_tail(struct str *to, const char *text, size_t lines, const char *indent)
@@ -117,19 +138,25 @@ const char *colour_off(void)
     return colours() ? "\033[0m" : "";
 }
 
-char *time_local(struct arena *arena, int64_t us)
+void text_wrap(const char *first, const char *rest, enum colour colour, const char *text)
 {
-    struct tm tm;
-    time_t t = (time_t)(us / US_PER_S);
-    char text[32];
-    if (us == 0 || !localtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-        return arena_strdup(arena, "-");
-    return arena_strdup(arena, text);
+    enum { USEFUL = 16 };
+    size_t columns = text_terminal(stdout), indent = text_columns(rest);
+    bool whole = columns < indent + USEFUL;
+    fputs(first, stdout);
+    do {
+        size_t len = whole ? strlen(text) : line_length(text, columns - indent);
+        printf("%s%.*s%s\n", colour_on(colour), (int)len, text, colour ? colour_off() : "");
+        text += len;
+        text += strspn(text, " ");
+        if (*text)
+            fputs(rest, stdout);
+    } while (*text);
 }
 
 /* ---- tables ---- */
 
-enum { GAP = 2, LAST_MIN = 20, NARROWED_MIN = 16 };
+enum { GAP = 2, LAST_MIN = 20, LAST_BESIDE = 32, NARROWED_MIN = 16, BENEATH = 4 };
 
 void table_add(struct table *table, const struct cell *cells)
 {
@@ -145,55 +172,79 @@ void table_add(struct table *table, const struct cell *cells)
     }
 }
 
-/* A terminal's own width when it is wider than the usual; other programs and narrow terminals get
- * TABLE_WIDTH. */
-static size_t line_width(void)
-{
-    struct winsize size = {0};
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > TABLE_WIDTH)
-        return size.ws_col;
-    return TABLE_WIDTH;
-}
-
 static size_t width_before_last(const struct table *table)
 {
     size_t width = 0;
     for (size_t i = 0; i + 1 < table->n_columns; i++)
-        width += table->widths[i] + GAP;
+        if (!table->hidden[i])
+            width += table->widths[i] + GAP;
     return width;
 }
 
-/* What is left for the last column, once the one that gives way has given what it can. */
+/* A narrow terminal: one column after the other goes, until the others fit. */
+static void hide(struct table *table, size_t line)
+{
+    while (width_before_last(table) > line + GAP) {
+        size_t next = table->n_columns;
+        for (size_t i = 0; i + 1 < table->n_columns; i++)
+            if (!table->hidden[i] && table->goes[i] &&
+                (next == table->n_columns || table->goes[i] > table->goes[next]))
+                next = i;
+        if (next == table->n_columns)
+            return;
+        table->hidden[next] = true;
+    }
+}
+
+/* What is left for the last column: beneath the others where too little is left beside them, and there is a
+ * terminal to read two lines as one; else once the one that gives way has given what it can. */
 static size_t settle(struct table *table)
 {
     for (size_t i = 0; i < table->n_columns; i++)
         if (table->widths[i] < strlen(table->titles[i]))
             table->widths[i] = strlen(table->titles[i]);
-    size_t *narrowed = &table->widths[table->gives_way], line = line_width();
+    size_t *narrowed = &table->widths[table->gives_way], terminal = text_terminal(stdout),
+           line = terminal ? terminal : TABLE_WIDTH;
+    table->beneath = terminal && !table->wide && width_before_last(table) + LAST_BESIDE > line;
+    if (table->beneath) {
+        hide(table, line);
+        return line > BENEATH ? line - BENEATH : 1;
+    }
     while (width_before_last(table) + LAST_MIN > line && *narrowed > NARROWED_MIN)
         (*narrowed)--;
     size_t before = width_before_last(table);
     return before < line ? line - before : 1;
 }
 
-static void print_row(const struct table *table, const struct cell *cells, size_t last)
+static size_t without_blanks(const struct str *line)
+{
+    size_t len = line->len;
+    while (len > 0 && line->data[len - 1] == ' ')
+        len--;
+    return len;
+}
+
+static void print_row(const struct table *table, const struct cell *cells, size_t last, bool titles)
 {
     cleanup_str struct str line = {0};
-    for (size_t i = 0; i < table->n_columns; i++) {
-        bool is_last = i + 1 == table->n_columns;
-        const char *text = cells[i].text;
-        if (!is_last)
-            text = text_cut(table->arena, text, table->widths[i]);
-        else if (!table->wide)
-            text = text_cut(table->arena, text, last);
-        str_printf(&line, "%s%s%s", colour_on(cells[i].colour), text, cells[i].colour ? colour_off() : "");
-        if (!is_last)
-            str_printf(&line, "%*s", (int)(table->widths[i] - text_columns(text) + GAP), "");
+    const struct cell *end = &cells[table->n_columns - 1];
+    for (size_t i = 0; i + 1 < table->n_columns; i++) {
+        if (table->hidden[i])
+            continue;
+        const char *text = text_cut(table->arena, cells[i].text, table->widths[i]);
+        str_printf(&line, "%s%s%s%*s", colour_on(cells[i].colour), text, cells[i].colour ? colour_off() : "",
+                   (int)(table->widths[i] - text_columns(text) + GAP), "");
     }
-    size_t len = line.len;
-    while (len > 0 && line.data[len - 1] == ' ') /* an empty last cell */
-        len--;
-    printf("%.*s\n", (int)len, line.data);
+    const char *text = table->wide ? end->text : text_cut(table->arena, end->text, last);
+    if (table->beneath) {
+        printf("%.*s\n", (int)without_blanks(&line), str_text(&line));
+        str_clear(&line);
+        if (titles || !*text)
+            return;
+        str_printf(&line, "%*s", BENEATH, "");
+    }
+    str_printf(&line, "%s%s%s", colour_on(end->colour), text, end->colour ? colour_off() : "");
+    printf("%.*s\n", (int)without_blanks(&line), str_text(&line));
 }
 
 void table_print(struct table *table, bool titles)
@@ -203,7 +254,7 @@ void table_print(struct table *table, bool titles)
     for (size_t i = 0; i < table->n_columns; i++)
         title_row[i] = (struct cell){table->titles[i], COLOUR_BOLD};
     if (titles)
-        print_row(table, title_row, last);
+        print_row(table, title_row, last, true);
     for (size_t i = 0; i < table->n_rows; i++)
-        print_row(table, table->rows[i], last);
+        print_row(table, table->rows[i], last, false);
 }

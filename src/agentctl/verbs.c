@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
       {"--follow", 0, NULL, "go on printing deployments as they end, oldest first"},
       {"--wide", 0, NULL,
        "print WHY whole instead of cutting lines at 100 columns, or at the terminal's width"},
-      {"--records", 0, NULL, "from the PostgreSQL records (not in this version)"},
+      {"--records", 0, NULL, "of all hosts, from the PostgreSQL that [records] names"},
       JSON_FLAG}},
     {"show",
      "ID",
@@ -61,7 +61,7 @@ static const struct verb verbs[] = {
       {"--env-file", 0, "F", "file with variables for interpolation"},
       {"--diff", 0, NULL, "what they would change instead; exit 0 nothing, 2 changes, 1 error"}}},
     {"sync", "[STACK]", 0, 1, verb_sync, "poll now, and deploy what is new", {WAIT_FLAG}},
-    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {{0}}},
+    {"retry", "[STACK|ID]", 0, 1, verb_retry, "deploy a held commit again", {WAIT_FLAG}},
     {"cancel",
      "[STACK|ID]",
      0,
@@ -108,7 +108,7 @@ static const struct verb verbs[] = {
      0,
      1,
      verb_check,
-     "try configuration, files, repository, engine, registry: one line each",
+     "try all that the configuration names; one line each, with the command that mends it",
      {{0}}},
 };
 

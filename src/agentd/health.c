@@ -122,14 +122,17 @@ static void settle_disconnected(struct watch *w)
 
 /* ---- asking ---- */
 
-/* Said once, and that it is over: whoever polls this endpoint must not fill the journal. */
+/* Said once, and that it is over: whoever polls this endpoint must not fill the journal, and one outage has
+   several reasons, one after the other. */
 static void say(struct watch *w, const char *trouble)
 {
     struct health *h = w->health;
     if (str_eq(trouble, h->trouble))
         return;
     log_watch(w);
-    if (trouble)
+    if (trouble && h->trouble)
+        log_debug("the health of the database is still not known: %s", trouble);
+    else if (trouble)
         log_warning("the health of the database is not known: %s", trouble);
     else
         log_notice("the database can be asked again");

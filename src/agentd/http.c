@@ -2,7 +2,6 @@
 #include "agentd/http.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/log.h"
+#include "agentd/http_server.h"
 #include "agentd/manager.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -17,7 +17,6 @@
 
 enum {
     MAX_CONNECTIONS = 64,
-    MAX_REQUEST_LINE = 4096,
     /* of one connection, for line and headers together; what does not fit is refused by the library */
     MEMORY = 64 * 1024,
     SILENCE_S = 5,
@@ -26,31 +25,13 @@ static const int64_t whole_us = 10 * US_PER_S;
 static const int64_t sweep_us = US_PER_S;
 static const int64_t retry_us = 10 * US_PER_S;
 
-struct peer { /* a connection */
+struct http_peer { /* a connection */
     struct http *http;
-    struct peer *next;
+    struct http_peer *next;
     int fd;
     int64_t since_us;
-    bool ended; /* its time was up */
-};
-
-struct request {
-    struct http *http;
-    struct request *next;
-    struct MHD_Connection *connection;
-    bool too_long, seen;
-    struct watch *waits_for; /* suspended until its health is known */
-};
-
-struct http {
-    struct manager *manager;
-    char *address; /* of [http] listen */
-    struct MHD_Daemon *daemon;
-    sd_event_source *io, *timer, *sweep, *retry;
-    struct peer *peers;
-    struct request *requests;
-    bool said;   /* that the address is taken */
-    bool closed; /* a connection, since the library was called */
+    bool ended;   /* its time was up */
+    bool endless; /* it has none */
 };
 
 /* ---- the loop ---- */
@@ -67,9 +48,10 @@ static void serve(struct http *http)
     MHD_UNSIGNED_LONG_LONG ms;
     http->closed = false;
     MHD_run(http->daemon);
-    if (http->closed)
-        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
-    else if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
+    bool more = MHD_get_timeout(http->daemon, &ms) == MHD_YES;
+    if (http->closed || (more && ms == 0))
+        http_serve_soon(http);
+    else if (more)
         timer_set(http->manager->event, &http->timer, (int64_t)ms * 1000, on_timer, http);
     else
         timer_stop(http->timer);
@@ -92,6 +74,30 @@ static int on_event(sd_event_source *source, int fd, uint32_t events, void *user
     return 0;
 }
 
+static int on_soon(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    serve(userdata);
+    return 0;
+}
+
+/* Not by a timer of 0 ms: timers are as late as it suits the loop, a quarter of a second. */
+void http_serve_soon(struct http *http)
+{
+    int r = http->soon ? sd_event_source_set_enabled(http->soon, SD_EVENT_ONESHOT)
+                       : sd_event_add_defer(http->manager->event, &http->soon, on_soon, http);
+    if (r < 0) /* as in timer_set() */
+        abort();
+}
+
+void http_let_last(struct http_own *own)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_peer *peer = info->socket_context;
+    peer->endless = true;
+}
+
 /* The library ends connections that are silent; those that trickle are ended here. */
 static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -99,8 +105,8 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
     int64_t now = mono_us();
     (void)source;
     (void)usec;
-    for (struct peer *p = http->peers; p; p = p->next)
-        if (!p->ended && now - p->since_us > whole_us) {
+    for (struct http_peer *p = http->peers; p; p = p->next)
+        if (!p->ended && !p->endless && now - p->since_us > whole_us) {
             p->ended = true;
             shutdown(p->fd, SHUT_RDWR);
         }
@@ -116,154 +122,23 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        struct peer *p = calloc(1, sizeof *p);
+        struct http_peer *p = calloc(1, sizeof *p);
         if (!p)
             abort();
-        *p = (struct peer){.http = http, .next = http->peers, .fd = info->connect_fd, .since_us = mono_us()};
+        *p = (struct http_peer){
+            .http = http, .next = http->peers, .fd = info->connect_fd, .since_us = mono_us()};
         if (!http->peers)
             timer_set(http->manager->event, &http->sweep, sweep_us, on_sweep, http);
         http->peers = *context = p;
         return;
     }
     http->closed = true;
-    for (struct peer **place = &http->peers; *place; place = &(*place)->next)
+    for (struct http_peer **place = &http->peers; *place; place = &(*place)->next)
         if (*place == *context) {
             *place = (*place)->next;
             free(*context);
             break;
         }
-}
-
-/* ---- answers ---- */
-
-static enum MHD_Result answer(struct request *request, unsigned status, const char *body)
-{
-    cleanup_str struct str line = {0};
-    str_printf(&line, "%s\n", body);
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(line.len, line.data, MHD_RESPMEM_MUST_COPY);
-    if (!response)
-        return MHD_NO;
-    bool good = MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
-                MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
-                MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
-                MHD_add_response_header(response, "Connection", "close") == MHD_YES &&
-                (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
-                 MHD_add_response_header(response, "Allow", "GET, HEAD") == MHD_YES);
-    enum MHD_Result r = good ? MHD_queue_response(request->connection, status, response) : MHD_NO;
-    MHD_destroy_response(response);
-    return r;
-}
-
-static enum MHD_Result answer_error(struct request *request, unsigned status, const char *words)
-{
-    cleanup_json json_t *object = json_pack("{s:s}", "error", words);
-    cleanup_free char *body = json_dumps(object, JSON_COMPACT);
-    return answer(request, status, body ? body : "{}");
-}
-
-static enum MHD_Result answer_healthz(struct request *request)
-{
-    bool good = request->http->manager->journal != NULL;
-    return answer(request, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                  good ? "{\"status\":\"ok\"}" : "{\"status\":\"unhealthy\",\"journal\":\"unavailable\"}");
-}
-
-static enum MHD_Result answer_database(struct request *request)
-{
-    struct manager *manager = request->http->manager;
-    const char *stack = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "stack"),
-               *body;
-    unsigned status;
-    if (!stack && manager->config.n_stacks != 1)
-        return answer_error(request, MHD_HTTP_BAD_REQUEST, "which stack? add ?stack=NAME");
-    struct watch *watch = manager_watch(manager, stack ? stack : manager->config.stacks[0].name);
-    if (!watch)
-        return answer_error(request, MHD_HTTP_NOT_FOUND, "no such stack");
-    if (health_database(watch, &status, &body))
-        return answer(request, status, body);
-    request->waits_for = watch;
-    MHD_suspend_connection(request->connection);
-    return MHD_YES;
-}
-
-void http_wake(struct watch *watch)
-{
-    struct http *http = watch->manager->http;
-    bool any = false;
-    for (struct request *r = http ? http->requests : NULL; r; r = r->next)
-        if (r->waits_for == watch) {
-            r->waits_for = NULL;
-            any = true;
-            MHD_resume_connection(r->connection);
-        }
-    if (any) /* from the loop: whoever called us is in the middle of something */
-        timer_set(http->manager->event, &http->timer, 0, on_timer, http);
-}
-
-/* ---- requests ---- */
-
-static const struct route {
-    const char *path;
-    enum MHD_Result (*answer)(struct request *request);
-} routes[] = {
-    {"/healthz", answer_healthz},
-    {"/health/database", answer_database},
-};
-
-static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *upload,
-                                  size_t *upload_size, void **context)
-{
-    struct request *request = *context;
-    const char *words;
-    (void)userdata;
-    (void)upload;
-    request->connection = connection;
-    if (request->too_long)
-        return answer_error(request, MHD_HTTP_URI_TOO_LONG, "the request is too large");
-    unsigned refusal = request->seen ? 0 : http_check(connection, method, version, &words);
-    if (refusal)
-        return answer_error(request, refusal, words);
-    if (!request->seen) {
-        request->seen = true;
-        return MHD_YES;
-    }
-    *upload_size = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
-        if (strcmp(routes[i].path, url) == 0)
-            return routes[i].answer(request);
-    return answer_error(request, MHD_HTTP_NOT_FOUND, "not found");
-}
-
-/* The first that is seen of a request: its whole target. What is returned is its context from then on. */
-static void *on_request_line(void *userdata, const char *target, struct MHD_Connection *connection)
-{
-    struct http *http = userdata;
-    struct request *request = calloc(1, sizeof *request);
-    if (!request)
-        abort();
-    *request = (struct request){.http = http,
-                                .next = http->requests,
-                                .connection = connection,
-                                .too_long = strlen(target) > MAX_REQUEST_LINE - strlen("GET  HTTP/1.1")};
-    http->requests = request;
-    return request;
-}
-
-static void on_completed(void *userdata, struct MHD_Connection *connection, void **context,
-                         enum MHD_RequestTerminationCode code)
-{
-    struct http *http = userdata;
-    (void)connection;
-    (void)code;
-    for (struct request **place = &http->requests; *place; place = &(*place)->next)
-        if (*place == *context) {
-            *place = (*place)->next;
-            free(*context);
-            break;
-        }
-    *context = NULL;
 }
 
 /* ---- opening ---- */
@@ -298,12 +173,12 @@ static int start(struct http *http, struct error *err)
     if (listen_on(http->address, &fd, err) < 0)
         return -1;
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_on_request, http,
         MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_END);
+        1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed,
+        http, MHD_OPTION_URI_LOG_CALLBACK, http_on_request_line, http, MHD_OPTION_END);
     if (!http->daemon)
         return error_set(err, ERR_SYSTEM, 0, "listening on %s: libmicrohttpd does not start", http->address);
     (void)TAKE_FD(fd); /* the library's */
@@ -357,14 +232,11 @@ void http_close(struct manager *manager)
     struct http *http = manager->http;
     if (!http)
         return;
-    for (struct request *r = http->requests; r; r = r->next)
-        if (r->waits_for) {
-            r->waits_for = NULL;
-            MHD_resume_connection(r->connection); /* suspended ones must not be there when it stops */
-        }
+    http_resume_all(http);
     sd_event_source_disable_unref(http->io);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    sd_event_source_disable_unref(http->soon);
     sd_event_source_disable_unref(http->timer);
     sd_event_source_disable_unref(http->sweep);
     sd_event_source_disable_unref(http->retry);

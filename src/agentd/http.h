@@ -2,14 +2,17 @@
 #pragma once
 
 /*
- * HTTP for programs that watch: [http] listen, GET only. libmicrohttpd without threads: its epoll descriptor
- * is one source of the loop. Bounds: request line 4 KiB, 32 headers of 8 KiB, no body, 5 s of silence, 10 s
- * for the whole, 64 connections, one request each.
+ * HTTP for those who watch: [http] listen. libmicrohttpd without threads: its epoll descriptor is one source
+ * of the loop. Bounds: request line 4 KiB, 32 headers of 8 KiB, a body of 256 KiB where one is taken at all,
+ * 5 s of silence, 10 s for the whole, 64 connections, one request each.
  *
- *     /healthz           agentd lives, and has its journal
- *     /health/database   health.c
- *
- * What is answered is public: no text of errors, no names of hosts.
+ *     http.c          the library in the loop, its connections
+ *     http_check.c    headers that the library lets through, and this endpoint does not
+ *     http_request.c  one request: its route, its body, waiting for something
+ *     http_host.c     by which names the record is told
+ *     http_reply.c    answers
+ *     http_routes.c   the table: a path is one row there and one handler, see http_request.h
+ *     health.c        what /health/database says
  */
 
 #include <stdbool.h>
@@ -24,13 +27,6 @@ struct watch;
 void http_open(struct manager *manager);
 void http_close(struct manager *manager);
 
-/* ---- http_check.c ---- */
-
-/* Headers and method: 0 when they are fine, else the status of the refusal. */
-struct MHD_Connection;
-unsigned http_check(struct MHD_Connection *connection, const char *method, const char *version,
-                    const char **ret_words);
-
 /* ---- health.c: GET /health/database ---- */
 
 /*
@@ -41,6 +37,5 @@ unsigned http_check(struct MHD_Connection *connection, const char *method, const
 bool health_database(struct watch *watch, unsigned *ret_status, const char **ret_body);
 bool health_is_asked(const struct watch *watch); /* a worker runs for it */
 void health_free(struct watch *watch);
-
-/* The answer for a stack is known, or never will be: those that wait for it go on. */
+/* The answer that requests wait for is known, or the watch goes away. */
 void http_wake(struct watch *watch);

@@ -13,6 +13,8 @@
 #include "agent/log.h"
 #include "agentd/control.h"
 #include "agentd/http.h"
+#include "agentd/live.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -113,6 +115,7 @@ static void watch_free(struct watch *w)
     control_watch_gone(w);
     http_wake(w);
     health_free(w);
+    metrics_forget(w);
     sd_event_source_disable_unref(w->poll_timer);
     sd_event_source_disable_unref(w->restart_timer);
     sd_event_source_disable_unref(w->pause_timer);
@@ -123,6 +126,7 @@ static void watch_free(struct watch *w)
     free(w->alarm);
     free(w->step);
     free(w->waiting);
+    free(w->told);
     free(w);
 }
 
@@ -207,6 +211,7 @@ void watch_load(struct watch *w)
 
 static void load_watches(struct manager *manager)
 {
+    receivers_configure(manager);
     for (struct watch *w = manager->watches; w; w = w->next)
         watch_load(w);
 }
@@ -415,6 +420,7 @@ int manager_run(struct manager *manager, struct error *err)
 
 void manager_free(struct manager *manager)
 {
+    receivers_free(manager);
     workers_free(manager);
     for (struct watch *w = manager->watches; w; w = w->next) {
         w->config = NULL;
@@ -423,6 +429,8 @@ void manager_free(struct manager *manager)
     manager_collect(manager);
     control_close(manager);
     http_close(manager);
+    live_free(manager);
+    metrics_free(manager);
     sd_event_source_disable_unref(manager->storage_timer);
     sd_event_source_disable_unref(manager->stop_timer);
     sd_event_unref(manager->event);

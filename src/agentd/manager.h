@@ -12,7 +12,8 @@
  *     freeze.c    what keeps a requested deployment from starting: pause and freeze
  *     workers.c   processes: start, hint lines, deadline, end
  *     control.c   the control socket; methods.c its verbs, actions.c those that change something
- *     http.c      HTTP; health.c what /health/database says
+ *     http.c      HTTP; health.c what /health/database says, metrics.c /metrics, live.c what happens just now
+ *     receivers.c who is told of deployments: messages, commit statuses, records
  *     reload.c    SIGHUP
  *     disk.c      a disk that is nearly full
  *     status.c    the line in `systemctl status`
@@ -29,7 +30,10 @@
 struct control;
 struct health;
 struct http;
+struct live;
 struct manager;
+struct metrics;
+struct watch_metrics;
 struct worker;
 
 /* A configured stack as agentd sees it. */
@@ -43,6 +47,7 @@ struct watch {
     struct worker *poll; /* poll or observe; NULL: none */
     sd_event_source *poll_timer;
     int64_t last_poll_us, next_poll_us; /* wall time; 0: not yet */
+    int64_t good_poll_us;               /* the last that ended well */
     unsigned failures;                  /* polls that failed, in a row */
     bool failing;                       /* the journal says that polls fail */
     int64_t failing_since_us;           /* monotonic: when the first of them did */
@@ -52,8 +57,11 @@ struct watch {
     char *alarm;                        /* the last one logged; NULL: none */
     bool poll_overtaken; /* a deployment ended while it ran: what it saw was judged before that */
     bool polling_for_sync, sync_wanted;
-    bool again;             /* once more after the poll that runs: something changed meanwhile */
-    unsigned syncs_started; /* polls started for `agentctl sync`; see struct client */
+    bool again;                 /* once more after the poll that runs: something changed meanwhile */
+    bool webhook_wanted;        /* one has come since the last poll began */
+    int64_t webhook_us;         /* monotonic, of the last poll for one; 0: none yet */
+    int64_t webhook_refused_us; /* when that was last said; 0: never */
+    unsigned syncs_started;     /* polls started for `agentctl sync`; see struct client */
 
     /* runs.c */
     struct worker *run;
@@ -72,13 +80,15 @@ struct watch {
     bool paused;           /* copies of the stack's row: agentd is its only writer */
     int64_t paused_until_us;
 
+    struct health *health;         /* health.c; NULL: nobody has asked */
+    char *told;                    /* live.c's: its last progress */
+    struct watch_metrics *metrics; /* metrics.c; NULL: nothing to count yet */
+
     /* freeze.c */
     int64_t frozen_until_us; /* wall time; 0: not frozen */
     sd_event_source *freeze_timer;
     bool thawing;  /* a freeze is over, and the branch was not looked at since */
     char *blocked; /* why the requested deployment does not start, as the journal says; NULL: it may */
-
-    struct health *health; /* health.c; NULL: nobody has asked */
 };
 
 struct manager {
@@ -98,7 +108,12 @@ struct manager {
     struct watch *watches;
     struct worker *workers;
     struct control *control;
-    struct http *http; /* NULL: nothing to listen on */
+    struct http *http;  /* NULL: nothing to listen on */
+    size_t n_receivers; /* receivers.c */
+    sd_event_source *receivers_timer;
+    int64_t receivers_wake_us; /* when it ends (monotonic); 0: it is not armed */
+    struct live *live;         /* live.c; NULL: nobody has asked */
+    struct metrics *metrics;
     char *status;
     int64_t started_us; /* wall time */
     bool stopping;
@@ -161,6 +176,7 @@ int poll_result_parse(const struct json_t *hint, struct poll_result *ret, struct
 void schedule_poll(struct watch *watch, int64_t delay_us); /* the next poll, instead of the one planned */
 void schedule_look_closely(struct watch *watch); /* the same, soon, and without relying on the tip known */
 void schedule_sync(struct watch *watch);         /* a poll --sync now, or after the one that runs */
+void schedule_webhook(struct watch *watch);      /* a poll soon; however many come, one in ten seconds */
 void schedule_stop(struct watch *watch);
 
 /* ---- runs.c ---- */
@@ -172,6 +188,11 @@ void runs_set_paused(struct watch *watch, bool paused,
                      int64_t until_us); /* as the journal says; until_us 0: no end */
 int64_t runs_restart_delay(unsigned deaths);
 
+/* ---- receivers.c ---- */
+
+void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
+void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
+void receivers_free(struct manager *manager);
 /* ---- freeze.c ---- */
 
 /* Evaluates the stack's freeze anew: its clock, its settings or its time zone may have changed. Of one that
@@ -195,3 +216,5 @@ void manager_reload(struct manager *manager);
 /* Text of the configuration for workers; they must not read a file that was edited and refused. */
 void manager_publish_config(struct manager *manager);
 void manager_show_status(struct manager *manager);
+/* What only agentd knows: the answer to the verb `status`, see view/status.h. The caller's. */
+struct json_t *manager_status(struct manager *manager);

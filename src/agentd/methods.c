@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/log.h"
 #include "agentd/control.h"
@@ -39,42 +38,11 @@ static int call_deployment(struct call *call, struct error *err)
 
 /* ---- status ---- */
 
-static void set_time(json_t *object, const char *key, int64_t us)
-{
-    cleanup_arena struct arena arena = {0};
-    const char *text = rfc3339_utc(&arena, us);
-    json_object_set_new(object, key, text ? json_string(text) : json_null());
-}
-
-static json_t *watch_status(struct watch *w)
-{
-    json_t *o = json_pack("{s:s, s:b, s:s?, s:i, s:s?, s:s?, s:b}", "stack", w->name, "polling",
-                          w->poll != NULL, "poll_error", w->poll_error, "poll_failures", (int)w->failures,
-                          "step", w->step, "waiting", w->waiting, "paused", runs_paused(w));
-    set_time(o, "last_poll", w->last_poll_us);
-    set_time(o, "next_poll", w->next_poll_us);
-    set_time(o, "frozen_until", w->frozen_until_us);
-    json_object_set_new(o, "running", w->running ? json_integer(w->running) : json_null());
-    json_object_set_new(o, "worker_pid", w->run ? json_integer(w->run->pid) : json_null());
-    return o;
-}
-
 static int method_status(struct call *call, struct error *err)
 {
     (void)err;
-    struct manager *manager = call->manager;
-    json_t *agentd = json_pack("{s:s, s:i, s:s}", "version", VERSION, "pid", (int)getpid(), "config",
-                               manager->config_path);
-    set_time(agentd, "since", manager->started_us);
-    json_object_set_new(agentd, "journal_error",
-                        manager->journal ? json_null() : json_string(manager->journal_error.text));
-    json_t *stacks = json_array();
-    for (struct watch *w = manager->watches; w; w = w->next)
-        if (w->config)
-            json_array_append_new(stacks, watch_status(w));
-    json_object_set_new(call->reply, "agentd", agentd);
-    json_object_set_new(call->reply, "stacks", stacks);
-    return 0;
+    cleanup_json json_t *status = manager_status(call->manager);
+    return json_object_update(call->reply, status);
 }
 
 /* ---- plan, check: agent-worker answers ---- */
@@ -211,6 +179,32 @@ static int method_check(struct call *call, struct error *err)
     return ask_worker(call, WORKER_CHECK, arguments, check_timeout_us, err);
 }
 
+/* A word that is none, or a number that is none, agent-worker refuses. */
+static int method_records(struct call *call, struct error *err)
+{
+    static const char *const numbers[] = {"since_us", "limit"};
+    static const char *const options[] = {"--since", "-n"};
+    cleanup_arena struct arena arena = {0};
+    const char *stack, *state, *arguments[10] = {"records"};
+    size_t n = 1;
+    if (call_word(call, "stack", &stack, err) < 0 || call_word(call, "state", &state, err) < 0)
+        return -1;
+    if (stack)
+        arguments[n++] = stack;
+    if (state) {
+        arguments[n++] = "--state";
+        arguments[n++] = state;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        json_int_t value = json_integer_value(json_object_get(call->args, numbers[i]));
+        if (value <= 0)
+            continue;
+        arguments[n++] = options[i];
+        arguments[n++] = arena_printf(&arena, "%" JSON_INTEGER_FORMAT, value);
+    }
+    return ask_worker(call, WORKER_PLAN, arguments, check_timeout_us, err);
+}
+
 /* ---- the table ---- */
 
 enum method_flags {
@@ -229,6 +223,7 @@ static const struct method {
     {"check", 0, {NULL}, method_check},
     {"plan", NEEDS_STACK, {"commit", "json"}, method_plan},
     {"migrations", NEEDS_STACK, {"step", "schema", "commit", "json"}, method_migrations},
+    {"records", 0, {"stack", "state", "since_us", "limit"}, method_records},
     {"migrate",
      WRITES | NEEDS_STACK | NEEDS_JOURNAL,
      {"action", "version", "outcome", "step", "schema", "commit", "statement"},

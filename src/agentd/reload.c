@@ -4,6 +4,7 @@
 
 #include "agent/events.h"
 #include "agent/log.h"
+#include "agent/webhook.h"
 #include "agentd/http.h"
 #include "agentd/manager.h"
 #include "agentd/workers.h"
@@ -19,6 +20,10 @@ int manager_read_config(const char *path, struct config *ret, char **ret_text, s
     size_t len;
     if (config_read(&arena, path, &text, &len, err) < 0 || config_parse(path, text, len, ret, err) < 0)
         return -1;
+    if (config_check_rights(path, ret, err) < 0 || webhook_secrets_load(ret, err) < 0) {
+        config_release(ret);
+        return -1;
+    }
     set_text(ret_text, text); /* it was accepted, so there is no NUL in it */
     return 0;
 }
@@ -70,7 +75,8 @@ static bool same_stack(const struct stack_config *a, const struct stack_config *
            a->image_wait_us == b->image_wait_us && same_words(a->image_of_commit, b->image_of_commit) &&
            same_words(a->image_paths, b->image_paths) && a->follow_tags == b->follow_tags &&
            a->on_failure == b->on_failure && a->drift == b->drift && a->prune == b->prune &&
-           a->approve == b->approve && str_eq(a->freeze.text, b->freeze.text);
+           a->approve == b->approve && str_eq(a->webhook_secret_file, b->webhook_secret_file) &&
+           str_eq(a->freeze.text, b->freeze.text);
 }
 
 /* The old configuration is still there: watches point into it until here. */
@@ -120,6 +126,7 @@ void manager_reload(struct manager *manager)
         log_set_level(new.log_level);
         manager_publish_config(manager);
         apply_stacks(manager, &manager->config);
+        receivers_configure(manager);
         http_open(manager);
         config_release(&old);
         log_notice("the configuration was read again: %zu stack%s", new.n_stacks,

@@ -6,7 +6,9 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/log.h"
+#include "agentd/live.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -130,6 +132,7 @@ void runs_dispatch(struct manager *manager)
             break;
         run_start(next); /* when that fails, its restart timer is armed */
     }
+    receivers_wake(manager);
     manager_show_status(manager);
 }
 
@@ -182,9 +185,12 @@ static void on_run_hint(struct worker *worker)
      */
     if (waiting || step || ends)
         worker_set_timeout(worker, w->waiting ? 0 : w->step_limit_us);
+    if (step || ends)
+        receivers_wake(w->manager);
     if (hint_seconds(worker->hint, "alive_s"))
         worker_set_silence(worker, hint_seconds(worker->hint, "alive_s"));
     manager_show_status(w->manager);
+    live_progress(w);
 }
 
 /*
@@ -307,6 +313,7 @@ static void conclude(struct watch *w)
         return;
     log_context(w->name, d.id, d.commit);
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     log_watch(NULL);
     w->died = 0;
 }
@@ -375,6 +382,7 @@ static void finish(struct watch *w, struct worker *worker)
     if (!found || !deployment_state_ended(d.state))
         return;
     log_verdict(w, &d);
+    metrics_ended(w, &d);
     w->died = 0;
     if (journal_trim(manager->journal, manager->config.records_keep, &err) < 0)
         manager_journal_failed(manager, &err, "removing old records");
@@ -390,6 +398,7 @@ static void on_run_ended(struct worker *worker)
     w->step_limit_us = 0;
     set_text(&w->step, NULL);
     set_text(&w->waiting, NULL);
+    live_progress(w);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
     w->poll_overtaken = true;
     log_watch(NULL);

@@ -7,6 +7,7 @@
 #include "agent/log.h"
 #include "agentd/control.h"
 #include "agentd/manager.h"
+#include "agentd/metrics.h"
 #include "agentd/workers.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -16,6 +17,8 @@ static const int64_t poll_timeout_us = 120 * US_PER_S;
 static const json_int_t max_deadline_s = 4 * 3600;
 static const int64_t backoff_max_us = 600 * US_PER_S;
 static const int64_t crowded_us = US_PER_S;
+/* between two polls that webhooks ask for */
+static const int64_t webhook_gap_us = 10 * US_PER_S;
 /* a poll is short; more of them at once only means that a remote hangs */
 static const unsigned max_polls = 16;
 
@@ -104,11 +107,28 @@ void schedule_look_closely(struct watch *w)
         schedule_poll(w, 0);
 }
 
+/* However many have come, not sooner than the gap allows. */
+static int64_t webhook_delay(const struct watch *w)
+{
+    int64_t delay = w->webhook_us ? w->webhook_us + webhook_gap_us - mono_us() : 0;
+    return delay > 0 ? delay : 0;
+}
+
+void schedule_webhook(struct watch *w)
+{
+    int64_t delay = webhook_delay(w);
+    w->webhook_wanted = true;
+    if (w->poll) /* its end looks at that: the push may be newer than what it has seen */
+        return;
+    if (!w->next_poll_us || w->next_poll_us > wall_us() + delay)
+        schedule_poll(w, delay);
+}
+
 void schedule_stop(struct watch *w)
 {
     timer_stop(w->poll_timer);
     w->next_poll_us = 0;
-    w->sync_wanted = false;
+    w->sync_wanted = w->webhook_wanted = false;
     control_sync_done(w, NULL,
                       w->manager->stopping ? "agentd is stopping" : "the stack's section was removed");
 }
@@ -165,6 +185,7 @@ static void poll_succeeded(struct watch *w)
     struct error err = {0};
     bool first;
     w->failures = 0;
+    w->good_poll_us = wall_us();
     set_text(&w->poll_error, NULL);
     if (!w->failing)
         return;
@@ -252,6 +273,8 @@ static void on_poll_ended(struct worker *worker)
     else if (poll_result_parse(worker->hint, &result, &err) < 0)
         result = (struct poll_result){.verdict = POLL_ERROR, .message = err.text};
     w->last_poll_us = wall_us();
+    if (was_poll)
+        metrics_polled(w, result.verdict != POLL_ERROR);
     log_watch(w);
     if (was_poll)
         take_poll_result(w, &result);
@@ -271,7 +294,11 @@ static void on_poll_ended(struct worker *worker)
         poll_start(w, true);
     else if (TAKE(w->again))
         schedule_look_closely(w);
-    else if (!was_poll || !wants_observe(w, &result) || !observe_start(w))
+    else if (was_poll && wants_observe(w, &result) && observe_start(w))
+        return;
+    else if (w->webhook_wanted && webhook_delay(w) < w->config->poll_interval_us)
+        schedule_poll(w, webhook_delay(w));
+    else
         schedule_next(w);
 }
 
@@ -327,6 +354,10 @@ static void poll_start(struct watch *w, bool sync)
     } else if (w->tip[0]) {
         arguments[n++] = "--known";
         arguments[n++] = w->tip;
+    }
+    if (TAKE(w->webhook_wanted) && !sync) {
+        arguments[n++] = "--webhook";
+        w->webhook_us = mono_us();
     }
     w->sync_wanted = false;
     w->polling_for_sync = sync;

@@ -18,7 +18,15 @@
 struct manager;
 struct watch;
 
-enum worker_kind { WORKER_POLL, WORKER_OBSERVE, WORKER_RUN, WORKER_PLAN, WORKER_CHECK, WORKER_HEALTH };
+enum worker_kind {
+    WORKER_POLL,
+    WORKER_OBSERVE,
+    WORKER_RUN,
+    WORKER_PLAN,
+    WORKER_CHECK,
+    WORKER_HEALTH,
+    WORKER_NOTIFY
+};
 
 struct worker_pipe {
     struct worker *worker;

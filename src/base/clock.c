@@ -79,3 +79,13 @@ int time_parse(const char *text, int64_t *ret_us, struct error *err)
     *ret_us = wall_us() - ago;
     return 0;
 }
+
+char *time_local(struct arena *arena, int64_t us)
+{
+    struct tm tm;
+    time_t t = (time_t)(us / US_PER_S);
+    char text[32];
+    if (us == 0 || !localtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        return arena_strdup(arena, "-");
+    return arena_strdup(arena, text);
+}

@@ -20,5 +20,6 @@ void sleep_us(int64_t us); /* returns early on a signal */
 
 char *rfc3339_utc(struct arena *arena, int64_t us);  /* 2026-08-23T14:02:11Z ; 0 gives NULL */
 char *local_minute(struct arena *arena, int64_t us); /* 2026-08-23 14:02, local time */
+char *time_local(struct arena *arena, int64_t us);   /* 2026-08-23 14:02:11; 0 gives "-" */
 /* RFC 3339, "2026-08-23", "2026-08-23 14:02" (local), or "2h", "3d" ago */
 int time_parse(const char *text, int64_t *ret_us, struct error *err) MUST_CHECK;

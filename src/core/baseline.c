@@ -73,7 +73,8 @@ enum verdict probe_converged(const struct probe_series *now, enum probe_was was,
         return VERDICT_NOT_YET;
     if (now->unasked > 0 && now->failures == 0) /* the last that is known of it is nothing bad */
         return VERDICT_INCONCLUSIVE;
-    if (was == PROBE_FLAKY && now->asked > 0 && now->failures < failures_allowed(was, settings))
+    /* now and then, as before; never is worse */
+    if (was == PROBE_FLAKY && now->last_answers && now->failures < failures_allowed(was, settings))
         return VERDICT_OK;
     return was == PROBE_FAILED && now->asked > 0 ? VERDICT_OK : VERDICT_REGRESSED;
 }
@@ -94,7 +95,8 @@ bool probe_degraded(const struct probe_series *now, enum probe_was was)
 
 struct probe_count probe_now(struct probe_count before, const struct probe_series *now)
 {
-    return probe_window(now, before.asked > 1 ? before.asked : WINDOW);
+    struct probe_count count = probe_window(now, before.asked > 1 ? before.asked : WINDOW);
+    return count.passed < count.asked ? count : probe_window(now, WINDOW_MAX);
 }
 
 const char *probe_words(struct arena *arena, const char *label, struct probe_count before,

@@ -20,7 +20,8 @@ struct section {
     const char *name; /* of [stack NAME] */
     unsigned line;
     unsigned set[CONFIG_MAX_KEYS]; /* 0: not set */
-    size_t stack;                  /* index in config->stacks */
+    bool faulty;                   /* a value of it was refused, and that is said */
+    size_t index;                  /* in config->stacks or config->notify */
 };
 
 struct parser {
@@ -93,9 +94,14 @@ static struct section *section_add(struct parser *p, const struct config_section
     *s = (struct section){.type = type, .name = arena_strdup(&p->scratch, name), .line = p->line};
     if (str_eq(type->name, "stack")) {
         config->stacks = arena_grow(&config->arena, config->stacks, config->n_stacks, sizeof *config->stacks);
-        s->stack = config->n_stacks++;
-        config->stacks[s->stack] =
+        s->index = config->n_stacks++;
+        config->stacks[s->index] =
             (struct stack_config){.name = arena_strdup(&config->arena, name), .line = p->line};
+    } else if (str_eq(type->name, "notify")) {
+        config->notify = arena_grow(&config->arena, config->notify, config->n_notify, sizeof *config->notify);
+        s->index = config->n_notify++;
+        config->notify[s->index] =
+            (struct notify_config){.name = arena_strdup(&config->arena, name), .line = p->line};
     }
     return s;
 }
@@ -106,12 +112,12 @@ static bool section_name_is_good(struct parser *p, const struct config_section *
         fault(p, p->line, "[%s] needs a name: [%s NAME]", type->name, type->name);
     else if (!type->named && name)
         fault(p, p->line, "[%s %s]: this section takes no name", type->name, shown(p, name));
-    else if (str_eq(type->name, "stack") && !config_stack_name_is_valid(name))
+    else if (type->named && !config_stack_name_is_valid(name))
         fault(p, p->line,
-              "[stack %s]: the name of a stack has lower-case letters, digits, - and _, starts with a letter "
+              "[%s %s]: the name %shas lower-case letters, digits, - and _, starts with a letter "
               "or digit, "
               "and has at most 48 bytes",
-              shown(p, name));
+              type->name, shown(p, name), str_eq(type->name, "stack") ? "of a stack " : "");
     else if (type->flags & CONFIG_LATER)
         fault(p, p->line, "[%s %s]: not supported by this version yet", type->name,
               shown(p, name ? name : ""));
@@ -162,7 +168,10 @@ static void parse_section(struct parser *p, char *text)
 
 static void *target_of(struct parser *p, const struct section *s, const struct config_key *key)
 {
-    char *base = str_eq(s->type->name, "stack") ? (char *)&p->config->stacks[s->stack] : (char *)p->config;
+    struct config *config = p->config;
+    char *base = str_eq(s->type->name, "stack")    ? (char *)&config->stacks[s->index]
+                 : str_eq(s->type->name, "notify") ? (char *)&config->notify[s->index]
+                                                   : (char *)config;
     return base + key->offset;
 }
 
@@ -187,6 +196,7 @@ static void set_value(struct parser *p, struct section *s, const struct config_k
                   section_text(p, s), key->key, *key->fallback ? ", or write " : ", or empty", key->fallback);
     } else if (key->parse(&p->config->arena, value, target_of(p, s, key), &err) < 0) {
         fault(p, p->line, "%s %s: %s", section_text(p, s), key->key, err.text);
+        s->faulty = true;
     }
 }
 
@@ -300,9 +310,23 @@ static unsigned line_of(const struct section *s, const char *key)
     return s->line;
 }
 
+static void check_status(struct parser *p, const struct section *s, struct stack_config *stack)
+{
+    if (!stack->status_token_file)
+        return;
+    const char *odd = config_find_forge(&p->config->arena, stack);
+    if (odd)
+        fault(p, line_of(s, "status_token_file"), "%s status_token_file: %s", section_text(p, s), odd);
+    else if (config_url_is_insecure(stack->status_url) && !stack->insecure)
+        fault(p, line_of(s, "status_url"),
+              "%s status_url: plain http lets anybody on the way read the token; use https, or write "
+              "insecure = yes",
+              section_text(p, s));
+}
+
 static void check_stack(struct parser *p, const struct section *s)
 {
-    struct stack_config *stack = &p->config->stacks[s->stack];
+    struct stack_config *stack = &p->config->stacks[s->index];
     for (stack->n_files = 0; stack->files && stack->files[stack->n_files];)
         stack->n_files++;
     if (!stack->repository)
@@ -319,6 +343,25 @@ static void check_stack(struct parser *p, const struct section *s)
     if (stack->ssh_key && !ssh)
         fault(p, line_of(s, "ssh_key"), "%s ssh_key: only for ssh; %s", section_text(p, s),
               http ? "https takes token_file" : "file:// takes no credentials");
+    check_status(p, s, stack);
+}
+
+static void check_notify(struct parser *p, const struct section *s)
+{
+    struct notify_config *notify = &p->config->notify[s->index];
+    if (!notify->url && !notify->url_file && !s->faulty)
+        fault(p, s->line, "%s needs url, or url_file: where to send to", section_text(p, s));
+    if (notify->url && notify->url_file)
+        fault(p, line_of(s, "url_file"), "%s url_file: url is there, too; keep one of them",
+              section_text(p, s));
+    if (notify->url && config_url_is_insecure(notify->url) && !notify->insecure)
+        fault(p, line_of(s, "url"),
+              "%s url: plain http lets anybody on the way read it; use https, or write insecure = yes",
+              section_text(p, s));
+    for (char **stack = notify->stacks; stack && *stack; stack++)
+        if (!config_stack(p->config, *stack))
+            fault(p, line_of(s, "stacks"), "%s stacks: there is no [stack %s]", section_text(p, s),
+                  shown(p, *stack));
 }
 
 static void check_main(struct parser *p)
@@ -331,6 +374,8 @@ static void check_main(struct parser *p)
               max - sizeof socket_name);
     if (config->run_dir && str_eq(config->run_dir, config->state_dir))
         fault(p, 0, "[agent] run_dir and state_dir are the same folder");
+    if (config->records_postgres && config->records_postgres_file)
+        fault(p, 0, "[records] postgres and postgres_file are both set: leave one of them out");
 }
 
 static void finish(struct parser *p)
@@ -345,6 +390,8 @@ static void finish(struct parser *p)
     for (size_t i = 0; i < p->n_sections; i++)
         if (str_eq(p->sections[i].type->name, "stack"))
             check_stack(p, &p->sections[i]);
+        else if (str_eq(p->sections[i].type->name, "notify"))
+            check_notify(p, &p->sections[i]);
     check_main(p);
 }
 
@@ -408,13 +455,19 @@ int config_load(const char *path, struct config *ret, struct error *err)
     cleanup_arena struct arena arena = {0};
     char *text;
     size_t len;
-    if (config_read(&arena, path, &text, &len, err) < 0)
+    if (config_read(&arena, path, &text, &len, err) < 0 || config_parse(path, text, len, ret, err) < 0)
         return -1;
-    return config_parse(path, text, len, ret, err);
+    if (config_check_rights(path, ret, err) == 0)
+        return 0;
+    config_release(ret);
+    return -1;
 }
 
 void config_release(struct config *config)
 {
+    for (size_t i = 0; i < config->n_stacks; i++)
+        if (config->stacks[i].webhook_secret)
+            explicit_bzero(config->stacks[i].webhook_secret, strlen(config->stacks[i].webhook_secret));
     arena_release(&config->arena);
     *config = (struct config){0};
 }
@@ -424,6 +477,14 @@ const struct stack_config *config_stack(const struct config *config, const char 
     for (size_t i = 0; i < config->n_stacks; i++)
         if (str_eq(config->stacks[i].name, name))
             return &config->stacks[i];
+    return NULL;
+}
+
+const struct notify_config *config_notify(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_notify; i++)
+        if (str_eq(config->notify[i].name, name))
+            return &config->notify[i];
     return NULL;
 }
 

@@ -4,12 +4,13 @@
 #include "agent/config.h"
 #include "base/cleanup.h"
 
-#define MAIN(field)  offsetof(struct config, field)
-#define STACK(field) offsetof(struct stack_config, field)
+#define MAIN(field)   offsetof(struct config, field)
+#define STACK(field)  offsetof(struct stack_config, field)
+#define NOTIFY(field) offsetof(struct notify_config, field)
 
 const struct config_section config_sections[] = {
-    {"agent", false, 0}, {"registry", false, 0},         {"records", false, 0},
-    {"http", false, 0},  {"notify", true, CONFIG_LATER}, {"stack", true, 0},
+    {"agent", false, 0}, {"registry", false, 0}, {"records", false, 0},
+    {"http", false, 0},  {"notify", true, 0},    {"stack", true, 0},
 };
 const size_t n_config_sections = ARRAY_SIZE(config_sections);
 
@@ -35,17 +36,30 @@ const struct config_key config_keys[] = {
     {"registry", "auth_file", config_parse_optional_path, MAIN(registry_auth_file), 0, "",
      "Docker's own config.json, credential helpers included"},
 
-    {"records", "postgres", NULL, 0, CONFIG_LATER, "",
-     "a PostgreSQL database that gets a copy of the records (not supported by this version yet)"},
+    {"records", "postgres", config_parse_postgres, MAIN(records_postgres), 0, "",
+     "URL of a PostgreSQL database that gets a copy of the records; this file must be closed to others then"},
+    {"records", "postgres_file", config_parse_optional_path, MAIN(records_postgres_file), 0, "",
+     "file that holds that URL instead"},
     {"records", "keep", config_parse_keep, MAIN(records_keep), 0, "1000",
      "ended deployments kept per stack, 1 to 1000000; the last success always is"},
 
     {"http", "listen", config_parse_listen, MAIN(http_listen), 0, "127.0.0.1:9180",
      "address of the HTTP endpoint, empty for none"},
+    {"http", "link", config_parse_base_url, MAIN(http_link), 0, "",
+     "URL under which people reach the endpoint, for links in messages"},
 
-    {"notify", "url", NULL, 0, CONFIG_LATER, "", "where to send to"},
-    {"notify", "shape", NULL, 0, CONFIG_LATER, "generic", "form of the message"},
-    {"notify", "on", NULL, 0, CONFIG_LATER, "failed rolled_back halted stuck", "which ends are told"},
+    {"notify", "url", config_parse_notify_url, NOTIFY(url), 0, "",
+     "where to send to, a secret: then this file is for root and the group deploy-agent only"},
+    {"notify", "url_file", config_parse_optional_path, NOTIFY(url_file), 0, "",
+     "a file that holds the URL instead"},
+    {"notify", "shape", config_parse_shape, NOTIFY(shape), 0, "generic",
+     "form of the message: generic (JSON), slack, discord or ntfy"},
+    {"notify", "on", config_parse_states, NOTIFY(on), 0, "failed rolled_back halted stuck",
+     "states of a deployment that are told; also succeeded, cancelled, superseded, running, ..."},
+    {"notify", "stacks", config_parse_stacks, NOTIFY(stacks), 0, "", "only these stacks; empty for all"},
+    {"notify", "ca_file", config_parse_optional_path, NOTIFY(ca_file), 0, "",
+     "certificate authority of a private receiver"},
+    {"notify", "insecure", config_parse_bool, NOTIFY(insecure), 0, "no", "allow plain http beyond this host"},
 
     {"stack", "repository", config_parse_repository, STACK(repository), CONFIG_REQUIRED, NULL,
      "URL of the Git repository: https, ssh or file; http on this host only, see insecure"},
@@ -93,10 +107,14 @@ const struct config_key config_keys[] = {
      "deploy a commit only after `agentctl approve`"},
     {"stack", "freeze", config_parse_freeze, STACK(freeze), 0, "",
      "times in which nothing is deployed by itself, local time: Fri 16:00..Mon 08:00, 22:00..06:00"},
-    {"stack", "webhook_secret_file", NULL, 0, CONFIG_LATER, "",
-     "secret of the webhook that means \"poll now\" (not supported by this version yet)"},
-    {"stack", "status_token_file", NULL, 0, CONFIG_LATER, "",
-     "token for writing commit statuses (not supported by this version yet)"},
+    {"stack", "status_token_file", config_parse_optional_path, STACK(status_token_file), 0, "",
+     "token for writing commit statuses at the repository's forge"},
+    {"stack", "status_forge", config_parse_forge, STACK(forge), 0, "auto",
+     "github, gitlab, gitea (also Forgejo), or known by the repository's host (auto)"},
+    {"stack", "status_url", config_parse_base_url, STACK(status_url), 0, "",
+     "base URL of the forge's API, where it is not the usual one of the repository's host"},
+    {"stack", "webhook_secret_file", config_parse_optional_path, STACK(webhook_secret_file), 0, "",
+     "file with the secret of the webhook that means \"poll now\", at least 32 characters"},
 };
 /* clang-format on */
 const size_t n_config_keys = ARRAY_SIZE(config_keys);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/config.h"
 #include "agent/error.h"
 #include "base/arena.h"
 
@@ -25,7 +26,7 @@ enum config_flags {
 struct config_key {
     const char *section, *key;
     config_parser parse; /* NULL: CONFIG_LATER */
-    size_t offset;       /* in struct config; in struct stack_config for section "stack" */
+    size_t offset;       /* in struct config; in stack_config or notify_config for those sections */
     unsigned flags;
     const char *fallback; /* the default as one would write it; "" is none */
     const char *help;     /* one line */
@@ -60,6 +61,8 @@ int config_parse_branch(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_username(struct arena *arena, const char *text, void *ret,
                           struct error *err); /* const char * */
+int config_parse_postgres(struct arena *arena, const char *text, void *ret,
+                          struct error *err); /* const char * */
 int config_parse_listen(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* const char * */
 int config_parse_files(struct arena *arena, const char *text, void *ret, struct error *err);  /* char ** */
@@ -79,11 +82,19 @@ int config_parse_log_level(struct arena *arena, const char *text, void *ret,
                            struct error *err); /* enum log_level */
 int config_parse_resolve_image(struct arena *arena, const char *text, void *ret, struct error *err);
 int config_parse_on_failure(struct arena *arena, const char *text, void *ret, struct error *err);
-int config_parse_drift(struct arena *arena, const char *text, void *ret, struct error *err); /* enum drift */
+int config_parse_drift(struct arena *arena, const char *text, void *ret, struct error *err);  /* enum drift */
+int config_parse_shape(struct arena *arena, const char *text, void *ret, struct error *err);  /* enum shape */
+int config_parse_forge(struct arena *arena, const char *text, void *ret, struct error *err);  /* enum forge */
+int config_parse_states(struct arena *arena, const char *text, void *ret, struct error *err); /* char ** */
+int config_parse_stacks(struct arena *arena, const char *text, void *ret, struct error *err); /* char ** */
+int config_parse_notify_url(struct arena *arena, const char *text, void *ret,
+                            struct error *err); /* const char * */
+int config_parse_base_url(struct arena *arena, const char *text, void *ret,
+                          struct error *err); /* const char *, without the last slash */
 
 int config_parse_freeze(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* struct freeze */
 
 bool config_stack_name_is_valid(const char *name);
-/* Is the repository's URL plain http or git to a host that is not this one? */
-bool config_url_is_insecure(const char *url);
+/* Completes forge, status_url and project from the repository; NULL, or why they cannot be known. */
+const char *config_find_forge(struct arena *arena, struct stack_config *stack);

@@ -51,6 +51,8 @@ DEFINE_CHOICE(config_parse_act, enum act, "leader", "always", "never")
 DEFINE_CHOICE(config_parse_resolve_image, enum resolve_image, "always", "changed")
 DEFINE_CHOICE(config_parse_on_failure, enum on_failure, "rollback", "halt")
 DEFINE_CHOICE(config_parse_drift, enum drift, "ignore", "report", "correct")
+DEFINE_CHOICE(config_parse_shape, enum shape, "generic", "slack", "discord", "ntfy")
+DEFINE_CHOICE(config_parse_forge, enum forge, "auto", "github", "gitlab", "gitea")
 
 int config_parse_log_level(struct arena *arena, const char *text, void *ret, struct error *err)
 {
@@ -346,6 +348,15 @@ int config_listen_address(const char *text, struct sockaddr_storage *ret, unsign
                          "'" SHOWN "' is no address and port such as 127.0.0.1:9180 or [::1]:9180", text);
     }
     *ret = address;
+    return 0;
+}
+
+/* The value is never repeated: it may hold a password. All of it is read by whoever connects. */
+int config_parse_postgres(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    if (*text && !str_starts(text, "postgresql://") && !str_starts(text, "postgres://"))
+        return invalid(err, "a URL is needed that begins with postgresql://");
+    *(const char **)ret = *text ? arena_strdup(arena, text) : NULL;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "docker/client.h"
+#include "docker/layers.h"
 #include "docker/stream.h"
 
 #define PROGRESS_LINE_MAX ((size_t)64 << 10)
@@ -68,6 +69,9 @@ struct progress {
     struct lines lines;
     struct str failure;   /* of an errorDetail */
     char last_status[80]; /* an import's last one is the ID */
+    struct layers layers;
+    pull_progress_fn fn; /* NULL: nobody asks */
+    void *userdata;
 };
 
 static int on_progress_line(void *userdata, const char *line, size_t len)
@@ -87,6 +91,10 @@ static int on_progress_line(void *userdata, const char *line, size_t len)
     const char *status = json_string_value(json_object_get(value, "status"));
     if (status && strlen(status) < sizeof progress->last_status)
         memcpy(progress->last_status, status, strlen(status) + 1);
+    if (progress->fn && layers_note(&progress->layers, value)) {
+        struct pull_progress now = layers_count(&progress->layers);
+        progress->fn(progress->userdata, &now);
+    }
     return 0;
 }
 
@@ -112,11 +120,13 @@ static int read_progress(struct docker *docker, struct call *call, struct progre
                       call->about, text);
     }
     lines_release(&progress->lines);
+    layers_release(&progress->layers);
     str_release(&progress->failure);
     return r;
 }
 
-int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, struct error *err)
+int docker_image_pull_watched(struct docker *docker, const char *image, int64_t timeout_us,
+                              pull_progress_fn fn, void *userdata, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct image_ref ref;
@@ -130,8 +140,13 @@ int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_
     call_query(&call, "fromImage", ref.repository);
     /* Without a tag the engine would fetch every one there is. */
     call_query(&call, "tag", ref.digest ? ref.digest : ref.tag ? ref.tag : "latest");
-    struct progress progress = {0};
+    struct progress progress = {.fn = fn, .userdata = userdata};
     return read_progress(docker, &call, &progress, err);
+}
+
+int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, struct error *err)
+{
+    return docker_image_pull_watched(docker, image, timeout_us, NULL, NULL, err);
 }
 
 int docker_image(struct docker *docker, const char *name, json_t **ret, struct error *err)

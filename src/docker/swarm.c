@@ -17,6 +17,7 @@ int docker_swarm(struct docker *docker, struct arena *arena, struct swarm_info *
         return -1;
     const json_t *swarm = json_object_get(info, "Swarm");
     struct swarm_info found = {
+        .state = text_at(arena, swarm, "LocalNodeState"),
         .active = str_eq(json_string_value(json_object_get(swarm, "LocalNodeState")), "active"),
         .node_id = text_at(arena, swarm, "NodeID"),
         .node_name = text_at(arena, info, "Name"),

@@ -53,7 +53,7 @@ static const int64_t delete_most = 200;
 /*
  * Old are the ended deployments behind the newest `keep` of their stack. Whatever their age, the last success
  * stays, for the next plan starts from it, and so do the last five that changed something: `rollback` goes to
- * one of them.
+ * one of them. What somebody is still to be told of stays, too.
  */
 static int delete_old(struct journal *j, unsigned keep, struct error *err)
 {
@@ -67,6 +67,7 @@ static int delete_old(struct journal *j, unsigned keep, struct error *err)
         " AND id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) "
         "AS age"
         "  FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5)"
+        " AND id NOT IN (SELECT deployment FROM event)"
         " ORDER BY id LIMIT ?)",
         V_INT(keep), V_INT(delete_most));
 }

@@ -31,13 +31,14 @@
 #include "agent/journal.h"
 #include "base/arena.h"
 
-#define MAX_STATEMENTS 64
+#define MAX_STATEMENTS 96
 
 struct journal {
     sqlite3 *db;
     char *path;
     enum journal_mode mode;
     int lock_fd;       /* shared lock of a writer, see recover.c; -1: reader */
+    int64_t opened;    /* when, for journal_mark() */
     bool broken_io;    /* an I/O error: the connection is opened anew before the next transaction */
     bool recovered;    /* the file was damaged, a new one was started, and that is not noted yet */
     bool private_copy; /* a reader that sees the file alone, without the log: it never changes */

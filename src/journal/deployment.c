@@ -98,6 +98,8 @@ static sqlite3_stmt *prepare_list(struct journal *j, const struct deployment_fil
         str_append(&sql, " AND state = ?3");
     if (f->since_us)
         str_append(&sql, " AND requested_us >= ?4");
+    if (f->before_id)
+        str_append(&sql, " AND id < ?6");
     str_append(&sql, f->after_id ? " ORDER BY id LIMIT ?5" : " ORDER BY id DESC LIMIT ?5");
     sqlite3_stmt *q = NULL;
     if (db_reach(j, err) < 0)
@@ -115,6 +117,8 @@ static sqlite3_stmt *prepare_list(struct journal *j, const struct deployment_fil
         sqlite3_bind_text(q, 3, state, -1, SQLITE_STATIC);
     if (f->since_us)
         sqlite3_bind_int64(q, 4, f->since_us);
+    if (f->before_id)
+        sqlite3_bind_int64(q, 6, f->before_id);
     sqlite3_bind_int64(q, 5, f->limit ? (int64_t)f->limit : -1);
     return q;
 }

@@ -115,6 +115,7 @@ int db_connect(struct journal *j, struct error *err)
 {
     int64_t version;
     int r = open_database(j, err);
+    j->opened = mono_us();
     if (r == 0)
         r = check_identity(j, &version, err);
     if (r == 0 && j->mode != JOURNAL_READ)

@@ -183,6 +183,34 @@ static char *join(struct arena *arena, struct str *head, const struct str *tail,
     return arena_printf(arena, "%s\n[… %lld bytes are left out here …]\n%s", first, (long long)dropped, rest);
 }
 
+int journal_step_output_newest(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
+                               size_t max, const char **ret, struct error *err)
+{
+    struct {
+        char *data;
+        size_t len;
+    } *pieces = NULL;
+    cleanup_str struct str text = {0};
+    size_t n = 0, total = 0;
+    int r = 0;
+    cleanup_query sqlite3_stmt *q = db_query(
+        journal, err, "SELECT data FROM step_output WHERE deployment = ? AND seq = ? ORDER BY part DESC",
+        V_INT(id), V_INT(seq));
+    while (total < max && (r = db_next(journal, q, err)) > 0) {
+        size_t len = (size_t)sqlite3_column_bytes(q, 0);
+        pieces = arena_grow(arena, pieces, n, sizeof *pieces);
+        pieces[n].data = arena_strndup(arena, sqlite3_column_blob(q, 0), len);
+        pieces[n++].len = len;
+        total += len;
+    }
+    if (r < 0)
+        return -1;
+    while (n--)
+        str_append_n(&text, pieces[n].data, pieces[n].len);
+    *ret = text.len ? last_bytes(str_clean(arena, text.data, text.len, false, 0), max) : NULL;
+    return 0;
+}
+
 int journal_step_output(struct journal *journal, struct arena *arena, int64_t id, unsigned seq,
                         const char **ret, struct error *err)
 {

@@ -164,7 +164,8 @@ int journal_set_waiting(struct journal *journal, const char *stack, const char *
     if (r == 0 && !str_eq(now.waiting, clean))
         r = upsert(journal, err,
                    "INSERT INTO stack (stack, waiting, waiting_since_us) VALUES (?1, ?2, ?3)"
-                   " ON CONFLICT DO UPDATE SET waiting = ?2, waiting_since_us = ?3",
+                   " ON CONFLICT DO UPDATE SET waiting = ?2, waiting_since_us ="
+                   " CASE WHEN ?2 IS NOT NULL AND waiting IS NOT NULL THEN waiting_since_us ELSE ?3 END",
                    V_TEXT(stack), V_TEXT(clean), V_TIME(clean ? wall_us() : 0));
     arena_release(&arena);
     return r;

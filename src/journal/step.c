@@ -14,7 +14,7 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
     cleanup_query sqlite3_stmt *q =
         db_query(journal, err,
                  "SELECT seq, kind, name, state, params, progress, fingerprint, error, started_us,"
-                 " finished_us FROM step WHERE deployment = ? ORDER BY seq",
+                 " finished_us, live FROM step WHERE deployment = ? ORDER BY seq",
                  V_INT(id));
     while ((r = db_next(journal, q, err)) > 0) {
         steps = arena_grow(arena, steps, n, sizeof *steps);
@@ -30,6 +30,7 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
             .error = col_text(arena, q, 7),
             .started_us = col_int(q, 8),
             .finished_us = col_int(q, 9),
+            .live = col_text(arena, q, 10),
         };
         if (step_state_parse((const char *)sqlite3_column_text(q, 3), &s->state) < 0)
             return error_set(err, ERR_INTERNAL, 0, "step %u of deployment %lld has an unknown state", s->seq,
@@ -47,7 +48,7 @@ int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const 
 {
     return db_write_one(journal, err, "such step that is pending or running",
                         "UPDATE step SET state = 'running', started_us = coalesce(started_us, ?3),"
-                        " progress = coalesce(?4, progress)"
+                        " progress = coalesce(?4, progress), live = NULL"
                         " WHERE deployment = ?1 AND seq = ?2 AND state IN ('pending', 'running')",
                         V_INT(id), V_INT(seq), V_INT(wall_us()), V_TEXT(progress));
 }
@@ -60,12 +61,19 @@ int journal_step_progress(struct journal *journal, int64_t id, unsigned seq, con
                         V_INT(seq), V_TEXT(progress));
 }
 
+int journal_step_live(struct journal *journal, int64_t id, unsigned seq, const char *live, struct error *err)
+{
+    return db_write_one(journal, err, "such step",
+                        "UPDATE step SET live = ?3 WHERE deployment = ?1 AND seq = ?2", V_INT(id), V_INT(seq),
+                        V_TEXT(live));
+}
+
 static int end_step(struct journal *j, int64_t id, unsigned seq, enum step_state state, const char *error,
                     struct error *err)
 {
     if (db_run(j, err,
-               "UPDATE step SET state = ?3, error = coalesce(?4, error), finished_us = ?5 WHERE deployment = "
-               "?1 AND seq = ?2",
+               "UPDATE step SET state = ?3, error = coalesce(?4, error), finished_us = ?5, live = NULL"
+               " WHERE deployment = ?1 AND seq = ?2",
                V_INT(id), V_INT(seq), V_TEXT(step_state_name(state)), V_TEXT(error), V_INT(wall_us())) < 0)
         return -1;
     if (db_changes(j) == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/http.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -31,7 +32,7 @@ struct transfer {
     int64_t last_progress_us;
     bool head_complete;
     bool cut; /* at max_body, as wanted */
-    bool too_large, refused_by_reader, stalled, stopped, link_local;
+    bool too_large, refused_by_reader, stalled, stopped, link_local, loopback;
 };
 
 static pthread_once_t curl_started = PTHREAD_ONCE_INIT;
@@ -173,12 +174,44 @@ static bool is_link_local(const struct sockaddr *address)
            (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && b[12] == 169 && b[13] == 254);
 }
 
+/* 0.0.0.0 and :: lead there, too. */
+static bool is_loopback(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        uint32_t first = ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24;
+        return first == 127 || first == 0;
+    }
+    if (address->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(in6) || IN6_IS_ADDR_UNSPECIFIED(in6) ||
+           (IN6_IS_ADDR_V4MAPPED(in6) && (in6->s6_addr[12] == 127 || in6->s6_addr[12] == 0));
+}
+
+/* Does the URL's own text say which address it means, or that it means this host? */
+static bool names_address(const char *url)
+{
+    CURLU *parsed = curl_url();
+    char *host = NULL;
+    struct in_addr v4;
+    bool named = parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                 curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                 (*host == '[' || strcasecmp(host, "localhost") == 0 || inet_pton(AF_INET, host, &v4) == 1);
+    curl_free(host);
+    curl_url_cleanup(parsed);
+    return named;
+}
+
 static curl_socket_t open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address)
 {
     (void)purpose;
     struct transfer *t = userdata;
     if (is_link_local(&address->addr)) {
         t->link_local = true;
+        return CURL_SOCKET_BAD;
+    }
+    if (t->request->loopback_by_name && is_loopback(&address->addr) && !names_address(t->request->url)) {
+        t->loopback = true;
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -330,6 +363,10 @@ static int set_error(const struct transfer *t, CURLcode code, const char *messag
                          t->request->max_body ? t->request->max_body : ERROR_BODY_MAX);
     if (t->link_local)
         return error_set(err, ERR_REFUSED, 0, "%s: link-local addresses are not connected to", peer.data);
+
+    if (t->loopback)
+        return error_set(err, ERR_REFUSED, 0,
+                         "%s: the name leads to this host; write localhost if it is meant", peer.data);
 
     switch (code) {
     case CURLE_OUT_OF_MEMORY:

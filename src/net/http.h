@@ -44,7 +44,8 @@ struct http_request {
     int64_t stall_us;                /* no byte for so long: ERR_TIMEOUT; 0: none */
     size_t max_body;                 /* more: ERR_INVALID; with on_data 0: no limit */
     bool cut_body;                   /* the body ends at max_body instead; the rest is not fetched */
-    bool stoppable;                  /* proc_stop_requested() ends it with ERR_CANCELLED */
+    bool loopback_by_name; /* this host is reached only when the URL says so: localhost, 127.0.0.1 */
+    bool stoppable;        /* proc_stop_requested() ends it with ERR_CANCELLED */
     /* streams the body of a 2xx answer instead of collecting it when set (other bodies are collected, capped
        by max_body or 64 KiB); returning -1 aborts with ERR_CANCELLED */
     int (*on_data)(void *userdata, const char *data, size_t len);

@@ -115,6 +115,15 @@ int gate_save_state(struct gate *gate, struct error *err)
         err);
 }
 
+bool gate_count(const struct gate *gate, unsigned *ret_good, unsigned *ret_desired)
+{
+    if (!gate->counted || gate->is_job)
+        return false;
+    *ret_good = gate->good;
+    *ret_desired = gate->desired;
+    return true;
+}
+
 bool gate_recovers(const struct gate *gate)
 {
     return mono_us() < gate->recovering_until_us;
@@ -127,8 +136,9 @@ static int late(struct gate *gate, struct error *err)
 {
     for (size_t i = 0; i < gate->prober->n; i++) {
         const struct probe *probe = &gate->prober->items[i];
-        /* one that passed, or never was asked, is not the reason; nor is one that may fail */
-        if (probe->now.failures > 0 &&
+        struct probe_count all = probe_now((struct probe_count){0}, &probe->now);
+        /* one that always passed, or never was asked, is not the reason; nor is one that may fail */
+        if (all.passed < all.asked &&
             probe_converged(&probe->now, probe->was, gate->settings, true) == VERDICT_REGRESSED)
             return prober_regressed(gate->prober, probe, err);
     }
@@ -138,6 +148,24 @@ static int late(struct gate *gate, struct error *err)
     cleanup_arena struct arena arena = {0};
     return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
+}
+
+/* For whoever looks on. */
+static void tell(const struct gate *gate)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *note = gate->note;
+    if (gate->well)
+        note = arena_printf(&arena, "well; has to stay so for %s",
+                            duration_text(&arena, gate->settings->min_healthy_us));
+    step_live(gate->ctx, &(struct progress){.doing = gate->sent ? NULL : "putting it back",
+                                            .of = !gate->counted ? NULL
+                                                  : gate->is_job ? "tasks"
+                                                                 : "replicas",
+                                            .done = gate->good,
+                                            .total = gate->desired,
+                                            .deadline_us = gate->deadline_us,
+                                            .note = note});
 }
 
 static int converge(struct gate *gate, struct error *err)
@@ -150,6 +178,7 @@ static int converge(struct gate *gate, struct error *err)
             return -1;
         if (well)
             return 0;
+        tell(gate);
         const struct probe *unasked = not_asked(gate, false);
         if (unasked)
             return prober_inconclusive(unasked, err);

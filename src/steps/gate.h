@@ -47,6 +47,8 @@ const char *gate_degraded(struct gate *gate);
 
 /* "healthy", "degraded" or "unverified", with why, goes into the record of the service. */
 int gate_save_state(struct gate *gate, struct error *err) MUST_CHECK;
+/* Replicas that ran at the last look, of those wanted; false: they could not be counted. */
+bool gate_count(const struct gate *gate, unsigned *ret_good, unsigned *ret_desired);
 /* The engine was away: what it ended is given time. */
 bool gate_recovers(const struct gate *gate);
 

@@ -57,8 +57,10 @@ static void unreachable(struct gate *gate, int64_t asked_us, const char *why)
     if (!gate->unreachable_since_us)
         gate->unreachable_since_us = asked_us;
     gate->bad_since_us = 0;
+    gate->counted = gate->well = false;
     forget_stability(gate);
     snprintf(gate->state, sizeof gate->state, "%.480s", why);
+    snprintf(gate->note, sizeof gate->note, "%.240s", why);
     step_waiting(gate->ctx, "%s: %s", gate->service, gate->state);
 }
 
@@ -100,6 +102,14 @@ static int check_ownership(struct gate *gate, const json_t *service, const char 
     return 0;
 }
 
+/* "starting: starting" says it twice; "pending: pending task scheduling", too. */
+static const char *said_once(const char *pending)
+{
+    const char *colon = strstr(pending, ": ");
+    size_t len = colon ? (size_t)(colon - pending) : 0;
+    return len && strncmp(colon + 2, pending, len) == 0 ? colon + 2 : pending;
+}
+
 static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, struct error *err)
 {
     bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) ||
@@ -117,6 +127,15 @@ static int judge(struct gate *gate, const json_t *service, const struct tasks_ju
         forget_stability(gate);
     }
     unsigned good = job ? t->completed : t->running + t->completed;
+    gate->good = good;
+    gate->desired = t->desired;
+    gate->is_job = job;
+    gate->counted = true;
+    gate->well = false;
+    snprintf(gate->note, sizeof gate->note, "%.240s",
+             t->pending   ? said_once(t->pending)
+             : t->trouble ? t->trouble
+                          : "");
     if (good < t->desired) {
         forget_stability(gate);
         snprintf(gate->state, sizeof gate->state, "%u of %u tasks %s%s%s", good, t->desired,
@@ -232,7 +251,11 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
              failing    ? failing->last
              : updating ? "Swarm is still updating it"
                         : "not stable long enough");
-    *ret_well = (!to_ask || checks_pass(gate, gate->late)) && !updating &&
-                mono_us() - gate->stable_since_us >= gate->settings->min_healthy_us;
+    if (failing)
+        snprintf(gate->note, sizeof gate->note, "%.120s: %.110s", failing->label, failing->last);
+    else
+        snprintf(gate->note, sizeof gate->note, "%.240s", gate->state);
+    gate->well = (!to_ask || checks_pass(gate, gate->late)) && !updating;
+    *ret_well = gate->well && mono_us() - gate->stable_since_us >= gate->settings->min_healthy_us;
     return 0;
 }

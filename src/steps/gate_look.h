@@ -27,8 +27,13 @@ struct gate {
     bool was_away;               /* nobody watched for a while: the next look excuses what it finds */
     int64_t bad_since_us;        /* enough tasks failed since then for a verdict; 0: they did not */
     unsigned failures_seen;
+    unsigned good, desired; /* tasks, as of the last look */
+    bool counted;           /* the last look could count them */
+    bool is_job;
+    bool well;              /* as of the last look nothing is missing but time */
     const char *unverified; /* as of the last look: why nothing but "it runs" was seen; NULL: more was */
     char state[512];        /* what is still missing, for the deadline's message */
+    char note[256];         /* the same beside the counts, for whoever looks on */
 };
 
 /*

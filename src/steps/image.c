@@ -7,6 +7,15 @@
 /* In all; a pull without any progress is ended by docker_image_pull() much earlier. */
 static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
+static void tell(void *userdata, const struct pull_progress *pulled)
+{
+    step_live(userdata, &(struct progress){.of = "layers",
+                                           .done = pulled->done,
+                                           .total = pulled->layers,
+                                           .bytes = pulled->bytes,
+                                           .bytes_total = pulled->bytes_total});
+}
+
 /*
  * Pulls by digest before anything changes: an image that cannot be pulled must not be found out by a task
  * that was to replace a running one. Trouble of the network is waited out within image_wait.
@@ -26,7 +35,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
             json_decref(present); /* this digest is here already */
             return 0;
         }
-        if (docker_image_pull(ctx->docker, image, pull_timeout_us, err) == 0)
+        if (docker_image_pull_watched(ctx->docker, image, pull_timeout_us, tell, ctx, err) == 0)
             return 0;
         if ((err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT) || mono_us() >= deadline)
             return error_wrap(err, "pulling %s", image);

@@ -16,6 +16,8 @@
 const int64_t job_look_interval_us = 250000;
 /* The engine stops the task: TERM, the grace period, KILL. */
 const int64_t job_removal_patience_us = 120 * US_PER_S;
+/* An emptied service loses its tasks within half a second. */
+static const int64_t forget_patience_us = 10 * US_PER_S;
 /* What runs on a node that is gone ends never, as far as Swarm knows. */
 static const int64_t inherited_patience_us = 900 * US_PER_S;
 
@@ -153,8 +155,25 @@ static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, s
     return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
 }
 
-/* 1: it is gone; 0: not yet. */
-static int removal_step(struct step_ctx *ctx, const char *id, struct error *err)
+/*
+ * Engines panic when a service is removed just as Swarm forgets one of its tasks (moby/swarmkit#3222, seen on
+ * 20.10): it is removed once there is none. One that ended on a node which is gone may stay.
+ */
+static bool is_forgotten(const json_t *tasks, int64_t emptied_us)
+{
+    size_t i;
+    const json_t *task;
+    if (json_array_size(tasks) == 0)
+        return true;
+    json_array_foreach (tasks, i, task) {
+        if (!task_ended(task) || str_eq(json_path_string(task, "DesiredState", NULL), "remove"))
+            return false;
+    }
+    return mono_us() - emptied_us > forget_patience_us;
+}
+
+/* 1: it is gone; 0: not yet. *emptied_us: since when, 0: not seen so yet. */
+static int removal_step(struct step_ctx *ctx, const char *id, int64_t *emptied_us, struct error *err)
 {
     cleanup_json json_t *live = NULL, *tasks = NULL;
     if (docker_service(ctx->docker, id, &live, err) < 0)
@@ -163,15 +182,17 @@ static int removal_step(struct step_ctx *ctx, const char *id, struct error *err)
         return empty_job(ctx, id, live, err);
     if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 1 : -1;
-    if (job_any_runs(tasks))
+    if (*emptied_us == 0)
+        *emptied_us = mono_us();
+    if (!is_forgotten(tasks, *emptied_us))
         return 0;
     return docker_service_remove(ctx->docker, id, err) == 0 || err->kind == ERR_NOT_FOUND ? 1 : -1;
 }
 
 int job_remove(struct step_ctx *ctx, const char *id, struct error *err)
 {
-    for (int64_t until = mono_us() + job_removal_patience_us;;) {
-        int r = removal_step(ctx, id, err);
+    for (int64_t until = mono_us() + job_removal_patience_us, emptied_us = 0;;) {
+        int r = removal_step(ctx, id, &emptied_us, err);
         if (r > 0)
             return 0;
         if (r < 0 && send_is_transient(err))

@@ -6,9 +6,9 @@
  * (docs/decisions/0005).
  *
  * It is removed once its outcome and output are on record. Removing a service does not wait for its task: so
- * it is emptied first, by an update to no replicas, and removed when nothing runs any more. Who removes it by
- * hand has its task stopped, and the engine forgets the task when it has; until then it lists it by the labels
- * of the service that it had.
+ * it is emptied first, by an update to no replicas, and removed when Swarm has forgotten its tasks. Who
+ * removes it by hand has its task stopped, and the engine forgets the task when it has; until then it lists
+ * it by the labels of the service that it had.
  */
 
 #include "agent/step.h"

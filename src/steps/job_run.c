@@ -6,6 +6,7 @@
 #include "agent/fault.h"
 #include "agent/log.h"
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/proc.h"
@@ -224,6 +225,20 @@ static void note_position(struct job *job)
         log_debug("position in the log of %s: %s", job->name, ignored.text);
 }
 
+/* For whoever looks on: why it does not run yet, or the last that it said. */
+static void tell(const struct job *job, const json_t *task)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *state = json_path_string(task, "Status", "State", NULL),
+               *why = json_path_string(task, "Status", "Err", NULL), *note = job->last_line;
+    if (!job->removed && state && !str_eq(state, "running") && !task_ended(task))
+        note = arena_printf(&arena, "%s%s%s", state, why && *why ? ": " : "", why && *why ? why : "");
+    const char *title = job->request->title;
+    step_live(job->ctx, &(struct progress){.doing = str_eq(title, job->step->name) ? NULL : title,
+                                           .deadline_us = job->deadline_us,
+                                           .note = note});
+}
+
 /* What the shell's way of counting says: 128 and the signal. */
 static const char *killed_by(json_int_t code)
 {
@@ -315,6 +330,7 @@ static int wait_for(struct job *job, struct error *err)
             else if (finish_output(job, err) < 0)
                 return -1;
             note_position(job);
+            tell(job, task);
             next_log = mono_us() + log_interval_us;
         }
         if (end == JOB_SUCCEEDED)

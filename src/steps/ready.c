@@ -76,6 +76,7 @@ static int wait_until_ready(struct step_database *db, const char *variable, int6
         if (mono_us() >= deadline)
             return error_wrap(err, "database not ready within %s", duration_text(&arena, timeout_us));
         step_waiting(db->ctx, "database: %s", err->text);
+        step_live(db->ctx, &(struct progress){.deadline_us = deadline, .note = err->text});
         step_pause(db->ctx, pause);
         if (step_should_stop(db->ctx, err) < 0)
             return -1;

@@ -58,6 +58,20 @@ static int64_t ask_untouched(struct step_ctx *ctx, struct watches *others, int64
     return all_well(others) ? 0 : recovering_until_us;
 }
 
+/* For whoever looks on: replicas of all that were rolled, and until when they are watched. */
+static void tell(struct step_ctx *ctx, int64_t until)
+{
+    struct progress p = {.of = ctx->n_gates ? "replicas" : NULL, .deadline_us = until};
+    for (size_t i = 0; i < ctx->n_gates; i++) {
+        unsigned good = 0, desired = 0;
+        if (!gate_count(ctx->gates[i], &good, &desired))
+            p.of = NULL;
+        p.done += good;
+        p.total += desired;
+    }
+    step_live(ctx, &p);
+}
+
 static int watch(struct step_ctx *ctx, struct watches *others, struct error *err)
 {
     const struct gate_settings *settings = &ctx->manifest->release.gate;
@@ -72,6 +86,7 @@ static int watch(struct step_ctx *ctx, struct watches *others, struct error *err
             recovering_until_us = ask_untouched(ctx, others, recovering_until_us);
             next_us = mono_us() + settings->probe_interval_us;
         }
+        tell(ctx, until);
         if (mono_us() >= recovering_until_us && judge_untouched(ctx, others, err) < 0)
             return -1;
         if (step_should_stop(ctx, err) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/fault.h"
@@ -30,6 +31,9 @@ struct sql_run {
     int64_t deadline_us;
     unsigned schemas, failed;
     struct str failures; /* "acme: …", of schemas */
+    /* for whoever looks on */
+    unsigned files, files_planned, schemas_planned; /* 0: not known */
+    char file[200];                                 /* that runs */
 };
 
 /* ---- what src/pg asks and tells ---- */
@@ -41,10 +45,26 @@ static int read_file(void *userdata, struct arena *arena, const struct migration
     return sql_read_blob(run->ctx->repo, arena, file, ret, ret_len, err);
 }
 
+/* Files of a step that runs once; of one that runs in many schemas these, and which is at work. */
+static void tell(const struct sql_run *run)
+{
+    const char *schema = run->record.schema;
+    cleanup_arena struct arena arena = {0};
+    step_live(run->ctx, &(struct progress){.of = schema ? "schemas" : "files",
+                                           .done = schema ? run->schemas : run->files,
+                                           .total = schema                             ? run->schemas_planned
+                                                    : run->files <= run->files_planned ? run->files_planned
+                                                                                       : 0,
+                                           .deadline_us = run->deadline_us,
+                                           .note = schema ? arena_printf(&arena, "%s: %s", schema, run->file)
+                                                          : run->file});
+}
+
 static int should_stop(void *userdata, struct error *err)
 {
     struct sql_run *run = userdata;
     sql_record_breathe(&run->record);
+    tell(run);
     return step_should_stop(run->ctx, err);
 }
 
@@ -60,6 +80,11 @@ static void waiting(void *userdata, const char *text)
 static int progress(void *userdata, const struct migrate_file *file, struct error *err)
 {
     struct sql_run *run = userdata;
+    run->files += file->event == MIGRATE_APPLIED;
+    if (file->event == MIGRATE_BEGINS) {
+        snprintf(run->file, sizeof run->file, "%s", file->migration->file);
+        tell(run);
+    }
     if (file->event == MIGRATE_BEGINS && sql_record_before(&run->record, &run->result, err) < 0)
         return -1;
     return sql_record_file(&run->record, file, err);
@@ -137,6 +162,8 @@ static int run_each(struct sql_run *run, bool resumed, struct error *err)
     if (migrate_schemas(run->ctx->arena, &run->source->migrate.target, run->source->sql->for_each_schema,
                         &schemas, err) < 0)
         return -1;
+    while (schemas[run->schemas_planned])
+        run->schemas_planned++;
     for (size_t i = 0; schemas[i]; i++, run->schemas++) {
         if (step_should_stop(run->ctx, err) < 0 || run_one_of(run, schemas[i], resumed, err) < 0)
             return -1;
@@ -159,6 +186,22 @@ static const struct release_step *find_step(const struct manifest *manifest, con
             strcmp(manifest->release.steps[i].name, name) == 0)
             return &manifest->release.steps[i];
     return NULL;
+}
+
+/* How many the plan has found to be applied, where the database could be asked. */
+static unsigned count_planned(const struct sql_run *run)
+{
+    cleanup_arena struct arena arena = {0};
+    struct error ignored = {0};
+    struct migration_record *rows;
+    size_t n;
+    unsigned planned = 0;
+    if (journal_migrations(run->ctx->journal, &arena, run->ctx->deployment->id, &rows, &n, &ignored) < 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        planned += str_eq(rows[i].step, run->source->migrate.name) &&
+                   (str_eq(rows[i].state, "pending") || str_eq(rows[i].state, "running"));
+    return planned;
 }
 
 static int run_files(struct sql_run *run, bool resumed, struct error *err)
@@ -186,6 +229,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
         return error_wrap(err, "%s", step->name);
     sql_record_init(&run.record, ctx, step, run.source->sql->versioned);
     run.deadline_us = mono_us() + run.source->sql->timeout_us;
+    run.files_planned = count_planned(&run);
     int r = run_files(&run, resumed, err);
     if (r < 0 && !step_is_shutdown(err))
         (void)error_wrap(err, "%s", step->name);

@@ -20,6 +20,7 @@ struct poll {
     struct work work;
     const char *known; /* tip that agentd has seen already; NULL: none */
     bool sync;         /* asked for by a person: also looks at the env file */
+    bool webhook;      /* a webhook has said that there is something to see */
     bool alarmed;
     char tip[COMMIT_HEX_SIZE];
     struct stack_state state;
@@ -196,7 +197,7 @@ static int decide(struct poll *p, struct error *err)
         return raise_alarm(p, alarm, err);
     if (frozen(p))
         return answer(p, "held", 0, frozen(p));
-    return request(p, p->sync ? TRIGGER_SYNC : TRIGGER_POLL, err);
+    return request(p, p->sync ? TRIGGER_SYNC : p->webhook ? TRIGGER_WEBHOOK : TRIGGER_POLL, err);
 }
 
 static int poll_once(struct poll *p, struct error *err)
@@ -225,6 +226,8 @@ static int parse_arguments(struct poll *p, int argc, char **argv, const char **r
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--sync") == 0)
             p->sync = true;
+        else if (strcmp(argv[i], "--webhook") == 0)
+            p->webhook = true;
         else if (strcmp(argv[i], "--known") == 0 && i + 1 < argc)
             p->known = argv[++i];
         else if (argv[i][0] != '-' && !*ret_stack)
@@ -241,7 +244,7 @@ int cmd_poll(const struct verb_context *context, int argc, char **argv)
     struct error err = {0};
     const char *stack;
     if (parse_arguments(&p, argc, argv, &stack) < 0) {
-        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync]\n");
+        fprintf(stderr, "usage: agent-worker poll STACK [--known TIP] [--sync] [--webhook]\n");
         return EXIT_BAD_USAGE;
     }
     int r = work_open(&p.work, context->config_path, &err);

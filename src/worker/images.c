@@ -65,6 +65,19 @@ struct wanted {
     int64_t deadline_us;
 };
 
+/* There is no step yet that could tell it: what is waited for does. */
+static void tell_pull(void *userdata, const struct pull_progress *pulled)
+{
+    const struct wanted *w = userdata;
+    static int64_t next_us;
+    if (!w->request->ctx || mono_us() < next_us)
+        return;
+    next_us = mono_us() + US_PER_S;
+    cleanup_arena struct arena arena = {0};
+    step_waiting(w->request->ctx, "pulling %s to read its label: %u of %u layers, %s", w->reference,
+                 pulled->done, pulled->layers, bytes_text(&arena, pulled->bytes));
+}
+
 /* Does the image behind the digest name this commit? Labels are in the image's configuration: it has to be
  * pulled. */
 static int names_commit(const struct wanted *w, const char *digest, bool *ret, const char **ret_revision,
@@ -74,7 +87,7 @@ static int names_commit(const struct wanted *w, const char *digest, bool *ret, c
     const char *name = arena_printf(w->arena, "%s@%s", w->reference, digest);
     struct docker *docker = w->request->work->docker;
     if (docker_image(docker, name, &image, err) < 0 &&
-        (docker_image_pull(docker, name, pull_timeout_us, err) < 0 ||
+        (docker_image_pull_watched(docker, name, pull_timeout_us, tell_pull, (void *)(uintptr_t)w, err) < 0 ||
          docker_image(docker, name, &image, err) < 0))
         return error_wrap(err, "pulling %s to read its label", name);
     const char *revision = json_path_string(image, "Config", "Labels", REVISION_LABEL, NULL);

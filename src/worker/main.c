@@ -24,8 +24,11 @@ static const struct verb {
     {"migrate", "status|adopt|resolve STACK ...",
      "what a database has of the sql steps; a table that was there before; a person's word about a version",
      cmd_migrate},
+    {"notify", "RECEIVER", "tell a receiver of deployments what waits for it in the outbox", cmd_notify},
     {"check", "[STACK]", "try everything that the configuration names", cmd_check},
     {"health", "[STACK]", "print what the database has and lacks of the deployed commit", cmd_health},
+    {"records", "[STACK] [--state S] [--since MICROSECONDS] [-n N]",
+     "print what all hosts have delivered to the records, newest first, a line of JSON each", cmd_records},
     {"relay-serve", "", "serve the sockets into an overlay network; started by the worker itself",
      cmd_relay_serve},
 };

@@ -276,8 +276,10 @@ static int execute(struct step_ctx *ctx, struct step *step, bool *ret_failed, st
     if (PERSIST(journal_step_begin(ctx->journal, step->deployment, step->seq, NULL, err), err) < 0)
         return -1;
     step->state = STEP_RUNNING;
+    step_live_begin(ctx, step->seq);
     int r = kind->run(ctx, step, params, begun && kind->on_resume == RESUME_PROBE, &allowed, err);
     fault_point("step.ran");
+    ctx->live.seq = 0; /* its end forgets what it told, and so does its next beginning */
     if (r < 0 && step_is_shutdown(err))
         return -1;
     enum step_state state = r == 0 ? STEP_DONE : allowed ? STEP_FAILED_ALLOWED : STEP_FAILED;

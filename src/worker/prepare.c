@@ -43,6 +43,13 @@ static int add_unlisted_networks(struct docker *docker, struct observed *o, stru
     return 0;
 }
 
+/* One that was made since the services were listed, by another agent: it is the stack's. */
+static json_t *whose(struct observed *o, const struct stack *stack, const json_t *service)
+{
+    const char *namespace = spec_label(json_object_get(service, "Spec"), LABEL_NAMESPACE);
+    return str_eq(namespace, stack->name) ? o->services : o->strangers;
+}
+
 /* Services of others whose names the stack file wants: only they are asked for one by one. */
 static int add_strangers(struct docker *docker, const struct stack *stack, struct observed *o,
                          struct error *err)
@@ -57,11 +64,11 @@ static int add_strangers(struct docker *docker, const struct stack *stack, struc
     }
     o->strangers = json_array();
     for (i = 0; i < stack->n_services; i++) {
-        json_t *stranger = NULL;
+        json_t *found = NULL;
         if (json_object_get(known, stack->services[i].name))
             continue;
-        if (docker_service(docker, stack->services[i].name, &stranger, err) == 0)
-            json_array_append_new(o->strangers, stranger);
+        if (docker_service(docker, stack->services[i].name, &found, err) == 0)
+            json_array_append_new(whose(o, stack, found), found);
         else if (err->kind != ERR_NOT_FOUND)
             return error_wrap(err, "looking for service %s", stack->services[i].name);
     }

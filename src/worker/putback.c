@@ -32,7 +32,9 @@ static int put_back_one(struct step_ctx *ctx, struct step *step, struct outcome 
     cleanup_json json_t *params = json_loads(step->params, 0, NULL);
     bool touched = false;
     log_info("putting service %s back", step->name);
+    step_live_begin(ctx, step->seq);
     int r = step_put_back(ctx, step, params, &touched, err);
+    step_live_end(ctx);
     outcome->touched += touched || step->state == STEP_UNDONE;
     if (r < 0 && err->kind == ERR_CANCELLED)
         return -1;

@@ -15,5 +15,7 @@ int cmd_observe(const struct verb_context *context, int argc, char **argv);
 int cmd_render(const struct verb_context *context, int argc, char **argv);
 int cmd_check(const struct verb_context *context, int argc, char **argv);
 int cmd_migrate(const struct verb_context *context, int argc, char **argv);
+int cmd_notify(const struct verb_context *context, int argc, char **argv);
 int cmd_health(const struct verb_context *context, int argc, char **argv);
+int cmd_records(const struct verb_context *context, int argc, char **argv);
 int cmd_relay_serve(const struct verb_context *context, int argc, char **argv);

@@ -21,7 +21,6 @@ Some need more than one look: Attempt (scenarios.py) compares the whole with the
 
 import contextlib
 import json
-import os
 import pathlib
 import re
 import sqlite3

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from harness import Case, long, wait_for
+from harness import Case, deadline, long, wait_for
 
 
 class Migration(Case):
@@ -189,7 +189,7 @@ class Parts(Case):
         return self.expect(commit, "succeeded")
 
     def next(self, **settings):
-        return self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "60s"}},
+        return self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": deadline(35)}},
                                       web=self.web(VERSION="two", **settings)))
 
     @long

@@ -2,10 +2,8 @@
 """Wrong configuration of every kind names file, line and key, and has no effect."""
 
 import os
-import re
 import signal
 import subprocess
-import time
 
 from harness import Case, lab
 

@@ -2,11 +2,10 @@
 """The verbs of agentctl, their exit codes, and what they mean while something runs."""
 
 import json
-import os
 import socket
 import subprocess
 
-from harness import Case, lab, long
+from harness import Case, long
 
 
 class Control(Case):
@@ -53,6 +52,37 @@ class Control(Case):
         self.assertEqual(self.record(bad)["state"], "failed")
         self.agentctl("sync", self.name, "--wait", code=1)
         self.assertEqual(len([d for d in self.log() if d["commit"] == bad]), 1)
+
+    def test_progress(self):
+        """What each step is at: in status, and line by line where sync waits."""
+        self.configure(stack={"poll_interval": "1h"})
+        self.start_ready()
+        self.wait(lambda: self.status()["last_poll"], 20, "the first poll")
+        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "4"])], "health": self.health()}, web=self.web(HEALTH_AFTER_S=4)))
+        waiting = subprocess.Popen([self.program("agentctl"), "--config", self.conf, "sync", self.name, "--wait"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.kill)
+        told = {}
+
+        def ended():
+            step = self.status()["step"]
+            if step and step["live"]:
+                told.setdefault(step["kind"], []).append(step["live"])
+            return waiting.poll() is not None
+
+        self.wait(ended, 90, "the end of sync --wait")
+        out, err = waiting.communicate()
+        self.assertEqual(waiting.returncode, 0, err)
+        record = self.show(self.record(commit)["id"])
+        begun = {s["kind"]: s["started_at"] for s in record["steps"]}
+        for live in told["run"] + told["roll"]:
+            self.assertGreater(live["deadline_at"], begun["run"])
+        self.assertEqual({(live["of"], live["total"]) for live in told["roll"] if live["of"]}, {("replicas", 1)})
+        self.assertRegex(err, r"(?m)^#\d+ roll web, 1 of 1 replica up: web /health: ")
+        self.assertRegex(err, r"(?m)^#\d+ done run migrate, 0m0[4-9]s$|^#\d+ done run migrate, 0m[1-5]\ds$")
+        self.assertRegex(out, rf"^#{record['id']} succeeded, took ")
+        # what has ended tells nothing any more
+        self.assertEqual([s["live"] for s in record["steps"]], [None] * len(record["steps"]))
 
     def test_retry(self):
         commit = self.commit(self.stack({"steps": [self.job(command=["exit", "1"])]}))

@@ -56,6 +56,27 @@ class Deploy(Case):
         self.agentctl("sync", self.name, "--wait", code=0)
         self.assertEqual(self.tap.effects(), [])
 
+    def test_service_made_between_two_looks(self):
+        """By another agent that deploys the stack, too: after the list was read, before it is asked for by its name."""
+        asked, made = [], []
+
+        def meanwhile(data):
+            if f"/services/{self.full('web')} ".encode() in data:
+                asked.append(data)
+            if len(asked) == 2 and not made:  # the second look is the one that counts: images may have been waited for
+                made.append(self.engine.call("POST", "/services/create", {
+                    "Name": self.full("web"), "Labels": {"com.docker.stack.namespace": self.name}, "Mode": {"Replicated": {"Replicas": 0}},
+                    "TaskTemplate": {"ContainerSpec": {"Image": f"{self.registry}/web:1"}}}))
+            return False
+
+        self.tap.fault(meanwhile)
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start()
+        record = self.expect(commit, "succeeded")
+        self.assertTrue(made)
+        self.assertEqual([(s["name"], s["action"]) for s in record["services"]], [("web", "update")])
+        self.serves("web", "one")
+
     def test_restart_of_agentd_sends_nothing(self):
         commit = self.commit(self.stack())
         agent = self.start()

@@ -5,14 +5,13 @@ nothing, an upgrade, and the bad day that each is known for.
 
 import configparser
 import json
-import pathlib
 import re
 import shutil
 import socket
 import subprocess
 import tempfile
 
-from harness import Case, HERE, LAB_TOOLS, long, wait_for
+from harness import Case, HERE, LAB_TOOLS, deadline, long, wait_for
 
 EXAMPLES = HERE.parents[1] / "docs/examples"
 PATCHES = HERE.parent / "quickstart.d"
@@ -28,7 +27,7 @@ class Example(Case):
     database = "db"
     user = None  # of the database
     # nothing here is about a deadline, and several databases are made at once
-    gate = {**Case.gate, "healthy_deadline": "90s"}
+    gate = {**Case.gate, "healthy_deadline": deadline(50)}
 
     def setUp(self):
         self.addCleanup(self.remove_volumes)
@@ -164,6 +163,7 @@ class WheelAnalyzer(Example):
     def migrated(self):
         return self.query("SELECT app || '.' || name FROM django_migrations ORDER BY 1")
 
+    @long
     def test_wheel_analyzer(self):
         shutil.copytree(LAB_TOOLS / "apps/django", self.clone, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         commit = self.commit(message="Wheel Analyzer on Docker Swarm")

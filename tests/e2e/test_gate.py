@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import time
 
-from harness import Case, long
+from harness import Case, deadline, long
 
 
 class Gate(Case):
@@ -76,7 +76,7 @@ class Gate(Case):
     def test_body_decides(self):
         stack = self.two(VERSION="two")
         stack["x-release"]["health"] = self.health(path="/", body="^three$$")
-        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "12s"}
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(8)}
         self.rolled_back(stack, "body")
         stack["x-release"]["health"] = self.health(path="/", body="^two$$")
         self.deploy(stack)
@@ -94,7 +94,7 @@ class Gate(Case):
     @long
     def test_ends_well_before_it_was_asked(self):
         """Exit 0 is an end that on-failure allows, but a check that nobody could be asked has not passed."""
-        self.gate = {**self.gate, "healthy_deadline": "12s"}
+        self.gate = {**self.gate, "healthy_deadline": deadline(8)}
         ends = {"restart_policy": {"condition": "on-failure"}, "update_config": {"failure_action": "continue", "monitor": "1s"}}
         stack = self.two(VERSION="two", EXIT_AFTER_S=0, EXIT_CODE=0, deploy=ends)
         self.rolled_back(stack, "/health", "200 before", "no task runs that could be asked")
@@ -127,6 +127,7 @@ class Gate(Case):
         self.deploy(self.two(VERSION="three"))
         self.serves("web", "three")
 
+    @long
     def test_third_of_three_fails(self):
         def stack(version, **more):
             return self.stack({"health": {**self.health(), **self.health("third")}, "rollout": {"order": ["web", "other", "third", "fourth"]}},
@@ -183,7 +184,7 @@ class Gate(Case):
         self.assertIn("on_failure", record["reason"])
         self.serves("web", "two")
         self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "failed", "other": "untouched"})
-        self.assertIn("web: update, failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
+        self.assertIn("update: failed; runs the new version", self.agentctl("show", str(record["id"])).stdout)
         # that what is wanted runs by now is no success
         self.agentctl("retry", self.name, code=0)
         self.assertIn("/health", self.expect(record["commit"], "halted", 90, at_least=2)["reason"])
@@ -368,7 +369,7 @@ class Gate(Case):
         others = self.task_ids("other")
         digest = self.spec("web")["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[1]
         stack = self.two(VERSION="three", HEALTH_STATUS=500)
-        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "12s"}
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(8)}
         commit = self.commit(stack)
         self.wait(lambda: "VERSION=three" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"] and
                   any("three" in str(t["Spec"]) for t in self.engine.running(self.full("web"))), 60, "the new task")

@@ -2,14 +2,16 @@
 """HTTP: what programs that watch are told, and what strangers may send."""
 
 import contextlib
+import hmac
 import json
 import re
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
 
-from harness import Case, PostgresCase, lab, long, wait_for
+from harness import HERE, PATIENCE, Case, PostgresCase, lab, long, wait_for
 
 FIELDS = {"status", "database", "migrations", "ahead", "missing_files", "modified", "failed", "invalid_indexes", "missing_tables", "running",
           "checked_at"}
@@ -87,7 +89,7 @@ class Server(Http):
 
     def test_paths_and_methods(self):
         self.start_ready()
-        cases = [("GET", "/", 404), ("GET", "/healthz/", 404), ("GET", "/health/database?stack=other", 404), ("GET", "/../etc/passwd", 404),
+        cases = [("GET", "/nothing", 404), ("GET", "/healthz/", 404), ("GET", "/health/database?stack=other", 404), ("GET", "/../etc/passwd", 404),
                  ("POST", "/healthz", 405), ("PUT", "/healthz", 405), ("DELETE", "/healthz", 405), ("OPTIONS", "/healthz", 405), ("TRACE", "/healthz", 405)]
         for method, path, code in cases:
             with self.subTest(f"{method} {path}"):
@@ -195,6 +197,285 @@ class Server(Http):
         self.agent.process.send_signal(1)
         wait_for(lambda: self.get("/health/database")[0] == 400, 20, "the second stack")
         self.assertEqual(self.get(f"/health/database?stack={self.name}")[0], 404)
+
+
+class Watching(Http):
+    """What programs that watch are told: held against agentctl, and against each other."""
+    limit = 180
+
+    def head(self, path, *words):
+        """(status, headers in lower case) of a GET."""
+        run = subprocess.run(lab().enter("curl", "-s", "-o", "/dev/null", "-D", "-", "-m", "20", *words, f"http://127.0.0.1:{self.port}{path}"),
+                             capture_output=True, text=True)
+        first, *lines = run.stdout.replace("\r", "").strip().split("\n")
+        return int(first.split()[1]), {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    def listener(self, *words):
+        """Listens to events; what it has got so far: a list of (event, data, id)."""
+        path = self.dir / f"events{len(self.listeners)}"
+        with open(path, "wb") as to:
+            process = subprocess.Popen(lab().enter("curl", "-sN", *words, f"http://127.0.0.1:{self.port}/api/v1/events"), stdout=to)
+        self.listeners.append(process)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def got():
+            found = []
+            for block in path.read_text().split("\n\n")[:-1]:
+                fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+                if "event" in fields:
+                    found.append((fields["event"], json.loads(fields["data"]), fields["id"]))
+            return found
+
+        wait_for(lambda: process.poll() is not None or got(), 20, "the first event")
+        return got
+
+    def setUp(self):
+        super().setUp()
+        self.listeners = []
+
+    def metrics(self):
+        """name{labels} → number"""
+        code, text = self.curl("/metrics")
+        self.assertEqual(code, 200)
+        return {name: float(number) for name, _, number in (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))}, text
+
+    def of_stack(self, name, **labels):
+        words = "".join(f',{k}="{v}"' for k, v in labels.items())
+        return self.metrics()[0][f'deploy_agent_{name}{{stack="{self.name}"{words}}}']
+
+    def promtool(self, text):
+        tool = subprocess.run([HERE.parent / "prometheus/promtool", f"{self.lab.dir}/prometheus"], capture_output=True, text=True)
+        self.assertEqual(tool.returncode, 0, tool.stderr)
+        run = subprocess.run([tool.stdout.strip(), "check", "metrics"], input=text, capture_output=True, text=True)
+        self.assertEqual((run.returncode, run.stdout + run.stderr), (0, ""))
+
+    def test_one_good_one_bad(self):
+        """A success and a failure, as metrics, JSON and events have them."""
+        self.configure(stack={"env_file": self.env_file(SECRET_KEY="word-that-nobody-sees")})
+        self.listen(f"127.0.0.1:{self.port}", stack={"env_file": self.dir / "variables"})
+        self.start_ready()
+        got = self.listener()
+        self.assertEqual([(e, d["resumed"]) for e, d, _ in got()], [("hello", False)])
+        good = self.commit(self.stack(web=self.web(VERSION="one", SECRET_KEY="${SECRET_KEY}")))
+        self.expect(good, "succeeded")
+        wait_for(lambda: self.of_stack("in_step") == 1, 20, "the stack to be in step")
+        bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}")))
+        self.expect(bad, "failed")
+        wait_for(lambda: self.of_stack("held") == 1 and self.of_stack("deployments_total", state="failed") == 1, 20, "the stack to be held")
+        log = self.log()
+        self.assertEqual([d["commit"] for d in log], [bad, good])
+        told = [self.check_metrics(), self.check_json(log), self.check_events(got, good, bad)]
+        self.check_etags(log)
+        self.assertNotIn("word-that-nobody-sees", "".join(told))
+
+    def check_metrics(self):
+        for name, labels, number in [("last_deployment_state", {"state": "failed"}, 1), ("last_deployment_state", {"state": "succeeded"}, 0),
+                                     ("in_step", {}, 0), ("paused", {}, 0), ("deployments_total", {"state": "failed"}, 1),
+                                     ("deployments_total", {"state": "succeeded"}, 1), ("deployment_duration_seconds_count", {}, 2),
+                                     ("poll_failing_since_timestamp_seconds", {}, 0), ("deployment_started_timestamp_seconds", {}, 0)]:
+            self.assertEqual(self.of_stack(name, **labels), number, name)
+        self.assertLess(abs(time.time() - self.of_stack("last_good_poll_timestamp_seconds")), 60)
+        values, text = self.metrics()
+        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="roll"}'], 1)
+        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="run"}'], 1)
+        self.assertGreater(values["process_resident_memory_bytes"], 1e6)
+        self.promtool(text)
+        return text
+
+    def check_json(self, log):
+        code, page = self.get(f"/api/v1/deployments?stack={self.name}")
+        self.assertEqual((code, page), (200, {"deployments": log, "next": None}))
+        code, page = self.get("/api/v1/deployments?limit=1")
+        self.assertEqual(page["deployments"], log[:1])
+        self.assertEqual(self.head("/api/v1/deployments?limit=1")[1]["link"], f'<{page["next"]}>; rel="next"')
+        self.assertEqual(self.get(page["next"])[1], {"deployments": log[1:], "next": None})
+        self.assertEqual(self.get("/api/v1/deployments?state=failed")[1]["deployments"], log[:1])
+        self.assertEqual(self.get(f"/api/v1/deployments?since={log[0]['requested_at']}")[1]["deployments"][0], log[0])
+        self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
+        self.assertEqual(self.get(f"/api/v1/deployments/{log[0]['id']}"), (200, self.show(log[0]["id"])))
+        stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
+        for volatile in ("next_poll", "last_poll"):
+            stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)
+        self.assertEqual(stacks, status)
+        for path, code in [("/api/v1/deployments/999999", 404), ("/api/v1/deployments/x", 400), ("/api/v1/deployments?limit=501", 400),
+                           ("/api/v1/deployments?state=fine", 400), ("/api/v1/deployments?before=-1", 400), ("/api/v1/deployments?stack=a%22", 400)]:
+            self.assertEqual(self.get(path)[0], code, path)
+        return json.dumps([page, stacks, self.get(f"/api/v1/deployments/{log[0]['id']}")[1]])
+
+    def check_etags(self, log):
+        for path in (f"/api/v1/deployments/{log[0]['id']}", "/api/v1/deployments"):
+            code, headers = self.head(path)
+            self.assertEqual((code, headers["cache-control"]), (200, "private, no-cache"))
+            wait_for(lambda: self.head(path, "-H", f"If-None-Match: {self.head(path, '-I')[1]['etag']}")[0] == 304, 10, "nothing new")
+            self.assertEqual(self.head(path, "-H", 'If-None-Match: "x"')[0], 200)
+        etag = self.head("/api/v1/deployments")[1]["etag"]
+        self.agentctl("pause", self.name, code=0)
+        self.assertEqual(self.head("/api/v1/deployments", "-H", f"If-None-Match: {etag}")[0], 200)
+
+    def check_events(self, got, good, bad):
+        def states(events, commit):
+            return [d["state"] for e, d, _ in events if e == "deployment" and d["commit"] == commit]
+
+        wait_for(lambda: states(got(), bad)[-1:] == ["failed"], 20, "the last event")
+        events = got()
+        self.assertEqual(states(events, good)[-1], "succeeded")
+        order = ["requested", "planned", "running", "succeeded", "failed"]
+        for commit in (good, bad):
+            indexes = [order.index(s) for s in states(events, commit)]
+            self.assertEqual(indexes, sorted(set(indexes)))
+        self.assertIn(("roll", "done"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
+        self.assertIn(("run", "failed"), {(d["kind"], d["state"]) for e, d, _ in events if e == "step"})
+        self.assertTrue(any(e == "progress" and d["step"] and d["stack"] == self.name for e, d, _ in events))
+        numbers = [int(i.split("-")[1]) for _, _, i in events]
+        self.assertEqual(numbers, list(range(len(numbers))))
+        # who comes back gets what it missed, once
+        middle = len(events) // 2
+        again = self.listener("-H", f"Last-Event-ID: {events[middle][2]}")
+        wait_for(lambda: len(again()) >= len(events) - middle, 20, "the events again")
+        self.assertEqual(again()[0][1]["resumed"], True)
+        self.assertEqual(again()[1:len(events) - middle], events[middle + 1:])
+        lost = self.listener("-H", "Last-Event-ID: 1234-1")
+        self.assertEqual(lost()[0][1]["resumed"], False)
+        return json.dumps(events)
+
+    @long
+    def test_listeners_are_bounded(self):
+        """Sixteen listen, and outlive the time that other connections have; the next one is told so, others are served."""
+        self.start_ready()
+        many = [self.listener() for _ in range(16)]
+        self.assertEqual(self.get("/api/v1/events"), (503, {"error": "there are too many listeners"}))
+        time.sleep(25)  # beyond the 10 s of other connections, and of two comments
+        self.assertEqual([p.poll() for p in self.listeners], [None] * 16)
+        self.assertEqual(len(many[0]()), 1)
+        self.assertEqual(self.get("/healthz")[0], 200)
+        self.listeners[0].kill()
+        wait_for(lambda: self.curl("/api/v1/events", timeout=1)[0] == 200, 40, "room for another listener")
+        began = time.monotonic()
+        self.agent.stop()
+        self.assertLess(time.monotonic() - began, 5 * PATIENCE)
+
+    @long
+    def test_a_listener_that_does_not_read(self):
+        """It is cut off, and nobody else notices."""
+        self.start_ready()
+        deaf = subprocess.Popen(lab().enter("python3", "-c", "import socket,sys,time\ns=socket.socket();s.setsockopt(socket.SOL_SOCKET,socket.SO_RCVBUF,2048)\n"
+                                            "s.connect(('127.0.0.1',int(sys.argv[1])));s.sendall(b'GET /api/v1/events HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
+                                            "print(1,flush=True);time.sleep(600)", str(self.port)), stdout=subprocess.PIPE)
+        self.addCleanup(deaf.wait)
+        self.addCleanup(deaf.kill)
+        deaf.stdout.readline()
+        got = self.listener()
+        db = sqlite3.connect(self.dir / "state/journal.db", timeout=10, isolation_level=None)
+        self.addCleanup(db.close)
+
+        def shout():  # a deployment of a stack that nobody watches
+            db.execute("BEGIN")
+            for _ in range(40):
+                db.execute("INSERT INTO deployment (stack, state, commit_id, subject, reason, trigger_name, requested_us, finished_us)"
+                           " VALUES ('elsewhere', 'superseded', ?, ?, ?, 'poll', 1, 1)", ("a" * 40, "s" * 190, "r" * 4000))
+            db.execute("COMMIT")
+            connections = subprocess.run(lab().enter("ss", "-Htn", "state", "established", f"( sport = :{self.port} )"), capture_output=True, text=True)
+            return len(connections.stdout.splitlines()) == 1
+
+        wait_for(shout, 90, "the deaf one to be cut off")
+        self.assertIsNone(self.listeners[0].poll())
+        self.assertGreater(len(got()), 40)
+        self.assertEqual(self.get("/healthz")[0], 200)
+
+
+class Webhook(Http):
+    limit = 180
+
+    def setUp(self):
+        super().setUp()
+        self.secret = "0123456789abcdef" * 4
+        self.secret_file = self.dir / "hook"
+        self.secret_file.touch(mode=0o600)
+        self.secret_file.write_text(self.secret + "\n")
+        self.listen(f"127.0.0.1:{self.port}", stack={"webhook_secret_file": self.secret_file, "poll_interval": "1h"})
+
+    def sign(self, body=b"{}"):
+        return hmac.new(self.secret.encode(), body, "sha256").hexdigest()
+
+    def call(self, *headers, stack=None, body="{}"):
+        words = [w for h in headers for w in ("-H", h)]
+        return self.curl(f"/webhook/{stack or self.name}", "--data-binary", body, *words)
+
+    def counted(self, result):
+        text = self.curl("/metrics")[1]
+        return int(re.search(rf'deploy_agent_{result} (\d+)', text).group(1))
+
+    def polled(self):
+        return self.counted(f'polls_total{{stack="{self.name}",result="good"}}')
+
+    def test_a_push_is_deployed(self):
+        """Signed as each server does; unsigned, replayed and strange ones change nothing. Polls are an hour apart."""
+        self.start_ready()
+        wait_for(lambda: self.status()["last_poll"], 20, "the first poll")
+        commit = self.commit(self.stack())
+        hub = f"X-Hub-Signature-256: sha256={self.sign()}"
+        for name, headers, stack, code in [("unsigned", [], None, 401), ("wrong", ["X-Gitea-Signature: " + "0" * 64], None, 401),
+                                           ("of another body", [f"X-Gitea-Signature: {self.sign(b'x')}"], None, 401), ("unknown stack", [hub], "nosuch", 404)]:
+            with self.subTest(name):
+                self.assertEqual(self.call(*headers, stack=stack)[0], code)
+        self.assertEqual(self.call(stack="nosuch"), self.curl("/nowhere"))
+        self.assertEqual(self.log(), [])
+        self.assertEqual(self.call(hub, "X-GitHub-Delivery: 72d3162e-cc78\x1b[31m")[0], 202)
+        record = self.expect(commit, "succeeded")
+        self.assertEqual(record["trigger"], "webhook")
+        log = self.agent.log.read_text()
+        self.assertIn("delivery 72d3162e-cc78", log)
+        self.assertEqual(log.count("a webhook was refused"), 1)
+        self.assertNotIn(self.secret[:16], log)
+        self.assertNotIn("\x1b", log)
+
+        # however many come, one poll in ten seconds, and the last push is not lost
+        before, began = self.polled(), time.monotonic()
+        for header in (f"X-Gitea-Signature: {self.sign()}", f"X-Gitlab-Token: {self.secret}", hub):
+            self.assertEqual(self.call(header)[0], 202)
+        storm = ("import http.client,sys\nfor i in range(1000):\n c=http.client.HTTPConnection('127.0.0.1',int(sys.argv[1]));"
+                 "c.request('POST',sys.argv[2],b'{}',{'X-Gitea-Signature':sys.argv[3]} if i%2 else {});c.getresponse().read();c.close()")
+        subprocess.run(lab().enter("python3", "-c", storm, str(self.port), f"/webhook/{self.name}", self.sign()), check=True)
+        self.assertEqual(self.agentctl("status", self.name).returncode, 0)
+        commit = self.commit(self.stack(web=self.web(VERSION="two")))
+        self.assertEqual(self.call(hub)[0], 202)
+        self.assertEqual(self.expect(commit, "succeeded")["trigger"], "webhook")
+        self.assertLessEqual(self.polled() - before, 2 + (time.monotonic() - began) / 10)
+        self.assertEqual(self.counted(f'webhooks_total{{stack="{self.name}",result="refused"}}'), 503)
+        self.assertLess(self.agent.log.read_text().count("webhook was refused"), 4)
+
+    def test_bad_secrets_are_refused(self):
+        """At the start, and by a reload, which leaves the old one in force."""
+        self.start_ready()
+        hub = f"X-Hub-Signature-256: sha256={self.sign()}"
+        for text, mode, words in [("short\n", 0o600, "at least 32"), (self.secret, 0o644, "lets every user read it")]:
+            self.secret_file.write_text(text)
+            self.secret_file.chmod(mode)
+            self.agent.process.send_signal(1)
+            wait_for(lambda: words in self.agent.log.read_text(), 20, f"the reload to be refused: {words}")
+            self.assertEqual(self.call(hub)[0], 202)
+        self.agent.stop()
+        self.assertEqual(self.start().process.wait(20), 78)
+        self.assertNotIn(self.secret[:16], self.agent.log.read_text())
+
+    def test_limits_of_a_body(self):
+        self.start_ready()
+        big = self.dir / "big"
+        big.write_bytes(b"x" * 256 * 1024)
+        self.assertEqual(self.call(f"X-Gitea-Signature: {self.sign(big.read_bytes())}", body=f"@{big}")[0], 202)
+        big.write_bytes(b"x" * (256 * 1024 + 1))
+        self.assertEqual(self.call(f"X-Gitea-Signature: {self.sign(big.read_bytes())}", body=f"@{big}")[0], 413)
+        path = f"/webhook/{self.name}"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n"
+        for name, data, code in [("chunked", head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411), ("GET", f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+                                 ("two lengths", head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400), ("no length", head + "\r\n", 401)]:
+            with self.subTest(name):
+                self.assertEqual(self.code_of(data.encode()), code)
+        took, answer = self.talk((head + "Content-Length: 200\r\n\r\n" + "x" * 60).encode(), step=0.2)
+        self.assertLess(took, 40)
+        self.assertNotIn("202", answer)
+        self.assertEqual(self.get("/healthz")[0], 200)
 
 
 class Database(PostgresCase, Http):

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from harness import Case, ENDED, Host, long
+from harness import Case, ENDED, Host, deadline, long
 
 
 class Lease(Case):
@@ -122,7 +122,7 @@ class Lease(Case):
             host.start()
         for host in (self.one, self.two):
             self.assertEqual(host.ended(first)["state"], "succeeded")
-        stack = self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "6s"}},
+        stack = self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": deadline(10)}},
                            web=self.web(VERSION="two", HEALTH_STATUS=500), other=self.web(VERSION="one"))
         second = self.commit(stack)
         records = [host.ended(second) for host in (self.one, self.two)]
@@ -146,7 +146,7 @@ class Lease(Case):
         self.one.start()
         self.assertEqual(self.one.ended(first)["state"], "succeeded")
         self.one.stop()
-        second = self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": "15s"}},
+        second = self.commit(self.stack({"health": self.health(), "gate": {**self.gate, "healthy_deadline": deadline(10)}},
                                         web=self.web(VERSION="two", HEALTH_STATUS=500)))
         self.one.start(FAULTS="roll.sent:stop")
         self.wait(lambda: "fault point roll.sent" in self.one.log_text(), 60, "the first to come to the rollout")

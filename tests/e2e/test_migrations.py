@@ -3,7 +3,7 @@
 
 import json
 
-from harness import Case, PostgresCase, long
+from harness import Case, PostgresCase, deadline, long
 
 
 class Migrations(Case):
@@ -18,11 +18,6 @@ class Migrations(Case):
     def stack_with(self, *steps, **services):
         return self.stack({"steps": list(steps), "health": self.health()}, volumes={"data": {}},
                           **(services or {"web": self.with_volume()}))
-
-    def remove_volume(self):
-        from harness import wait_for
-        self.remove_stack(self.name)
-        wait_for(lambda: self.lab.docker("volume", "rm", "-f", f"{self.name}_data", check=False) or True, 5, "the volume to go")
 
     def setUp(self):
         super().setUp()
@@ -82,7 +77,7 @@ class Migrations(Case):
         record = self.expect(commit, "failed")
         lines = self.agentctl("show", str(record["id"]), "--logs").stdout.splitlines()
         for stream in ("out", "err"):
-            numbers = sorted(int(line.split()[-1]) for line in lines if line.startswith(f"  | {stream} "))
+            numbers = sorted(int(line.split()[-1]) for line in lines if f" │ {stream} " in line)
             self.assertEqual(numbers, list(range(1, 10001)))
 
     def test_several_steps_in_order_stop_at_the_first_failure(self):
@@ -189,7 +184,7 @@ class Database(PostgresCase):
         stack = self.stack_with_database(*steps)
         stack["x-release"]["health"] = {"web": [{"tcp": "web:8000", "timeout": "3s"}, {"sql": "SELECT count(*) >= 0 FROM t", "timeout": "3s"},
                                                 {"command": list(command), "timeout": "20s"}]}
-        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": "40s", "baseline_samples": 2}
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(25), "baseline_samples": 2}
         stack["services"]["web"] = self.web(VERSION=version)
         stack["services"].update(services)
         return stack

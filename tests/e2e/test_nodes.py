@@ -6,15 +6,14 @@ Each test has a lab of three nodes of its own, since it breaks it; E2E_LAB_NODES
 
 import os
 import subprocess
-import time
 
-from harness import LAB_TOOLS, Case, Engine, Host, PostgresCase, lab, long, wait_for
+from harness import LAB_TOOLS, Case, Engine, Host, PostgresCase, deadline, lab, long, wait_for
 
 
 class Nodes(Case):
     exclusive = True
     limit = 400
-    gate = {**Case.gate, "healthy_deadline": "60s", "soak": "1s"}
+    gate = {**Case.gate, "healthy_deadline": deadline(35), "soak": "1s"}
 
     @classmethod
     def setUpClass(cls):
@@ -127,7 +126,7 @@ class Nodes(Case):
         self.hosts[self.leader].start()
         self.waits(self.leader, "this node is not the leader")
         self.assertEqual(self.hosts[self.leader].record(second)["state"], "interrupted")
-        time.sleep(3)
+        self.hosts[self.leader].polls(3)
         self.assertEqual(self.lines(), ["done"])
 
     @long

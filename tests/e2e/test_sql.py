@@ -24,33 +24,28 @@ deployment 2 of STACK: rolled back
   started on  #1, the last success
   why         web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now); back on #1, database stays at 002
 
-plan
-    1  TIME   TOOK  done    pull     REGISTRY/web:1
-    2  TIME   TOOK  done    relay    STACK
-    3  TIME   TOOK  done    baseline stack STACK
-    4  TIME   TOOK  done    ready    db
-    5  TIME   TOOK  done    sql      schema
-    6  TIME   TOOK  done    compare  stack STACK
-    7  TIME   TOOK  failed  roll     web
-       web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now)
-
-migrations
-  schema 002 more: applied, SECONDS s, 0 rows
-  schema: 001 → 002
+steps
+  ├─  1  TIME   TOOK  done    pull REGISTRY/web:1
+  ├─  2  TIME   TOOK  done    relay STACK
+  ├─  3  TIME   TOOK  done    baseline stack STACK
+  ├─  4  TIME   TOOK  done    ready db
+  ├─  5  TIME   TOOK  done    sql schema
+  │      002 more: applied, SECONDS s, 0 rows
+  │      version 001 → 002
+  ├─  6  TIME   TOOK  done    compare stack STACK
+  └─  7  TIME   TOOK  failed  roll web
+         web /health: 3 of 3 before, 0 of 3 now (200 before, 500 now)
+         REGISTRY/web:1@sha256:DIGEST, other settings changed
+         update: rolled back
+         │ task ID, running:
+         │ web: version two listens on 8000
 
 images
   db: REGISTRY/postgres:15 sha256:DIGEST
   web: REGISTRY/web:1 sha256:DIGEST
 
-services
+other services
   db: unchanged
-      before: REGISTRY/postgres:15@sha256:DIGEST
-  web: update, rolled back
-      before: REGISTRY/web:1@sha256:DIGEST
-
-last output of step 7, roll web
-  | task ID, running:
-  | web: version two listens on 8000
 
 what happened
   check       web /health

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit under a real systemd: installed by meson in a container that systemd boots, on the lab's network.
+"""The Debian package under a real systemd: installed in a container that systemd boots, on the lab's network.
 
 The sandbox must let through what agent-worker does (git over file, https and ssh, SQLite, the engine's socket), and
 nothing that it does not need.
@@ -25,6 +25,23 @@ for line in (TOP / "include/agent/events.h").read_text().splitlines():
         MESSAGES[name.removeprefix("MESSAGE_")] = value.strip('"')
 
 
+def package():
+    """The .deb, which tests/package/build keeps while the tree stays as it is."""
+    folder = os.environ.get("E2E_PACKAGE", TOP / "build-test-package")
+    suite = [os.environ["E2E_SUITE"]] if "E2E_SUITE" in os.environ else []
+    return subprocess.run([TOP / "tests/package/build", folder, *suite], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def newer(deb, folder):
+    """The same package, with a version after it."""
+    tree = pathlib.Path(folder, "newer")
+    subprocess.run(["dpkg-deb", "-R", deb, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^(Version: .*)", r"\1+later", control.read_text(), flags=re.M))
+    subprocess.run(["dpkg-deb", "-b", tree, f"{folder}/newer.deb"], check=True, stdout=subprocess.DEVNULL)
+    return f"{folder}/newer.deb"
+
+
 def may_exceed_limits():
     """Has this machine CAP_SYS_RESOURCE to give?"""
     status = pathlib.Path("/proc/self/status").read_text()
@@ -39,7 +56,7 @@ class Machine:
         self.name = case.name
         self.state = tempfile.mkdtemp(prefix="deploy-agent-unit.", dir="/var/tmp")
         case.addCleanup(self.remove)
-        image = lab().tool("systemd-image").strip()
+        image = lab().tool("systemd-image", "--suite", os.environ.get("E2E_SUITE", "bookworm")).strip()
         # of a capability that the machine does not have, old engines must be told, and newer ones refuse to hear
         old = int(lab().docker("version", "--format", "{{.Server.Version}}").split(".")[0]) < 23
         drop = ["--cap-drop", "SYS_RESOURCE"] if old or may_exceed_limits() else []
@@ -65,17 +82,15 @@ class Machine:
         self.sh(f"cp /exchange/file {path} && chown {owner} {path} && chmod {mode} {path}")
 
     def install(self):
-        build = pathlib.Path(os.environ["PROGRAMS"]).resolve()
-        root = pathlib.Path(self.state, "root")
-        subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "-C", build, "--destdir", root], check=True,
-                       capture_output=True)
-        for program in ("agentd", "agent-worker"):
-            assert list(root.rglob(f"libexec/deploy-agent/{program}")), f"{program} is not installed in libexec"
+        self.dpkg_install(package())
         self.sh("""
-            chown -R root:root /exchange/root && cp -a /exchange/root/. / && rm -r /exchange/root
-            systemd-sysusers && systemd-tmpfiles --create && journalctl --update-catalog && systemctl daemon-reload
             useradd -G deploy-agent reader && useradd stranger
             chgrp docker /engine/docker.sock # the lab's own: root reaches it in any case""")
+
+    def dpkg_install(self, deb):
+        """The image is without documents, but for ours."""
+        shutil.copy(deb, f"{self.state}/package.deb")
+        return self.sh("dpkg --path-include='/usr/share/doc/deploy-agent/*' -i /exchange/package.deb 2>&1")
 
     def properties(self, *names):
         out = self.run("systemctl", "show", UNIT, *(f"--property={n}" for n in names), check=True).stdout
@@ -199,6 +214,7 @@ class Unit(Case):
         root = [f for f in (line.split() for line in mounts) if f[4] == "/"][-1]
         self.assertIn("ro", root[5].split(","))
         # by the lab's systemd: the machine that runs the tests may have none
+        m.sh("systemd-analyze verify --man=no deploy-agent.service 2>&1 | { ! grep . ; }")
         m.sh("systemd-analyze security --offline=true --threshold=15 \"$(systemctl show --value -p FragmentPath deploy-agent.service)\"")
 
     def test_a_hanging_agentd_is_restarted(self):
@@ -215,9 +231,9 @@ class Unit(Case):
         wait_for(lambda: m.active() and m.pid() not in (0, first), 30, "a new agentd")
         self.assertEqual(m.properties("NRestarts")["NRestarts"], "1")
 
-    def in_a_step(self):
+    def in_a_step(self, stack=None):
         """A deployment that is in the middle of a job."""
-        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "6"])]}))
+        commit = self.commit(stack or self.stack({"steps": [self.job(command=["sleep", "6"])]}))
         self.record_of(commit, "running")
         wait_for(lambda: "run migrate" in self.machine.properties("StatusText")["StatusText"], 30,
                  lambda: "the step in the status line: " + self.machine.properties("StatusText")["StatusText"])
@@ -250,6 +266,81 @@ class Unit(Case):
         self.record_of(commit, "interrupted")  # agentctl reads the record without agentd
         self.start_unit()
         self.record_of(commit, "succeeded")
+
+    def test_a_newcomer(self):
+        """Installed, and nothing else done: `agentctl check` names what is missing, and the command that it shows mends it."""
+        m = self.machine
+        self.assertEqual(m.run("systemctl", "is-enabled", UNIT).stdout.strip(), "enabled")
+        start = m.run("systemctl", "start", UNIT)
+        self.assertNotEqual(start.returncode, 0)  # a person is told
+        self.assertEqual(m.properties("ActiveState")["ActiveState"], "inactive")  # a boot is not spoiled
+        m.sh("""
+            printf '#!/bin/sh\nexec "$@"\n' >/usr/local/bin/sudo && printf '#!/bin/sh\ntest -w "$1"\n' >/usr/local/bin/sudoedit
+            chmod 755 /usr/local/bin/sudo /usr/local/bin/sudoedit""")
+
+        def lines(word):
+            run = m.run("agentctl", "check")
+            self.assertEqual(run.returncode, 1 if "\nFAIL" in "\n" + run.stdout else 0, run.stdout + run.stderr)
+            return [line for line in run.stdout.splitlines() if line.startswith(word)]
+
+        def mend(*words):
+            """One line fails, with these words; what it shows is typed, and it fails no more."""
+            failed = lines("FAIL")
+            self.assertEqual(len([f for f in failed if all(word in f for word in words)]), 1, failed)
+            failed, = [f for f in failed if all(word in f for word in words)]
+            m.sh(failed.split("mend it with: ")[1])
+            self.assertNotIn(failed, lines("FAIL"))
+
+        mend("configuration", "No such file")
+        self.assertEqual(m.sh("stat -c '%a %U %G' /etc/deploy-agent/agent.conf"), "640 root deploy-agent")
+        failed = lines("FAIL")
+        self.assertTrue(any("no stack is configured" in f for f in failed), failed)
+        self.commit(self.stack())
+        self.configure_unit(env_file="/etc/deploy-agent/env")
+        mend("env_file", "No such file")
+        m.sh("chmod 0644 /etc/deploy-agent/env")
+        mend("env_file", "every user")
+        m.sh("chown root:root /etc/deploy-agent/env && chmod 0600 /etc/deploy-agent/env")
+        mend("env_file", "Permission denied")
+        m.sh("chown root:root /etc/deploy-agent/agent.conf && chmod 0600 /etc/deploy-agent/agent.conf")
+        mend("configuration", "for user deploy-agent")
+        m.sh("gpasswd -d deploy-agent docker")
+        mend("engine", "Permission denied")
+        m.sh("mv /var/lib/deploy-agent /var/lib/moved")
+        mend("state_dir")
+        self.assertEqual(lines("FAIL"), [])
+        note, = [n for n in lines("note") if "agentd is not running" in n]
+        m.sh(note.split("start it with: ")[1])
+        self.assertTrue(m.active())
+        self.assertEqual(lines("note"), [])
+
+    def test_the_package_on_its_way(self):
+        """Upgraded in the middle of a step, removed, purged: no job runs twice, services run on, what people wrote stays."""
+        m = self.machine
+        self.commit(self.stack())
+        self.configure_unit()
+        self.start_unit()
+        steps = [self.job("mark", ["append", "/data/runs", "ran"]), self.job(command=["sleep", "6"])]
+        commit = self.in_a_step(self.stack({"steps": steps}, volumes={"data": {}}, web=self.web(volumes=["data:/data"])))
+        conf, before = m.sh("cat /etc/deploy-agent/agent.conf"), m.pid()
+        m.dpkg_install(newer(package(), m.state))
+        self.assertTrue(m.active())
+        self.assertNotIn(m.pid(), (0, before))
+        self.assertTrue(m.sh("dpkg-query -W -f '${Version}' deploy-agent").endswith("+later"))
+        record = self.record_of(commit, "succeeded")
+        self.assertTrue(m.said("up again"), "the upgrade did not come in the middle of the deployment")
+        self.assertEqual([x["state"] for x in record["migrations"]], ["applied", "applied"])
+        self.assertEqual(self.volume_lines(), ["ran"])
+        m.sh("dpkg -r deploy-agent")
+        self.assertEqual(m.run("systemctl", "is-active", UNIT).stdout.strip(), "inactive")
+        self.assertEqual(m.sh("pgrep agentd || pgrep agent-worker || echo none"), "none")
+        m.sh("test -e /var/lib/deploy-agent/journal.db")
+        said = m.sh("dpkg -P deploy-agent 2>&1")
+        self.assertIn("removing /var/lib/deploy-agent", said)
+        self.assertIn("/etc/deploy-agent is kept", said)
+        m.sh("test ! -e /var/lib/deploy-agent")
+        self.assertEqual(m.sh("cat /etc/deploy-agent/agent.conf"), conf)
+        self.assertIsNotNone(self.engine.service(f"{self.name}_web"))
 
     def test_reload_and_bad_configuration(self):
         m = self.machine

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 
-from harness import PATIENCE, Case, wait_for
+from harness import Case, deadline, wait_for
 from prober import Prober
 
 ROLLOUTS = int(os.environ.get("ROLLOUTS", "4"))
@@ -19,7 +19,7 @@ class ZeroDowntime(Case):
     slow = True
     limit = 240 + 30 * ROLLOUTS
     gate = {**Case.gate, "baseline_samples": 1, "success_threshold": 1, "failure_threshold": 2,
-            "healthy_deadline": f"{6 * PATIENCE:.0f}s"}
+            "healthy_deadline": deadline(10)}
 
     def version(self, number, **settings):
         healthcheck = {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000" + settings.pop("asks", "/")], "interval": "1s",

@@ -15,7 +15,8 @@ import threading
 import time
 import urllib.parse
 
-ENDED = {"succeeded", "failed", "rolled_back", "halted", "cancelled", "superseded", "stuck"}
+from harness import ENDED
+
 STATES = ENDED | {"requested", "planned", "running", "interrupted"}
 # What an agent may use, whatever happens to it.
 MAX_RSS = {"agentd": 64 << 20, "agent-worker": 512 << 20}

@@ -13,7 +13,7 @@ import time
 
 import faultproxy
 import invariants
-from harness import PATIENCE, Case, PostgresCase, wait_for
+from harness import Case, PostgresCase, deadline, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -107,9 +107,17 @@ class Judged:
         return self.stack(release, web=self.web(VERSION=text, volumes=["data:/data"], deploy=deploy, **web),
                           volumes={"data": {}}, networks={"default": {"attachable": True}})
 
-    def within(self, deadline, seconds):
-        """One of the gate's deadlines; a busy machine has more time here, too."""
-        self.gate = {**self.gate, deadline: f"{max(seconds, round(seconds * PATIENCE / 2))}s"}
+    def works_without_engine(self, commit, seconds):
+        """For that long agentd answers, and the deployment waits."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            self.assertTrue(self.answers(), "agentd does not answer")
+            self.assertIn(self.record(commit)["state"], ("running", "interrupted"))
+            time.sleep(1)
+
+    def within(self, which, seconds):
+        """One of the gate's deadlines."""
+        self.gate = {**self.gate, which: deadline(seconds)}
 
     def running(self, text="one", commit=None, **more):
         """Deploys a first version; from here on it is watched, and probed where V4 is to hold."""

@@ -226,7 +226,8 @@ static void log_filters(void **state)
         {{"log", "-n"}, EXIT_BAD_USAGE, 0},
         {{"log", "--state", "rolled back"}, EXIT_BAD_USAGE, 0},
         {{"log", "--since", "soon"}, EXIT_BAD_USAGE, 0},
-        {{"log", "--records"}, EXIT_BAD_USAGE, 0},
+        {{"log", "--records", "--follow"}, EXIT_BAD_USAGE, 0},
+        {{"log", "--records", "--state", "rolled back"}, EXIT_BAD_USAGE, 0},
         {{"log", "--nosuch"}, EXIT_BAD_USAGE, 0},
         {{"log", "shop", "blog"}, EXIT_BAD_USAGE, 0},
         {{"log", "--json=yes"}, EXIT_BAD_USAGE, 0},
@@ -298,24 +299,42 @@ static void show_sql(void **state)
                                              {"init", "", "roles", "applied", NULL, 1000, 0},
                                              {"schema", "0119", "add_index", "failed", NULL, 3000, -1}};
     const struct schema_record versions[] = {{"schema", NULL, "0117", "0118"}, {"tenants", "acme", "7", "7"}};
-    OK(journal_put_migrations(f->journal, 2, files, 4, &f->err));
-    OK(journal_put_schema(f->journal, 2, &versions[0], &f->err));
-    OK(journal_put_schema(f->journal, 2, &versions[1], &f->err));
-    const char *page = RUN("show", "2").out, *want = "  schema 0118 add_users: applied, 0.400 s, 12 rows\n"
-                                                     "  tenants in acme 7 x: applied, 1.234 s, 1 row\n"
-                                                     "  init roles: applied, 0.001 s, 0 rows\n"
-                                                     "  schema 0119 add_index: failed, 0.003 s\n"
-                                                     "  schema: 0117 → 0118\n"
-                                                     "  tenants in acme: stays at 7\n";
-    if (!strstr(page, want))
-        fail_msg("%s", page);
+    static const struct step sql[] = {{.seq = 1, .kind = "sql", .name = "schema"},
+                                      {.seq = 2, .kind = "sql", .name = "tenants"},
+                                      {.seq = 3, .kind = "sql", .name = "init"}};
+    int64_t id = request(f, "shop", commit_a);
+    OK(journal_save_plan(f->journal, id, &(struct plan_rows){.plan = "{}", .steps = sql, .n_steps = 3},
+                         &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    for (unsigned seq = 1; seq <= 3; seq++) {
+        OK(journal_step_begin(f->journal, id, seq, NULL, &f->err));
+        OK(journal_step_end(f->journal, id, seq, STEP_DONE, NULL, &f->err));
+    }
+    OK(journal_put_migrations(f->journal, id, files, 4, &f->err));
+    OK(journal_put_schema(f->journal, id, &versions[0], &f->err));
+    OK(journal_put_schema(f->journal, id, &versions[1], &f->err));
+    const char *page = RUN("show", "4").out;
+    static const char *const wanted[] = {("  done  sql schema\n"
+                                          "  │      0118 add_users: applied, 0.400 s, 12 rows\n"
+                                          "  │      0119 add_index: failed, 0.003 s\n"
+                                          "  │      version 0117 → 0118\n"
+                                          "  ├─  2  "),
+                                         ("  done  sql tenants\n"
+                                          "  │      acme: 7 x: applied, 1.234 s, 1 row\n"
+                                          "  │      acme: version stays at 7\n"
+                                          "  └─  3  "),
+                                         ("  done  sql init\n"
+                                          "         roles: applied, 0.001 s, 0 rows\n")};
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        if (!strstr(page, wanted[i]))
+            fail_msg("%s", page);
     OK(journal_put_migrations(
-        f->journal, 2, &(struct migration_record){"schema", "0119", "add_index", "applied", NULL, 3, 0}, 1,
+        f->journal, id, &(struct migration_record){"schema", "0119", "add_index", "applied", NULL, 3, 0}, 1,
         &f->err));
     const char *log = RUN("log").out; /* idempotent files are no news */
     if (!strstr(log, "3 applied"))
         fail_msg("%s", log);
-    cleanup_json json_t *list = JSON("log", "--json"), *d = json_incref(json_array_get(list, 1));
+    cleanup_json json_t *list = JSON("log", "--json"), *d = json_incref(json_array_get(list, 0));
     cleanup_json json_t *schema = json_pack("{s:s, s:n, s:s, s:s}", "step", "schema", "schema", "before",
                                             "0117", "after", "0118"),
                         *file = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:i}", "step", "tenants", "version",
@@ -344,27 +363,20 @@ static void show_page(void **state)
                "warnings\n"
                "  - web has no healthcheck\n"
                "\n"
-               "plan\n"
-               "    1  08:55:00   0m02s  failed   run      django\n"
-               "       exit 1: lock timeout\n"
-               "    2                    not run  roll     web\n"
-               "\n"
-               "migrations\n"
-               "  django 9f3c1ab0c4d5 manage.py migrate: failed, exit 1\n"
+               "steps\n"
+               "  ├─  1  08:55:00   0m02s  failed   run django\n"
+               "  │      exit 1: lock timeout\n"
+               "  │      9f3c1ab0c4d5 manage.py migrate: failed\n"
+               "  │      the last 20 of 30 lines; all of them: agentctl show 1 --logs\n"
+               "  │      │ line 11\n  │      │ line 12\n  │      │ line 13\n  │      │ line 14\n"
+               "  │      │ line 15\n  │      │ line 16\n  │      │ line 17\n  │      │ line 18\n"
+               "  │      │ line 19\n  │      │ line 20\n  │      │ line 21\n  │      │ line 22\n"
+               "  │      │ line 23\n  │      │ line 24\n  │      │ line 25\n  │      │ line 26\n"
+               "  │      │ line 27\n  │      │ line 28\n  │      │ line 29\n  │      │ line 30\n"
+               "  └─  2                    not run  roll web\n"
                "\n"
                "images\n"
                "  web: registry/web:2 sha256:abc\n"
-               "\n"
-               "services\n"
-               "  web: update, healthy\n"
-               "      registry/web:1\n"
-               "   →  registry/web:2\n"
-               "\n"
-               "last output of step 1, run django\n"
-               "  | line 11\n  | line 12\n  | line 13\n  | line 14\n  | line 15\n"
-               "  | line 16\n  | line 17\n  | line 18\n  | line 19\n  | line 20\n"
-               "  | line 21\n  | line 22\n  | line 23\n  | line 24\n  | line 25\n"
-               "  | line 26\n  | line 27\n  | line 28\n  | line 29\n  | line 30\n"
                "\n"
                "what happened\n"
                "  failed      step 1, run django: exit 1: lock timeout\n"
@@ -374,8 +386,8 @@ static void show_page(void **state)
                "what next\n"
                "  No application service was touched: what ran before runs on.\n"
                "  This commit is held. Push one that mends it, or try this one again: agentctl retry 1\n");
-    assert_non_null(strstr(RUN("show", "2", "--logs").out, "  | line 1\n"));
-    assert_null(strstr(RUN("show", "2").out, "  | line"));
+    assert_non_null(strstr(RUN("show", "2", "--logs").out, "│ line 1\n"));
+    assert_null(strstr(RUN("show", "2").out, "│ line"));
     assert_non_null(strstr(RUN("show", "#3").out, "The services were put back to what ran before."));
 }
 
@@ -439,7 +451,7 @@ static void show_latency(void **state)
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
     OK(journal_step_begin(f->journal, id, 1, noted, &f->err));
     const char *page = RUN("show", "4").out;
-    if (!strstr(page, "\nservices\n  web: unchanged\n      3 task failures in the 10 minutes before\n"
+    if (!strstr(page, "\nother services\n  web: unchanged\n      3 task failures in the 10 minutes before\n"
                       "\nanswers\n"
                       "  web /health: median 420 ms of 23 samples, was 80 ms of 41: slower\n"
                       "  api /: median 7 ms of 1 samples\n"))
@@ -593,6 +605,53 @@ static void in_step(void **state)
     assert_true(strstr(RUN("status").out, "shop: held\n"));
 }
 
+/* ---- what a deployment is at ---- */
+
+static int64_t begun(struct fixture *f)
+{
+    static const struct step steps[] = {{.seq = 1, .kind = "pull", .name = "web:2"},
+                                        {.seq = 2, .kind = "roll", .name = "worker"},
+                                        {.seq = 3, .kind = "roll", .name = "web"}};
+    int64_t id = request(f, "shop", commit_b);
+    OK(journal_save_plan(f->journal, id, &(struct plan_rows){.plan = "{}", .steps = steps, .n_steps = 3},
+                         &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    OK(journal_step_begin(f->journal, id, 1, NULL, &f->err));
+    return id;
+}
+
+static void at_work(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = begun(f);
+    /* nothing told: nothing invented */
+    assert_non_null(strstr(RUN("status").out, "step 1 of 3: pull web:2, 0m00s\n"));
+    OK(journal_step_live(f->journal, id, 1, "{\"of\":\"layers\",\"done\":2,\"total\":5,\"bytes\":12300000}",
+                         &f->err));
+    assert_non_null(
+        strstr(RUN("status").out, "step 1 of 3: pull web:2, 0m00s, 2 of 5 layers pulled, 12 MB\n"));
+    assert_non_null(strstr(RUN("show", "4").out, "2 of 5 layers pulled, 12 MB\n"));
+    OK(journal_step_end(f->journal, id, 1, STEP_DONE, NULL, &f->err));
+    assert_null(strstr(RUN("show", "4").out, "layers")); /* it has ended */
+    OK(journal_step_begin(f->journal, id, 2, NULL, &f->err));
+    OK(journal_step_end(f->journal, id, 2, STEP_DONE, NULL, &f->err));
+    OK(journal_step_begin(f->journal, id, 3, NULL, &f->err));
+    OK(journal_step_end(f->journal, id, 3, STEP_FAILED, "no", &f->err));
+    assert_null(strstr(RUN("status").out, "step 3"));
+    /* what was rolled before the failure goes back, too */
+    OK(journal_step_live(f->journal, id, 2, "{\"doing\":\"putting it back\",\"of\":\"replicas\",\"total\":1}",
+                         &f->err));
+    const char *out = RUN("status").out;
+    if (!strstr(out, "step 2 of 3: roll worker, putting it back, 0 of 1 replica up\n"))
+        fail_msg("%s", out);
+    cleanup_json json_t *o = JSON("status", "--json");
+    const json_t *step = json_object_get(json_array_get(json_object_get(o, "stacks"), 0), "step");
+    assert_true(json_is_true(json_object_get(step, "putting_back")));
+    assert_int_equal(json_integer_value(json_object_get(step, "seq")), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(step, "live"), "total")), 1);
+    assert_true(json_is_null(json_object_get(json_object_get(step, "live"), "deadline_at")));
+}
+
 /* ---- exit codes ---- */
 
 static void exit_codes(void **state)
@@ -712,7 +771,7 @@ int main(void)
         TEST(show_regression), TEST(show_latency), TEST(status_text),
         TEST(status_json),     TEST(status_drift), TEST(status_frozen),
         TEST(in_step),         TEST(exit_codes),   TEST(help),
-        TEST(cutting),         TEST(tails),
+        TEST(cutting),         TEST(tails),        TEST(at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,7 @@ static void converging(void **state)
         {"+-+-", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_OK},
         {"+----", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_OK},
         {"+-----", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_REGRESSED},
+        {"----", PROBE_FLAKY, VERDICT_NOT_YET, VERDICT_REGRESSED},
         {"+++", PROBE_FLAKY, VERDICT_OK, VERDICT_OK},
         /* not asked: no verdict about the service */
         {"????", PROBE_PASSED, VERDICT_NOT_YET, VERDICT_INCONCLUSIVE},
@@ -157,6 +158,7 @@ static void words(void **state)
          "++++++++---?",
          "500",
          "web /health: 10 of 10 before, 7 of 10 now (200 before, 500 now)"},
+        {{3, 3}, "200", "--+-+++", "200", "web /health: 3 of 3 before, 4 of 7 now (200 before, 200 now)"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_arena struct arena arena = {0};

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/config.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "core/config_table.h"
 
@@ -53,8 +55,22 @@ static void refusals(void **state)
         {"[stack ../web]\n", ":1: [stack ../web]: the name of a stack"},
         {"[stack web.one]\n", ":1: [stack web.one]: the name of a stack"},
         {"[stack " A50 "]\n", ": the name of a stack has"},
-        {"[notify chat]\nurl = https://example.org\n",
-         ":1: [notify chat]: not supported by this version yet"},
+        {"[notify chat]\n", ":1: [notify chat] needs url, or url_file"},
+        {"[notify chat]\nurl =\nurl_file =\n", ":1: [notify chat] needs url, or url_file"},
+        {"[notify Chat]\n", ":1: [notify Chat]: the name has lower-case letters"},
+        {"[notify chat]\nurl = ftp://example.org/x\n", ":2: [notify chat] url: it is https://HOST/"},
+        {"[notify chat]\nurl = https:///x\n", "url: the URL names no host"},
+        {"[notify chat]\nurl = https://h/a b\n", "url: a URL has no blanks"},
+        {"[notify chat]\nurl = https://h/x\nurl_file = /etc/x\n", ":3: [notify chat] url_file: url is there"},
+        {"[notify chat]\nurl = http://10.0.0.1/x\n", "write insecure = yes"},
+        {"[notify chat]\nurl = https://h/x\non =\n", "on: at least one state is needed"},
+        {"[notify chat]\nurl = https://h/x\non = failed broken\n", "'broken' is no state of a deployment"},
+        {"[notify chat]\nurl = https://h/x\non = failed failed\n", "'failed' is there twice"},
+        {"[notify chat]\nurl = https://h/x\nshape = teams\n",
+         "'teams' is not known; it is generic, slack, discord or ntfy"},
+        {"[notify chat]\nurl = https://h/x\nstacks = web\n",
+         ":3: [notify chat] stacks: there is no [stack web]"},
+        {"[http]\nlink = https://h/?a=b\n", "link: the URL of a base has no user, password or query"},
         {"[notify]\n", ":1: [notify] needs a name"},
         /* lines */
         {"state_dir = /x\n", ":1: state_dir: a key before the first [section]"},
@@ -111,8 +127,11 @@ static void refusals(void **state)
         {"[registry]\nauth_file = config.json\n",
          ":2: [registry] auth_file: 'config.json' is not an absolute path"},
         {"[registry]\nauth_file = ~/.docker/config.json\n", ":2: [registry] auth_file: "},
-        {"[records]\npostgres = postgresql://u:secret@h/db\n",
-         ":2: [records] postgres: not supported by this version yet"},
+        {"[records]\npostgres = u:secret@h/db\n",
+         ":2: [records] postgres: a URL is needed that begins with postgresql://"},
+        {"[records]\npostgres = postgres://u@h/db\npostgres_file = /etc/x\n",
+         "[records] postgres and postgres_file are both set"},
+        {"[records]\npostgres_file = x\n", ":2: [records] postgres_file: 'x' is not an absolute path"},
         {"[records]\nkeep = 0\n", ":2: [records] keep: '0' is not a whole number from 1 to 1000000"},
         {"[records]\nkeep = 1k\n", ":2: [records] keep: "},
         {"[http]\nlisten = localhost:80\n", ":2: [http] listen: 'localhost:80' is no address and port"},
@@ -237,10 +256,17 @@ static void refusals(void **state)
         {STACK_WEB "allowed_signers = /etc/signers\n",
          ":4: [stack web] allowed_signers: not supported by this version yet"},
         {STACK_WEB "allowed_keyring = /etc/keys\n", "allowed_keyring: not supported by this version yet"},
-        {STACK_WEB "webhook_secret_file = /etc/hook\n",
-         "webhook_secret_file: not supported by this version yet"},
+        {STACK_WEB "webhook_secret_file = hook\n", "webhook_secret_file: "},
         {STACK_WEB "status_token_file = /etc/token\n",
-         "status_token_file: not supported by this version yet"},
+         "status_token_file: the forge is not known by the repository's host; write status_forge"},
+        {"[stack web]\nrepository = https://example.org/a/b\nfile = a.yml\nstatus_token_file = /etc/token\n"
+         "status_forge = gitea\nstatus_url = http://h\n",
+         "status_url: plain http lets anybody"},
+        {"[stack web]\nrepository = file:///git/a/b.git\nfile = a.yml\nstatus_token_file = /etc/token\n"
+         "status_forge = gitea\n",
+         "status_token_file: a repository of this host has no forge; write status_url"},
+        {"[stack web]\nrepository = https://github.com/b.git\nfile = a.yml\nstatus_token_file = /etc/token\n",
+         "status_token_file: the repository's path is no OWNER/REPOSITORY"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct config config = {0};
@@ -429,6 +455,41 @@ static void bytes_and_sizes(void **state)
     free(big);
 }
 
+/* A password in the file closes it to others. */
+static void rights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned mode;
+        const char *error; /* NULL: accepted */
+    } cases[] = {
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0644, "[records] postgres is a secret"},
+        {"[records]\npostgres = postgresql://u:secret@h/db\n", 0640, NULL},
+        {"[records]\npostgres = postgresql://u@h:5432/db\n", 0644, NULL},
+        {"[records]\npostgres = postgresql://h:5432/d:b@x\n", 0644, NULL},
+        {"[notify chat]\nurl = https://h/token\n", 0644, "[notify chat] url is a secret"},
+        {"[notify chat]\nurl = https://h/token\n", 0640, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char path[] = "/tmp/test-config-XXXXXX";
+        struct config config = {0};
+        struct error err = {0};
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)), strlen(cases[i].text));
+        assert_int_equal(fchmod(fd, cases[i].mode), 0);
+        close(fd);
+        int r = config_load(path, &config, &err);
+        unlink(path);
+        if ((r == 0) != !cases[i].error || (r < 0 && !strstr(err.text, cases[i].error)))
+            fail_msg("case %zu: %d %s", i, r, err.text);
+        assert_null(strstr(err.text, "secret@"));
+        if (r == 0)
+            config_release(&config);
+    }
+}
+
 static void loading(void **state)
 {
     (void)state;
@@ -447,6 +508,15 @@ static void loading(void **state)
     assert_int_equal(config_load(path, &config, &err), 0);
     assert_int_equal(config.n_stacks, 1);
     config_release(&config);
+
+    /* a URL in it makes the file one of secrets */
+    static const char chat[] = "[notify chat]\nurl = https://h/x\n";
+    assert_int_equal(write(fd, chat, strlen(chat)), (ssize_t)strlen(chat));
+    assert_int_equal(config_load(path, &config, &err), 0);
+    config_release(&config);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(config_load(path, &config, &err), -1);
+    assert_non_null(strstr(err.text, "every user may read it, and [notify chat] url is a secret"));
     close(fd);
     unlink(path);
 }
@@ -506,16 +576,12 @@ static void example(void **state)
     config_release(&config);
 
     cleanup_str struct str plain = {0};
-    bool later = false; /* [notify NAME] is not supported yet */
     for (const char *p = text; *p; p += *p == '\n') {
         size_t len = strcspn(p, "\n");
         const char *line = arena_strndup(&arena, p, len);
         p += len;
         line += *line == '#' && line[1] != ' ';
-        if (*line == '[')
-            later = str_starts(line, "[notify");
-        if (!later)
-            str_printf(&plain, "%s\n", line);
+        str_printf(&plain, "%s%s\n", line, str_eq(line, "url =") ? " https://chat.example.org/x" : "");
     }
     parse_good(str_text(&plain), &config);
     assert_int_equal(config.n_stacks, 1);
@@ -546,6 +612,77 @@ static void manual(void **state)
     }
 }
 
+/* ---- who is told ---- */
+
+static void receivers(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    parse_good("[http]\nlink = https://deploy.example.org/x/\n"
+               "[notify chat]\nurl = https://chat.example.org/hooks/T0/secret-part\nstacks = web\n"
+               "[notify ops]\nurl_file = /etc/ops\nshape = ntfy\non = succeeded halted\n" STACK_WEB,
+               &config);
+    assert_string_equal(config.http_link, "https://deploy.example.org/x");
+    assert_int_equal(config.n_notify, 2);
+    const struct notify_config *chat = config_notify(&config, "chat"), *ops = config_notify(&config, "ops");
+    assert_null(config_notify(&config, "none"));
+    assert_int_equal(chat->shape, SHAPE_GENERIC);
+    assert_string_equal(chat->on[1], "rolled_back");
+    assert_null(chat->on[4]);
+    assert_string_equal(chat->stacks[0], "web");
+    assert_null(chat->url_file);
+    assert_null(ops->url);
+    assert_null(ops->stacks[0]);
+    assert_int_equal(ops->shape, SHAPE_NTFY);
+    assert_string_equal(ops->on[1], "halted");
+    config_release(&config);
+
+    /* what receivers have their tokens in is a secret from the moment it is read */
+    cleanup_arena struct arena arena = {0};
+    assert_string_equal(secret_redact(&arena, "POST /hooks/T0/secret-part failed"), "POST /*** failed");
+    secret_forget_all();
+}
+
+static void forges(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *repository, *keys;
+        enum forge forge;
+        const char *url, *project;
+    } cases[] = {
+        {"https://github.com/a/b.git", "", FORGE_GITHUB, "https://api.github.com", "a/b"},
+        {"ssh://git@github.com/a/b.git", "", FORGE_GITHUB, "https://api.github.com", "a/b"},
+        {"https://GitHub.com/a/b/", "", FORGE_GITHUB, "https://api.github.com", "a/b"},
+        {"https://github.example.org:8443/a/b", "", FORGE_GITHUB, "https://github.example.org:8443/api/v3",
+         "a/b"},
+        {"https://gitlab.com/a/b/c.git", "", FORGE_GITLAB, "https://gitlab.com/api/v4", "a/b/c"},
+        {"ssh://git@gitlab.example.org:2222/a/b.git", "", FORGE_GITLAB, "https://gitlab.example.org/api/v4",
+         "a/b"},
+        {"https://codeberg.org/a/b", "", FORGE_GITEA, "https://codeberg.org/api/v1", "a/b"},
+        {"https://git.example.org/a/b", "status_forge = gitea\n", FORGE_GITEA,
+         "https://git.example.org/api/v1", "a/b"},
+        {"https://git.example.org/sub/a/b",
+         "status_forge = github\nstatus_url = https://api.example.org/v3/\n", FORGE_GITHUB,
+         "https://api.example.org/v3", "a/b"},
+        {"file:///srv/git/a/b.git", "status_forge = gitlab\nstatus_url = http://127.0.0.1:1/\n", FORGE_GITLAB,
+         "http://127.0.0.1:1", "a/b"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct config config = {0};
+        parse_good(arena_printf(&arena,
+                                "[stack web]\nrepository = %s\nfile = a.yml\nstatus_token_file = /t\n%s",
+                                cases[i].repository, cases[i].keys),
+                   &config);
+        const struct stack_config *web = &config.stacks[0];
+        assert_int_equal(web->forge, cases[i].forge);
+        assert_string_equal(web->status_url, cases[i].url);
+        assert_string_equal(web->project, cases[i].project);
+        config_release(&config);
+    }
+}
+
 /* The array is what a newcomer reads: whole, in the order of the sections, no key twice. */
 static void table(void **state)
 {
@@ -566,8 +703,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals), cmocka_unit_test(accepted_values), cmocka_unit_test(fields),
         cmocka_unit_test(defaults), cmocka_unit_test(many_errors),     cmocka_unit_test(bytes_and_sizes),
-        cmocka_unit_test(loading),  cmocka_unit_test(example),         cmocka_unit_test(manual),
-        cmocka_unit_test(table),
+        cmocka_unit_test(rights),   cmocka_unit_test(loading),         cmocka_unit_test(example),
+        cmocka_unit_test(manual),   cmocka_unit_test(table),           cmocka_unit_test(receivers),
+        cmocka_unit_test(forges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -377,7 +377,10 @@ static void break_middle(const struct fixture *f)
 {
     struct stat st;
     assert_int_equal(stat(f->path, &st), 0);
-    overwrite(f, st.st_size / 4096 / 2 * 4096, 8192);
+    /* behind the schema, and far enough to meet rows and not only indexes */
+    off_t at = st.st_size / 4096 * 7 / 8 * 4096;
+    overwrite(f, at, 8192);
+    overwrite(f, at + 8192, 8192);
 }
 static void halve(const struct fixture *f)
 {

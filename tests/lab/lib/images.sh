@@ -34,6 +34,12 @@ SYSTEMD_TREE=(
 	"${SLIM[@]}"
 )
 # shellcheck disable=SC2054
+SYSTEMD_13_TREE=(
+	systemd-13 trixie
+	--include=systemd,systemd-sysv,dbus,libgit2-1.9,libcurl4t64,libpq5,libsqlite3-0,libjansson4,libyaml-0-2,libmicrohttpd12t64,libnettle8t64,ca-certificates,openssh-client,procps
+	"${SLIM[@]}"
+)
+# shellcheck disable=SC2054
 ENGINE_TREE=(
 	engine-26.1 trixie --include=docker.io,iptables,iproute2,ca-certificates,procps "${SLIM[@]}"
 )

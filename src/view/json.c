@@ -1,16 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "view/json.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "base/str.h"
+
+json_t *json_time(int64_t us)
+{
+    struct arena arena = {0};
+    const char *text = rfc3339_utc(&arena, us);
+    json_t *value = text ? json_string(text) : json_null();
+    arena_release(&arena);
+    return value;
+}
+
+json_t *json_text(const char *text)
+{
+    struct arena arena = {0};
+    json_t *value = text ? json_string(str_clean(&arena, text, strlen(text), false, 0)) : json_null();
+    arena_release(&arena);
+    return value;
+}
+
+json_t *json_duration(int64_t from_us, int64_t to_us)
+{
+    if (from_us == 0 || to_us == 0)
+        return json_null();
+    return json_real((double)((to_us - from_us) / 1000) / 1000.0);
+}
+
+json_t *json_id(int64_t id)
+{
+    return id ? json_integer(id) : json_null();
+}
+
+/* ---- what readers must not see ---- */
 
 /*
  * Plans and step parameters hold whole service specs, environment included: the journal needs them, readers
  * must not see them. What is hidden: values in lists and maps called Env or Environment, arguments, the Data
  * of configs and secrets, and everything secret_redact() knows (user information in URLs).
  */
-
-#include <string.h>
-#include <strings.h>
-
-#include "agentctl/view.h"
-#include "base/secret.h"
 
 static const char hidden[] = "***";
 
@@ -87,4 +120,13 @@ void json_redact(json_t *value)
         else
             json_redact(one);
     }
+}
+
+json_t *json_hidden(const char *text)
+{
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    if (!value)
+        return json_null();
+    json_redact(value);
+    return value;
 }

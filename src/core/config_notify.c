@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "agent/config.h"
+#include "agent/deployment.h"
+#include "base/cleanup.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "core/config_table.h"
+
+/* Who is told: receivers of messages, and forges that show a status beside each commit. */
+
+/* ---- URLs ---- */
+
+/* An http URL with a host; what is wrong with it, without repeating it. */
+static const char *http_url_fault(const char *url)
+{
+    const char *host = str_starts(url, "https://") ? url + 8 : str_starts(url, "http://") ? url + 7 : NULL;
+    if (!host)
+        return "it is https://HOST/…, or http:// on this host";
+    if (strlen(url) > 2048)
+        return "the URL is longer than 2048 bytes";
+    for (const char *p = url; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("\\\"<>^`{|}#", *p))
+            return "a URL has no blanks, no fragment, no characters beyond ASCII and none of \\ \" < > ^ ` { "
+                   "| "
+                   "}; write them percent-encoded";
+    size_t len = strcspn(host, "/?");
+    const char *at = memrchr(host, '@', len);
+    const char *name = at ? at + 1 : host;
+    return name >= host + len || strchr(":.-", *name) ? "the URL names no host" : NULL;
+}
+
+const char *config_notify_url_fault(const char *url)
+{
+    secret_register(url);
+    secret_register_url(url);
+    const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+    if (path && path[1]) /* where receivers have their tokens */
+        secret_register(path + 1);
+    return http_url_fault(url);
+}
+
+int config_parse_notify_url(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    const char *odd = *text ? config_notify_url_fault(text) : NULL;
+    if (odd)
+        return error_set(err, ERR_INVALID, 0, "%s", odd);
+    *(const char **)ret = *text ? arena_strdup(arena, text) : NULL;
+    return 0;
+}
+
+int config_parse_base_url(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    const char *odd = *text ? http_url_fault(text) : NULL;
+    size_t len = strlen(text);
+    if (odd)
+        return error_set(err, ERR_INVALID, 0, "%s", odd);
+    if (strpbrk(text, "?@"))
+        return error_set(err, ERR_INVALID, 0, "the URL of a base has no user, password or query");
+    while (len && text[len - 1] == '/')
+        len--;
+    *(const char **)ret = *text ? arena_strndup(arena, text, len) : NULL;
+    return 0;
+}
+
+/* "[notify chat] url", "[records] postgres": a key whose value is a secret; NULL: there is none. */
+static const char *secret_key(struct arena *arena, const struct config *config)
+{
+    const char *url = config->records_postgres, *host = url ? strstr(url, "://") + 3 : "";
+    const char *at = memrchr(host, '@', strcspn(host, "/?"));
+    if (at && memchr(host, ':', (size_t)(at - host)))
+        return "[records] postgres";
+    for (size_t i = 0; i < config->n_notify; i++)
+        if (config->notify[i].url)
+            return arena_printf(arena, "[notify %s] url", config->notify[i].name);
+    return NULL;
+}
+
+int config_check_rights(const char *path, const struct config *config, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct stat st;
+    const char *key = secret_key(&arena, config);
+    if (!key || stat(path, &st) < 0 || !(st.st_mode & S_IROTH))
+        return 0;
+    return error_set(err, ERR_INVALID, 0,
+                     "%s: every user may read it, and %s is a secret; mend it with: chgrp "
+                     "deploy-agent %s && chmod 0640 %s, or write %s_file instead",
+                     path, key, path, path, strchr(key, ']') + 2);
+}
+
+/* ---- lists ---- */
+
+static int each_once(struct arena *arena, const char *text, char ***ret, size_t *ret_n, struct error *err)
+{
+    char **words = words_split(arena, text, ret_n);
+    for (size_t i = 0; i < *ret_n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(words[i], words[j]))
+                return error_set(err, ERR_INVALID, 0, "'" SHOWN "' is there twice", words[i]);
+    *ret = words;
+    return 0;
+}
+
+int config_parse_states(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    enum deployment_state state;
+    char **words;
+    size_t n;
+    if (each_once(arena, text, &words, &n, err) < 0)
+        return -1;
+    if (n == 0)
+        return error_set(err, ERR_INVALID, 0, "at least one state is needed, such as failed");
+    for (size_t i = 0; i < n; i++)
+        if (deployment_state_parse(words[i], &state) < 0)
+            return error_set(err, ERR_INVALID, 0,
+                             "'" SHOWN "' is no state of a deployment; they are requested planned running "
+                             "interrupted succeeded failed rolled_back halted cancelled superseded stuck",
+                             words[i]);
+    *(char ***)ret = words;
+    return 0;
+}
+
+int config_parse_stacks(struct arena *arena, const char *text, void *ret, struct error *err)
+{
+    char **words;
+    size_t n;
+    if (each_once(arena, text, &words, &n, err) < 0)
+        return -1;
+    *(char ***)ret = words;
+    return 0;
+}
+
+/* ---- forges ---- */
+
+/* A host or "PREFIX." of one, and where its API is; %s is the host with its port. */
+static const struct known_forge {
+    const char *host;
+    enum forge forge;
+    const char *api;
+} known_forges[] = {
+    {"github.com", FORGE_GITHUB, "https://api.github.com"},
+    {"github.", FORGE_GITHUB, "/api/v3"},
+    {"gitlab.com", FORGE_GITLAB, "/api/v4"},
+    {"gitlab.", FORGE_GITLAB, "/api/v4"},
+    {"codeberg.org", FORGE_GITEA, "/api/v1"},
+    {"gitea.", FORGE_GITEA, "/api/v1"},
+    {"forgejo.", FORGE_GITEA, "/api/v1"},
+};
+
+static const struct known_forge *forge_of_host(const char *host, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(known_forges); i++) {
+        const char *known = known_forges[i].host;
+        size_t n = strlen(known);
+        if (known[n - 1] == '.' ? len > n && strncasecmp(host, known, n) == 0
+                                : len == n && strncasecmp(host, known, n) == 0)
+            return &known_forges[i];
+    }
+    return NULL;
+}
+
+static const struct known_forge *forge_row(enum forge forge)
+{
+    for (size_t i = ARRAY_SIZE(known_forges); i-- > 0;) /* from the end: self-hosted ones */
+        if (known_forges[i].forge == forge)
+            return &known_forges[i];
+    return NULL;
+}
+
+/* OWNER/REPOSITORY of the path; GitLab has groups in groups. NULL: there is no owner. */
+static const char *project_of(struct arena *arena, enum forge forge, const char *path, bool is_file)
+{
+    size_t len = strlen(path);
+    while (len && path[len - 1] == '/')
+        len--;
+    if (len > 4 && strncmp(path + len - 4, ".git", 4) == 0)
+        len -= 4;
+    char *copy = arena_strndup(arena, path, len), *last = strrchr(copy, '/');
+    if (!last || last == copy)
+        return NULL;
+    if (forge == FORGE_GITLAB && !is_file)
+        return copy + (*copy == '/');
+    const char *owner = memrchr(copy, '/', (size_t)(last - copy));
+    return owner ? owner + 1 : copy;
+}
+
+const char *config_find_forge(struct arena *arena, struct stack_config *stack)
+{
+    const char *url = stack->repository, *host = strstr(url, "://") + 3;
+    size_t len = strcspn(host, "/");
+    const char *path = host + len, *at = memrchr(host, '@', len);
+    if (at) {
+        len -= (size_t)(at + 1 - host);
+        host = at + 1;
+    }
+    const char *port = memrchr(host, ':', len);
+    size_t name_len = port && !memchr(port, ']', len - (size_t)(port - host)) ? (size_t)(port - host) : len;
+    const struct known_forge *known = forge_of_host(host, name_len);
+    if (stack->forge == FORGE_NONE && known)
+        stack->forge = known->forge;
+    if (stack->forge == FORGE_NONE)
+        return "the forge is not known by the repository's host; write status_forge";
+    if (!known || known->forge != stack->forge)
+        known = forge_row(stack->forge);
+    if (!stack->status_url && len == 0)
+        return "a repository of this host has no forge; write status_url";
+    if (!stack->status_url) /* ssh has another port than https */
+        stack->status_url =
+            *known->api != '/'
+                ? known->api
+                : arena_printf(arena, "%s://%.*s%s", str_starts(url, "http:") ? "http" : "https",
+                               (int)(str_starts(url, "ssh") ? name_len : len), host, known->api);
+    stack->project = project_of(arena, stack->forge, path, str_starts(url, "file:"));
+    return stack->project ? NULL : "the repository's path is no OWNER/REPOSITORY";
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* All that is on record of one deployment: `agentctl show`. */
+
+#include "view/view.h"
+
+struct page {
+    struct view view;   /* its services are not used here */
+    struct step *steps; /* with output */
+    size_t n_steps;
+    struct service_record *services; /* with specs */
+    size_t n_services;
+    json_t *backup;   /* {"file","volume","node","restore","note"}; NULL: none was made; owned */
+    json_t *warnings; /* array or NULL; owned */
+    json_t *plan;     /* as `agentctl plan --json`; NULL: there is none; owned */
+    /* What a check said that got worse, see steps/probe.h; NULL: none did. Of each check, see steps/speed.h,
+       how fast it was answered: an array. Both owned. */
+    json_t *regressed, *latency;
+};
+
+/* logs: whole outputs of the steps, else as much of their ends as page_json() shows without. */
+int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, bool logs,
+              struct page *page, struct error *err) MUST_CHECK;
+void page_release(struct page *page);
+/* The object of `show --json`; logs: whole outputs instead of their newest 16 KiB. */
+json_t *page_json(const struct page *page, bool logs);
+/* Tasks of the service that failed in the minutes before the plan was made. */
+unsigned page_failures_before(const struct page *page, const char *service);

@@ -297,6 +297,7 @@ class Watching(Http):
         self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
         for d in log:
             self.assertEqual(self.get(f"/api/v1/deployments/{d['id']}"), (200, self.show(d["id"])))
+        self.assertGreater(len(next(s for s in self.show(log[-1]["id"])["steps"] if s["name"] == "talk")["output"]), 16000)
         stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
         for volatile in ("next_poll", "last_poll"):
             stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)

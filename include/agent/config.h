@@ -107,6 +107,8 @@ const struct stack_config *config_stack(const struct config *config, const char 
 const struct notify_config *config_notify(const struct config *config, const char *name); /* NULL: none */
 /* Is this a URL that a message can be sent to? NULL, or what is wrong with it. Registers it as a secret. */
 const char *config_notify_url_fault(const char *url);
+/* What can be told of a stack itself, besides the states of its deployments; NULL-terminated. */
+extern const char *const config_stack_words[];
 /* Is it plain http to a host that is not this one? */
 bool config_url_is_insecure(const char *url);
 

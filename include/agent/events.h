@@ -4,7 +4,7 @@
 /*
  * Events a person may have to act on: MESSAGE_ID of the line in the systemd journal. Each has an entry in
  * packaging/deploy-agent.catalog (`journalctl -x`): what happened, is production affected, what to do next.
- * agentd logs all of them, with STACK=, DEPLOYMENT= and COMMIT= where they apply. Never change an id.
+ * agentd and its workers log them, with STACK=, DEPLOYMENT= and COMMIT= where they apply. Never change an id.
  *
  *     journalctl MESSAGE_ID=2fc604f9717b4f32aa6fd78b7adabd38
  */
@@ -22,4 +22,5 @@
 #define MESSAGE_DRIFT                  "5d0f4e0c7b1f4c3f9a27be15c86d3e92"
 #define MESSAGE_RELOAD_REFUSED         "a7727eee59864706af50b3e8674b78d9"
 #define MESSAGE_DISK_LOW               "4be1c2d8a06f4f7c8e5b93d71f0a6c24"
+#define MESSAGE_RECEIVER_FAILING       "5a05eaafaec14e11919fe68f22da5444"
 #define MESSAGE_RECORD_UNUSABLE        "31b7b279fa5042ed8d6fbb3ab2ab0914"

@@ -268,8 +268,8 @@ int journal_set_tip(struct journal *journal, const char *stack, const char *tip,
 int journal_set_poll_error(struct journal *journal, const char *stack, const char *error, bool *ret_first,
                            struct error *err) MUST_CHECK;
 int journal_set_waiting(struct journal *journal, const char *stack, const char *waiting,
-                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears. waiting_since_us is
-                                                   when it became other than NULL */
+                        struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears.
+                                                   waiting_since_us is when it became other than NULL */
 int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit,
                       struct error *err) MUST_CHECK;
 int journal_approve(struct journal *journal, const char *stack, const char *commit,

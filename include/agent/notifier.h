@@ -23,12 +23,12 @@ struct notice {
     const char *id;   /* the same when it is told again: HOST-EVENT */
     const char *host; /* of this journal, see journal_identity() */
     const char *state;
-    const char *reason; /* NULL: none */
-    struct deployment deployment;
-    unsigned applied;       /* migrations that were applied, and stay */
-    int64_t at_us, took_us; /* took 0: not known, or not at its end */
-    int64_t dropped;        /* messages before this one that never came */
-    const char *link;       /* its page; NULL: none */
+    const char *reason;           /* NULL: none */
+    struct deployment deployment; /* id 0: the stack itself is meant, and nothing but ->stack is set */
+    unsigned applied;             /* migrations that were applied, and stay */
+    int64_t at_us, took_us;       /* took 0: not known, or not at its end */
+    int64_t dropped;              /* messages before this one that never came */
+    const char *link;             /* its page; NULL: none */
 };
 /* *ret_found false: the deployment is not on record any more. link: see struct config, may be NULL. */
 int notice_load(struct journal *journal, struct arena *arena, const struct event *event, const char *link,

@@ -40,7 +40,7 @@ int outbox_configure(struct journal *journal, const struct receiver_config *rece
 struct receiver {
     const char *name;
     bool waiting;             /* something is to be delivered */
-    int64_t position;         /* the last event that it got */
+    int64_t position;         /* the last event that it got, or did not want */
     int64_t next_us;          /* not before (wall); 0: at once */
     int64_t failing_since_us; /* 0: its last delivery went well */
     unsigned attempts;        /* failed ones, in a row */
@@ -74,6 +74,9 @@ struct verdict {
 /* The last one that the receiver got of the stack; commit and state NULL: none yet. */
 int outbox_told(struct journal *journal, struct arena *arena, const char *receiver, const char *stack,
                 struct verdict *ret, struct error *err) MUST_CHECK;
+/* Whoever failed may be tried at once, not only after its pause: somebody may have mended what was wrong.
+   Writes only where there is a pause. */
+int outbox_try_now(struct journal *journal, struct error *err) MUST_CHECK;
 /* How the stack's deployment before this one ended, if any came to an end of its own and is still on record;
    commit and state NULL: none. */
 int outbox_verdict_before(struct journal *journal, struct arena *arena, const char *stack, int64_t deployment,

@@ -39,7 +39,7 @@ enum stop_reason { STOP_NONE, STOP_SHUTDOWN, STOP_CANCEL, STOP_LEASE };
 struct step_live {
     unsigned seq; /* 0: none is */
     int64_t next_us, deadline_us;
-    char said[1024];
+    char said[1024], pending[1024]; /* written; to be, when its time has come */
 };
 
 struct step_ctx {
@@ -99,10 +99,12 @@ enum stop_reason step_stop_reason(struct step_ctx *ctx);
 void step_waiting(struct step_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /*
  * What the step is at, for whoever looks on. May be called as often as one likes: a change is written down,
- * once a second at most, and what came too soon is for the next call to tell. Failing to write it is not
- * worth failing for. progress->deadline_us is monotonic here.
+ * once a second at most; what came too soon is written by the next call, or the next sign of life. Failing to
+ * write it is not worth failing for. progress->deadline_us is monotonic here.
  */
 void step_live(struct step_ctx *ctx, const struct progress *progress);
+/* For signs of life: what waits is written once its time has come. */
+void step_live_flush(struct step_ctx *ctx);
 /* Around a step, and around putting its service back; before, between and after them step_live() is silent.
  */
 void step_live_begin(struct step_ctx *ctx, unsigned seq);

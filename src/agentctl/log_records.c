@@ -172,26 +172,12 @@ static bool several_stacks(const struct printer *p)
     return false;
 }
 
-/* The table of `log` with a column before it. */
-static struct table table_of_hosts(struct arena *arena, bool with_stack)
-{
-    struct table plain = view_table(arena, with_stack), t = {.arena = arena};
-    t.titles[0] = "HOST";
-    t.caps[0] = HOST_MAX;
-    for (size_t i = 0; i < plain.n_columns; i++) {
-        t.titles[i + 1] = plain.titles[i];
-        t.caps[i + 1] = plain.caps[i];
-    }
-    t.n_columns = plain.n_columns + 1;
-    t.gives_way = plain.gives_way + 1;
-    return t;
-}
-
 static void print_table(struct printer *p)
 {
     struct arena *arena = &p->ctl->arena;
     bool with_stack = several_stacks(p);
-    struct table t = table_of_hosts(arena, with_stack);
+    struct table t = view_table(arena, with_stack);
+    table_put_first(&t, "HOST", HOST_MAX);
     t.wide = p->o->wide;
     for (size_t i = 0; i < p->n; i++) {
         struct table one = view_table(arena, with_stack);
@@ -315,8 +301,15 @@ static int from_agentd(struct printer *p)
     return EXIT_GOOD;
 }
 
+/* The configuration, and the file with the URL where it names one. */
+static bool may_read_configuration(const struct ctl *ctl)
+{
+    const char *file = ctl->config.records_postgres_file;
+    return ctl->has_config && (!file || access(file, R_OK) == 0);
+}
+
 int log_records(struct ctl *ctl, const struct log_records *options)
 {
     struct printer p = {.ctl = ctl, .o = options};
-    return ctl->has_config ? from_worker(&p) : from_agentd(&p);
+    return may_read_configuration(ctl) ? from_worker(&p) : from_agentd(&p);
 }

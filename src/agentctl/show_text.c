@@ -31,8 +31,10 @@ static const char *who_asked(struct arena *arena, const struct deployment *d)
     str_append(&text, trigger_name(d->trigger));
     if (d->target_id)
         str_printf(&text, " of #%lld", (long long)d->target_id);
+    /* what the agent has found by itself, a person has let through */
     if (d->requested_by)
-        str_printf(&text, ", by %s", text_safe(arena, d->requested_by));
+        str_printf(&text, d->trigger == TRIGGER_POLL ? ", approved by %s" : ", by %s",
+                   text_safe(arena, d->requested_by));
     return arena_strdup(arena, str_text(&text));
 }
 

@@ -158,6 +158,18 @@ void text_wrap(const char *first, const char *rest, enum colour colour, const ch
 
 enum { GAP = 2, LAST_MIN = 20, LAST_BESIDE = 32, NARROWED_MIN = 16, BENEATH = 4 };
 
+void table_put_first(struct table *table, const char *title, size_t cap)
+{
+    size_t n = table->n_columns++;
+    memmove(table->titles + 1, table->titles, n * sizeof *table->titles);
+    memmove(table->caps + 1, table->caps, n * sizeof *table->caps);
+    memmove(table->goes + 1, table->goes, n * sizeof *table->goes);
+    table->titles[0] = title;
+    table->caps[0] = cap;
+    table->goes[0] = 0;
+    table->gives_way++;
+}
+
 void table_add(struct table *table, const struct cell *cells)
 {
     table->rows = arena_grow(table->arena, table->rows, table->n_rows, sizeof *table->rows);

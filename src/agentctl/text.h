@@ -51,6 +51,8 @@ struct table {
     bool beneath; /* the last column has a line of its own */
     bool wide;    /* the last column is printed whole */
 };
+/* One more column before the others, which stays on a narrow terminal. Before the first row. */
+void table_put_first(struct table *table, const char *title, size_t cap);
 void table_add(struct table *table, const struct cell *cells); /* n_columns of them */
 /* Titles, then rows. The last column is cut so that no line exceeds the terminal, or TABLE_WIDTH where stdout
  * is none, unless wide. */

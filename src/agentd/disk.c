@@ -19,7 +19,7 @@ void disk_look(struct manager *manager)
     struct fs_space less = {.free = space.free - space.free / 10, .total = space.total};
     if (low && !manager->disk_is_low)
         log_event(LOG_LEVEL_WARNING, MESSAGE_DISK_LOW,
-                  "the disk of %s is nearly full: %s; no deployment starts when it is", path,
+                  "the disk of %s is nearly full: %s; a full one stops deployments", path,
                   fs_space_text(&arena, &space));
     else if (manager->disk_is_low && !fs_space_is_low(&less))
         log_notice("the disk of %s has room again: %s", path, fs_space_text(&arena, &space));

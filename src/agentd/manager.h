@@ -192,6 +192,8 @@ int64_t runs_restart_delay(unsigned deaths);
 
 void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
 void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
+/* Something of the stack itself, see config_stack_words. */
+void receivers_tell(struct watch *watch, const char *state, const char *reason);
 void receivers_free(struct manager *manager);
 /* ---- freeze.c ---- */
 

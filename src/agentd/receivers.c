@@ -79,7 +79,8 @@ void receivers_configure(struct manager *manager)
     if (!manager->journal)
         return;
     manager->n_receivers = configured(&arena, &manager->config, &all);
-    if (outbox_configure(manager->journal, all, manager->n_receivers, &err) < 0)
+    if (outbox_configure(manager->journal, all, manager->n_receivers, &err) < 0 ||
+        outbox_try_now(manager->journal, &err) < 0)
         manager_journal_failed(manager, &err, "recording who is told of deployments");
     receivers_wake(manager);
 }
@@ -184,6 +185,17 @@ void receivers_wake(struct manager *manager)
         return;
     if (!manager->receivers_wake_us || manager->receivers_wake_us > mono_us() + gather_us)
         wake_in(manager, gather_us);
+}
+
+void receivers_tell(struct watch *watch, const char *state, const char *reason)
+{
+    struct manager *manager = watch->manager;
+    struct error err = {0};
+    if (!manager->n_receivers || !manager->journal)
+        return;
+    if (outbox_tell(manager->journal, watch->name, state, reason, &err) < 0)
+        manager_journal_failed(manager, &err, "recording what is to be told");
+    receivers_wake(manager);
 }
 
 void receivers_free(struct manager *manager)

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "agent/events.h"
+#include "agent/fault.h"
 #include "agent/log.h"
 #include "agentd/control.h"
 #include "agentd/manager.h"
@@ -146,13 +147,23 @@ static const char *failing_for(struct arena *arena, const struct watch *w)
     return duration_text(arena, mono_us() - w->failing_since_us);
 }
 
+/* Have polls failed for so long that a person has to know? */
+static bool have_stalled(const struct watch *w)
+{
+    return mono_us() - w->failing_since_us >= config_poll_alarm_us(w->config) ||
+           fault_errno("poll.stalled") != 0;
+}
+
 /* Once in a row of failures; and once more by each agentd that finds them going on. */
 static void look_for_alarm(struct watch *w)
 {
     cleanup_arena struct arena arena = {0};
-    if (w->alarmed || mono_us() - w->failing_since_us < config_poll_alarm_us(w->config))
+    if (w->alarmed || !have_stalled(w))
         return;
     w->alarmed = true;
+    receivers_tell(
+        w, "polls_stalled",
+        arena_printf(&arena, "could not be polled for %s: %s", failing_for(&arena, w), w->poll_error));
     log_event(LOG_LEVEL_ERR, MESSAGE_POLL_STALLED,
               "%s could not be polled for %s, nothing that is pushed is deployed: %s", w->name,
               failing_for(&arena, w), w->poll_error);
@@ -193,6 +204,9 @@ static void poll_succeeded(struct watch *w)
         manager_journal_failed(manager, &err, "recording that polls succeed again");
         return;
     }
+    if (have_stalled(w)) /* maybe an agentd before this one has told so */
+        receivers_tell(w, "polls_recovered",
+                       arena_printf(&arena, "can be polled again, after %s", failing_for(&arena, w)));
     w->failing = w->alarmed = false;
     log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again, after %s", w->name,
               failing_for(&arena, w));
@@ -200,8 +214,10 @@ static void poll_succeeded(struct watch *w)
 
 static void set_alarm(struct watch *w, const char *alarm)
 {
-    if (alarm && !str_eq(w->alarm, alarm))
+    if (alarm && !str_eq(w->alarm, alarm)) {
         log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name, alarm);
+        receivers_tell(w, "approval_needed", alarm);
+    }
     set_text(&w->alarm, alarm);
 }
 

@@ -105,9 +105,21 @@ static int each_once(struct arena *arena, const char *text, char ***ret, size_t 
     return 0;
 }
 
-int config_parse_states(struct arena *arena, const char *text, void *ret, struct error *err)
+const char *const config_stack_words[] = {"polls_stalled", "polls_recovered", "approval_needed", NULL};
+
+static bool can_be_told(const char *word)
 {
     enum deployment_state state;
+    if (deployment_state_parse(word, &state) == 0)
+        return true;
+    for (const char *const *known = config_stack_words; *known; known++)
+        if (str_eq(*known, word))
+            return true;
+    return false;
+}
+
+int config_parse_states(struct arena *arena, const char *text, void *ret, struct error *err)
+{
     char **words;
     size_t n;
     if (each_once(arena, text, &words, &n, err) < 0)
@@ -115,10 +127,11 @@ int config_parse_states(struct arena *arena, const char *text, void *ret, struct
     if (n == 0)
         return error_set(err, ERR_INVALID, 0, "at least one state is needed, such as failed");
     for (size_t i = 0; i < n; i++)
-        if (deployment_state_parse(words[i], &state) < 0)
+        if (!can_be_told(words[i]))
             return error_set(err, ERR_INVALID, 0,
-                             "'" SHOWN "' is no state of a deployment; they are requested planned running "
-                             "interrupted succeeded failed rolled_back halted cancelled superseded stuck",
+                             "'" SHOWN "' cannot be told; the states of a deployment are requested planned "
+                             "running interrupted succeeded failed rolled_back halted cancelled superseded "
+                             "stuck, and of a stack itself polls_stalled polls_recovered approval_needed",
                              words[i]);
     *(char ***)ret = words;
     return 0;

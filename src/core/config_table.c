@@ -55,7 +55,7 @@ const struct config_key config_keys[] = {
     {"notify", "shape", config_parse_shape, NOTIFY(shape), 0, "generic",
      "form of the message: generic (JSON), slack, discord or ntfy"},
     {"notify", "on", config_parse_states, NOTIFY(on), 0, "failed rolled_back halted stuck",
-     "states of a deployment that are told; also succeeded, cancelled, superseded, running, ..."},
+     "what is told; also succeeded, cancelled, superseded, running, polls_stalled, approval_needed, ..."},
     {"notify", "stacks", config_parse_stacks, NOTIFY(stacks), 0, "", "only these stacks; empty for all"},
     {"notify", "ca_file", config_parse_optional_path, NOTIFY(ca_file), 0, "",
      "certificate authority of a private receiver"},

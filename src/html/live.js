@@ -35,10 +35,10 @@
 
   const ask = async () => {
     if (asking) again = true;
-    if (asking || document.hidden || !getSelection().isCollapsed) return; // nobody looks, or somebody copies
+    if (asking || document.hidden || !getSelection().isCollapsed) return; // or somebody copies
     asking = true;
     try {
-      const answer = await fetch(location, {headers: etag ? {'If-None-Match': etag} : {}, cache: 'no-store'});
+      const answer = await fetch(location, {headers: etag ? {'If-None-Match': etag} : {}});
       old.hidden = answer.ok || answer.status === 304;
       const ahead = Date.parse(answer.headers.get('Date')) - Date.now();
       skew = Math.abs(ahead) > 2000 ? ahead : 0;
@@ -47,7 +47,7 @@
         take(await answer.text());
       }
     } catch {
-      old.hidden = false; // what stands here may no longer be true
+      old.hidden = false;
     }
     asking = false;
     if (again) again = void ask();
@@ -61,7 +61,11 @@
     for (const name of ['hello', 'deployment', 'step', 'progress']) events.addEventListener(name, news);
     ask();
   };
-  setInterval(() => { tick(); if (++turn % (events?.readyState === 1 ? 30 : 5) === 0) ask(); }, 1000);
+  setInterval(() => {
+    tick();
+    if (++turn % 30 === 0 && events?.readyState === 2) look(); // refused: too many
+    else if (turn % (events?.readyState === 1 ? 30 : 5) === 0) ask();
+  }, 1000);
   document.addEventListener('visibilitychange', look);
   tick();
   look();

@@ -278,6 +278,16 @@ static int advance(struct journal *j, const char *receiver, int64_t position, st
                   V_INT(from), V_INT(position));
 }
 
+/* Inside a transaction: who waits for nothing goes on to the end. Else a backlog of another receiver would be
+ * searched again at each look for the little that this one wants. */
+static int catch_up(struct journal *j, struct error *err)
+{
+    return db_run(j, err,
+                  "UPDATE receiver SET position = (SELECT max(id) FROM event)"
+                  " WHERE position < (SELECT max(id) FROM event)"
+                  " AND NOT EXISTS (SELECT 1 FROM outbox WHERE receiver = name)");
+}
+
 static int done(struct journal *j, const char *receiver, int64_t position, const struct verdict *told,
                 struct error *err)
 {
@@ -285,7 +295,8 @@ static int done(struct journal *j, const char *receiver, int64_t position, const
         db_run(j, err,
                "UPDATE receiver SET attempts = 0, next_us = NULL, failing_since_us = NULL, error = NULL,"
                " dropped = 0 WHERE name = ?",
-               V_TEXT(receiver)) < 0)
+               V_TEXT(receiver)) < 0 ||
+        catch_up(j, err) < 0)
         return -1;
     if (!told)
         return 0;
@@ -331,7 +342,7 @@ static int failed(struct journal *j, const char *receiver, const char *error, in
                "UPDATE receiver SET attempts = attempts + 1, next_us = ?2, error = ?3,"
                " failing_since_us = coalesce(failing_since_us, ?4) WHERE name = ?1",
                V_TEXT(receiver), V_TIME(next_us), V_TEXT(error), V_INT(wall_us())) < 0 ||
-        find_surplus(j, receiver, &last, &n, err) < 0)
+        find_surplus(j, receiver, &last, &n, err) < 0 || catch_up(j, err) < 0)
         return -1;
     if (last == 0)
         return 0;
@@ -352,6 +363,22 @@ int outbox_failed(struct journal *journal, const char *receiver, const char *err
                                                                : db_commit(journal, err);
     arena_release(&arena);
     return r;
+}
+
+static int any_pause(struct journal *j, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(j, err, "SELECT 1 FROM receiver WHERE next_us IS NOT NULL LIMIT 1");
+    return db_next(j, q, err);
+}
+
+int outbox_try_now(struct journal *journal, struct error *err)
+{
+    int r = any_pause(journal, err);
+    if (r <= 0)
+        return r;
+    return db_write_one(journal, err, "receiver that waits",
+                        "UPDATE receiver SET next_us = NULL WHERE next_us IS NOT NULL");
 }
 
 int64_t outbox_retry_us(unsigned attempts)

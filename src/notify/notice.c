@@ -45,15 +45,23 @@ int notice_load(struct journal *journal, struct arena *arena, const struct event
 {
     struct notice notice = {.state = event->state, .reason = event->reason, .at_us = event->at_us};
     const char *salt;
+    if (journal_identity(journal, arena, &notice.host, &salt, err) < 0)
+        return -1;
+    notice.id = arena_printf(arena, "%s-%" PRId64, notice.host, event->id);
+    if (event->deployment == 0) {
+        notice.deployment.stack = event->stack;
+        notice.link = link ? arena_printf(arena, "%s/stacks/%s", link, event->stack) : NULL;
+        *ret = notice;
+        *ret_found = true;
+        return 0;
+    }
     if (journal_deployment(journal, arena, event->deployment, &notice.deployment, ret_found, err) < 0)
         return -1;
     if (!*ret_found)
         return 0;
     const struct deployment *d = &notice.deployment;
-    if (journal_identity(journal, arena, &notice.host, &salt, err) < 0 ||
-        count_applied(journal, arena, d->id, &notice.applied, err) < 0)
+    if (count_applied(journal, arena, d->id, &notice.applied, err) < 0)
         return -1;
-    notice.id = arena_printf(arena, "%s-%" PRId64, notice.host, event->id);
     if (ends(&notice) && d->started_us)
         notice.took_us = event->at_us - d->started_us;
     if (link)

@@ -17,10 +17,11 @@ static json_t *time_or_null(struct arena *arena, int64_t us)
 static const char *body(struct arena *arena, const struct notice *n)
 {
     const struct deployment *d = &n->deployment;
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:s?}", "version", 1,
-                          "id", n->id, "host", n->host, "stack", d->stack, "deployment", (json_int_t)d->id,
-                          "state", n->state, "commit", d->commit, "branch", d->branch, "subject", d->subject,
-                          "author", d->author, "trigger", trigger_name(d->trigger), "reason", n->reason);
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:o, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "version", 1,
+                          "id", n->id, "host", n->host, "stack", d->stack, "deployment",
+                          d->id ? json_integer(d->id) : json_null(), "state", n->state, "commit", d->commit,
+                          "branch", d->branch, "subject", d->subject, "author", d->author, "trigger",
+                          d->id ? trigger_name(d->trigger) : NULL, "reason", n->reason);
     json_object_set_new(o, "at", time_or_null(arena, n->at_us));
     json_object_set_new(o, "requested_at", time_or_null(arena, d->requested_us));
     json_object_set_new(o, "started_at", time_or_null(arena, d->started_us));

@@ -19,6 +19,8 @@ static const struct {
     {"rolled_back", "high", "warning"},
     {"halted", "urgent", "rotating_light"},
     {"stuck", "urgent", "rotating_light"},
+    {"polls_stalled", "high", "warning"},
+    {"approval_needed", "high", "raised_hand"},
     {"succeeded", "default", "white_check_mark"},
 };
 

@@ -36,6 +36,13 @@ static const struct meaning {
      "PRODUCTION MAY BE AFFECTED: it stopped where it was, after its worker died again and again. Tasks that "
      "run are left alone.",
      "See how far it came; go back with: agentctl rollback STACK"},
+    {"polls_stalled", "cannot be polled",
+     "Production is not affected by that: the services run as before. But nothing that is pushed is "
+     "deployed.",
+     "Try each part, with advice: agentctl check STACK"},
+    {"polls_recovered", "can be polled again", "What was pushed meanwhile is deployed now.", ""},
+    {"approval_needed", "needs a person", "Until then the services run as before.",
+     "See what would change with agentctl plan; deploy it: agentctl approve STACK"},
 };
 
 static const struct meaning *meaning_of(const struct notice *notice)
@@ -48,8 +55,10 @@ static const struct meaning *meaning_of(const struct notice *notice)
 
 const char *notice_title(struct arena *arena, const struct notice *notice)
 {
-    return arena_printf(arena, "%s: %s (%.7s)", notice->deployment.stack, meaning_of(notice)->verdict,
-                        notice->deployment.commit);
+    const struct deployment *d = &notice->deployment;
+    const char *verdict = meaning_of(notice)->verdict;
+    return d->id ? arena_printf(arena, "%s: %s (%.7s)", d->stack, verdict, d->commit)
+                 : arena_printf(arena, "%s: %s", d->stack, verdict);
 }
 
 const char *notice_affected(struct arena *arena, const struct notice *notice)
@@ -67,10 +76,11 @@ const char *notice_next(struct arena *arena, const struct notice *notice)
     const struct deployment *d = &notice->deployment;
     if (!*m->next)
         return "";
+    const char *look = d->id ? arena_printf(arena, " (agentctl show %" PRId64 ")", d->id) : "";
     if (str_ends(m->next, "STACK"))
-        return arena_printf(arena, "%.*s%s (agentctl show %" PRId64 ")",
-                            (int)(strlen(m->next) - strlen("STACK")), m->next, d->stack, d->id);
-    return arena_printf(arena, "%s %" PRId64 " (agentctl show %" PRId64 ")", m->next, d->id, d->id);
+        return arena_printf(arena, "%.*s%s%s", (int)(strlen(m->next) - strlen("STACK")), m->next, d->stack,
+                            look);
+    return arena_printf(arena, "%s %" PRId64 "%s", m->next, d->id, look);
 }
 
 static const char *as_it_is(struct arena *arena, const char *text)
@@ -79,29 +89,38 @@ static const char *as_it_is(struct arena *arena, const char *text)
     return text;
 }
 
+/* The commit, who wrote it, and how it was deployed. */
+static void add_deployment(struct arena *arena, const struct notice *notice, notice_quote quote,
+                           struct str *to)
+{
+    const struct deployment *d = &notice->deployment;
+    str_printf(to, "%.7s %s", d->commit, quote(arena, d->subject ? d->subject : "(no subject)"));
+    if (d->author)
+        str_printf(to, ", by %s", quote(arena, d->author));
+    str_printf(to, "\n#%" PRId64 " on %s", d->id, trigger_name(d->trigger));
+    if (notice->took_us > 0)
+        str_printf(to, ", took %s", duration_text(arena, notice->took_us));
+    str_append(to, "\n");
+}
+
 const char *notice_text(struct arena *arena, const struct notice *notice, notice_quote quote)
 {
     cleanup_str struct str text = {0};
-    const struct deployment *d = &notice->deployment;
     const char *affected = notice_affected(arena, notice), *next = notice_next(arena, notice);
     if (!quote)
         quote = as_it_is;
-    str_printf(&text, "%.7s %s", d->commit, quote(arena, d->subject ? d->subject : "(no subject)"));
-    if (d->author)
-        str_printf(&text, ", by %s", quote(arena, d->author));
-    str_printf(&text, "\n#%" PRId64 " on %s", d->id, trigger_name(d->trigger));
-    if (notice->took_us > 0)
-        str_printf(&text, ", took %s", duration_text(arena, notice->took_us));
+    if (notice->deployment.id)
+        add_deployment(arena, notice, quote, &text);
     if (notice->reason)
-        str_printf(&text, "\n%s", quote(arena, notice->reason));
+        str_printf(&text, "%s\n", quote(arena, notice->reason));
     if (*affected)
-        str_printf(&text, "\n%s", affected);
+        str_printf(&text, "%s\n", affected);
     if (*next)
-        str_printf(&text, "\n%s", next);
+        str_printf(&text, "%s\n", next);
     if (notice->dropped)
-        str_printf(&text, "\n%" PRId64 " older message%s could not be delivered", notice->dropped,
+        str_printf(&text, "%" PRId64 " older message%s could not be delivered\n", notice->dropped,
                    notice->dropped == 1 ? "" : "s");
     if (notice->link)
-        str_printf(&text, "\n%s", notice->link);
-    return arena_strdup(arena, str_text(&text));
+        str_printf(&text, "%s\n", notice->link);
+    return arena_strndup(arena, str_text(&text), text.len ? text.len - 1 : 0);
 }

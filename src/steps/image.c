@@ -7,8 +7,12 @@
 /* In all; a pull without any progress is ended by docker_image_pull() much earlier. */
 static const int64_t pull_timeout_us = 7200 * US_PER_S;
 
+/* Layers that are here already come first in the stream: as long as there are only these, how many there are
+ * is not known. */
 static void tell(void *userdata, const struct pull_progress *pulled)
 {
+    if (pulled->done == pulled->layers)
+        return;
     step_live(userdata, &(struct progress){.of = "layers",
                                            .done = pulled->done,
                                            .total = pulled->layers,

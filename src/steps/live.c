@@ -39,16 +39,28 @@ void step_live(struct step_ctx *ctx, const struct progress *progress)
     struct step_live *live = &ctx->live;
     struct progress p = *progress;
     cleanup_arena struct arena arena = {0};
-    int64_t now = mono_us();
-    if (!live->seq || now < live->next_us)
+    if (!live->seq)
         return;
     p.deadline_us = wall_deadline(live, p.deadline_us);
     const char *text = progress_text(&arena, &p);
-    if (strcmp(text, live->said) == 0)
+    if (strlen(text) >= sizeof live->pending)
+        return;
+    bool is_news = strcmp(text, live->said) != 0;
+    memcpy(live->pending, is_news ? text : "", is_news ? strlen(text) + 1 : 1);
+    step_live_flush(ctx);
+}
+
+void step_live_flush(struct step_ctx *ctx)
+{
+    struct step_live *live = &ctx->live;
+    int64_t now = mono_us();
+    if (!live->seq || !live->pending[0] || now < live->next_us)
         return;
     live->next_us = now + interval_us;
-    if (strlen(text) < sizeof live->said && write_live(ctx, text) == 0)
-        memcpy(live->said, text, strlen(text) + 1);
+    if (write_live(ctx, live->pending) < 0)
+        return;
+    memcpy(live->said, live->pending, sizeof live->said);
+    live->pending[0] = '\0';
 }
 
 void step_live_end(struct step_ctx *ctx)

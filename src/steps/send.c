@@ -38,6 +38,8 @@ int send_wait(struct step_ctx *ctx, int64_t *since_us, struct error *err)
         *since_us = mono_us();
     if (mono_us() - *since_us > send_patience_us)
         return -1;
+    if (answered && ctx->deadline_us && mono_us() >= ctx->deadline_us)
+        return error_wrap(err, "the rollout took longer than total_deadline");
     step_waiting(ctx, "the engine %s: %s", answered ? "cannot do it now" : "does not answer", err->text);
     step_pause(ctx, retry_us);
     return step_should_stop(ctx, err);

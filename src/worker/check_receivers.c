@@ -35,8 +35,9 @@ static void check_records(struct check *check)
         records_look(&url, records_timeout_us, &look, &err) < 0)
         check_fail(check, NULL, "records: %s%s", err.text, records_hint(&url, &err));
     else
-        check_good("records: database %s on %s, PostgreSQL %d, %s", url.dbname, url.host,
-                   look.server_version / 10000, look.schema ? "can be written" : "their schema can be made");
+        check_good("records: database %s on %s, PostgreSQL %d, %s%s%s", url.dbname, url.host,
+                   look.server_version / 10000, look.schema ? "can be written" : "their schema can be made",
+                   *url.dropped ? "; of no use in the URL: " : "", *url.dropped ? *url.dropped : "");
 }
 
 void check_receivers(struct check *check)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/control.h"
+#include "agent/events.h"
 #include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -50,8 +51,20 @@ static int note_failure(struct delivery *d, const struct error *why, struct erro
         next_us = d->retry_after_us < OUTBOX_RETRY_MOST_US ? d->retry_after_us : OUTBOX_RETRY_MOST_US;
     /* the first failure in a row is news, what follows is in `agentctl status` */
     if (receiver.attempts == 0)
-        log_warning("%s cannot be told: %s; it is tried again until it can", d->receiver, why->text);
+        log_event(LOG_LEVEL_WARNING, MESSAGE_RECEIVER_FAILING,
+                  "%s cannot be told: %s; it is tried again until it can", d->receiver, why->text);
     return outbox_failed(journal, d->receiver, why->text, now + next_us, err);
+}
+
+/* The first `done` of them need not come again. */
+static int note_done(struct delivery *d, const struct event *events, size_t done, struct error *err)
+{
+    const struct verdict *told = d->told.commit ? &d->told : NULL;
+    if (outbox_done(d->work->journal, d->receiver, events[done - 1].id, told, err) < 0)
+        return -1;
+    if (d->row.attempts)
+        log_notice("%s is told again, after %u that failed", d->receiver, d->row.attempts);
+    return 0;
 }
 
 /* 1: there may be more; 0: nothing is left, or it failed and that is noted; -1: the outbox itself fails */
@@ -61,17 +74,18 @@ static int deliver_some(struct delivery *d, const struct receiver_kind *kind, st
     struct event *events;
     size_t n, done = 0;
     struct error why = {0};
-    if (outbox_next(journal, &d->arena, d->receiver, kind->batch, &events, &n, err) < 0)
+    bool found;
+    if (outbox_next(journal, &d->arena, d->receiver, kind->batch, &events, &n, err) < 0 ||
+        outbox_receiver(journal, &d->arena, d->receiver, &d->row, &found, err) < 0)
         return -1;
-    if (n == 0)
+    if (n == 0 || !found)
         return 0;
     d->told = (struct verdict){0};
     d->retry_after_us = 0;
     int r = kind->deliver(d, events, n, &done, &why);
     if (r == 0)
         fault_point("notify.sent");
-    if (done &&
-        outbox_done(journal, d->receiver, events[done - 1].id, d->told.commit ? &d->told : NULL, err) < 0)
+    if (done && note_done(d, events, done, err) < 0)
         return -1;
     if (r == 0)
         return done > 0;

@@ -29,6 +29,7 @@ enum { MAX_RESUMES = 3 };
 
 /* For proc_on_alive(), which has nothing to hand on. */
 static struct lease *kept_lease;
+static struct step_ctx *kept_ctx;
 
 struct run {
     struct work work;
@@ -54,6 +55,8 @@ static void alive(void)
 {
     hint_alive();
     lease_keep(kept_lease);
+    if (kept_ctx)
+        step_live_flush(kept_ctx);
 }
 
 static int confirm_lease(void *userdata, struct error *err)
@@ -102,11 +105,13 @@ static int open_run(struct run *run, const char *config_path, int64_t id, struct
         .lease = kept_lease,
         .waiting = "", /* what a dead worker left is cleared by the first that waits for nothing */
     };
+    kept_ctx = &run->ctx;
     return 0;
 }
 
 static void close_run(struct run *run)
 {
+    kept_ctx = NULL;
     relay_close(run->ctx.relay);
     json_decref(run->ctx.baselines);
     json_decref(run->ctx.regressed);

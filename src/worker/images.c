@@ -70,7 +70,7 @@ static void tell_pull(void *userdata, const struct pull_progress *pulled)
 {
     const struct wanted *w = userdata;
     static int64_t next_us;
-    if (!w->request->ctx || mono_us() < next_us)
+    if (!w->request->ctx || mono_us() < next_us || pulled->done == pulled->layers)
         return;
     next_us = mono_us() + US_PER_S;
     cleanup_arena struct arena arena = {0};

@@ -73,12 +73,9 @@ static int load_notice(struct delivery *d, const struct event *event, struct not
                        struct error *err)
 {
     struct work *work = d->work;
-    struct receiver receiver;
-    bool known;
-    if (notice_load(work->journal, &d->arena, event, work->config.http_link, ret, ret_found, err) < 0 ||
-        outbox_receiver(work->journal, &d->arena, d->receiver, &receiver, &known, err) < 0)
+    if (notice_load(work->journal, &d->arena, event, work->config.http_link, ret, ret_found, err) < 0)
         return -1;
-    ret->dropped = known ? receiver.dropped : 0;
+    ret->dropped = d->row.dropped;
     return 0;
 }
 

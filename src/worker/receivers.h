@@ -16,6 +16,8 @@ struct delivery {
     struct arena arena;   /* emptied after each call of deliver() */
     void *state;          /* the kind's own */
 
+    struct receiver row; /* as it was before deliver(): failures in a row, what was dropped */
+
     /* set by deliver() */
     struct verdict told;    /* what the receiver was told of a commit; commit NULL: nothing */
     int64_t retry_after_us; /* it wants to be left alone for so long; 0: it did not say */

@@ -295,7 +295,8 @@ def served(directory):
     try:
         wait(serves, 60, "agentd's answer")
         for what, path, times, bar in (("/metrics", "/metrics", 200, 3), ("50 deployments as JSON", "/api/v1/deployments?before=60000", 40, 15),
-                                       ("one deployment as JSON", "/api/v1/deployments/1999", 200, 5)):
+                                       ("one deployment as JSON", "/api/v1/deployments/1999", 200, 5), ("page of all stacks", "/", 100, 5),
+                                       ("page of a stack", "/stacks/shop", 100, 5), ("page of a deployment", "/deployments/99999", 100, 5)):
             if ask(path)[0] != 200:
                 raise SystemExit(f"{path}: {ask(path)}")
             before = cpu()

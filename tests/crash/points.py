@@ -24,6 +24,7 @@ ELSEWHERE = {
     "engine DELETE /images/{}": "only with remove_images, and behind the verdict; what fails is left for the next time",
     "engine POST /containers/{}/exec": "made by the relay's process, which the worker starts anew",
     "engine POST /exec/{}/start": "made by the relay's process, which the worker starts anew",
+    "poll.stalled": "agentd's: tests/e2e/test_notify.py",
     "notify.sent": "passed by agent-worker notify: tests/e2e/test_notify.py",
 }
 

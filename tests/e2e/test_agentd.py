@@ -842,6 +842,7 @@ def test_disk_full(agent):
         agent.good("resume", "web")
         if inserted:
             agent.wait_state(2, "succeeded")
+        check(agent.log().count(f"the disk of {agent.state} is nearly full: ") == 1, agent.log())
         check(agent.stop() == 0)
     finally:
         agent.process.kill()

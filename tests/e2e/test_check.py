@@ -4,10 +4,10 @@
 import os
 import subprocess
 
-from harness import Case, lab
+from harness import Case, PostgresCase, lab
 
 
-class Check(Case):
+class Checks:
     def check(self, *prefix):
         """The lines of agent-worker check, where the lab's servers are, and its exit code."""
         run = subprocess.run(lab().enter(*prefix, self.program("agent-worker"), "--config", self.conf, "check"),
@@ -21,6 +21,8 @@ class Check(Case):
         self.assertEqual(len(found), 1, f"{word} {parts}: {lines}")
         return lines
 
+
+class Missing(Checks, Case):
     def test_each_thing_that_may_be_missing(self):
         env = lab().env
         private = f"{env['REGISTRY_AUTH']}/web:1"
@@ -63,3 +65,18 @@ class Check(Case):
         self.expect_line("FAIL", "env_file", "Permission denied", f"sudo chgrp deploy-agent {path}")
         self.expect_line("FAIL", "engine", "Permission denied", "sudo ")
 
+
+class Database(Checks, PostgresCase):
+    def test_inside_the_networks_of_the_stack(self):
+        url = "postgresql://app:{}@db:5432/app"
+        values = {"DB_PASSWORD": "right-password"}
+        self.configure(stack={"env_file": self.env_file(**values, DATABASE_URL=url.format("right-password"))})
+        commit = self.commit(self.stack({"database": {"service": "db", "url_from": "DATABASE_URL"}}, db=self.postgres(), volumes={"pg": {}}))
+        agent = self.start()
+        self.expect(commit, "succeeded", 90)
+        self.expect_line("ok", "DATABASE_URL", "PostgreSQL 15 answers")
+        self.expect_line("ok", "agentd is running")
+        agent.stop()
+        path = self.env_file(**values, DATABASE_URL=url.format("wrong-password"))
+        lines = self.expect_line("FAIL", "variable DATABASE_URL", f"mend it with: sudoedit {path}")
+        self.assertNotIn("wrong-password", str(lines))

@@ -101,6 +101,9 @@ class Told(Notify):
         self.assertEqual([m["commit"] for m in hanging.bodies()[-2:]], [first, second])
         self.wait(lambda: all(not r["waiting"] and not r["attempts"] for r in self.json("status")["receivers"]), 10, "the outbox to be empty")
         self.assertEqual(len(good.requests()), 6)
+        log = self.agent.log.read_text()
+        self.assertEqual([log.count(f"notify {name} cannot be told") for name in ("all", "broken", "hanging")], [0, 1, 1])
+        self.assertRegex(log, r"notify broken is told again, after \d+ that failed")
         self.no_secrets()
 
     def test_agentd_dies_between_telling_and_writing_it_down(self):
@@ -122,6 +125,30 @@ class Told(Notify):
         self.assertEqual([m["state"] for m in chat.bodies()], ["succeeded", "succeeded", "failed"])
         self.assertEqual(ids[0], ids[1])
         self.assertNotEqual(ids[1], ids[2])
+
+
+class Alarms(Notify):
+    def test_what_is_told_of_a_stack(self):
+        """That polls do not succeed any more, that they do again, and that a person is asked for."""
+        chat = Receiver(self, "chat")
+        self.tell({"url": chat.url + PATH, "on": "polls_stalled polls_recovered approval_needed"}, stack={"approve": "yes"})
+        commit = self.commit(self.stack())
+        hidden = self.bare.rename(f"{self.bare}.hidden")
+        self.start_ready(FAULTS="poll.stalled:errno=1")  # as if 15 minutes had passed
+        self.wait(lambda: len(chat.requests()) == 1, 30, "the alarm")
+        hidden.rename(self.bare)
+        self.wait(lambda: len(chat.requests()) >= 3, 30, "the end of it, and what waits for a person")
+        messages = chat.bodies()
+        told = {m["state"]: m for m in messages}
+        self.assertEqual(messages[0]["state"], "polls_stalled")
+        self.assertEqual(set(told), {"polls_stalled", "polls_recovered", "approval_needed"})
+        self.assertTrue(all(m["stack"] == self.name and m["deployment"] is None for m in messages))
+        self.assertIn("could not be polled for", messages[0]["reason"])
+        self.assertIn(f"agentctl check {self.name}", messages[0]["next"])
+        self.assertIn(commit[:12], told["approval_needed"]["reason"])
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
+        self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
+        self.assertEqual(len(chat.requests()), 3)
 
 
 class Answers(Notify):
@@ -204,7 +231,8 @@ class Answers(Notify):
         def written():
             return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(self.dir.glob("state/journal.db*")) if not p.name.endswith("-shm")]
 
-        before, polled = written(), self.status()["last_poll"]
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
+        before = written()
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(written(), before)
 
@@ -232,7 +260,8 @@ class Answers(Notify):
         self.wait(lambda: self.receiver_state("notify chat").get("attempts"), 20, "the first try")
         (self.dir / "chat-url").chmod(0o644)
         self.wait(lambda: "chat-url" in self.receiver_state("notify chat")["error"], 40, "the file to be refused for its rights")
-        self.assertRegex(self.agentctl("check", code=1).stdout, r"FAIL +notify chat: url_file: .*chat-url.*chmod")
+        self.assertRegex(self.agentctl("check", code=1).stdout, r"FAIL +.*url_file: .*chat-url.*chmod")
         self.secret("chat-url", chat.url + PATH).chmod(0o600)
-        self.wait(chat.requests, 60, "the message")
+        os.kill(self.agent.pid, signal.SIGHUP)  # else it comes, too, but a pause of this length later
+        self.wait(chat.requests, 20, "the message")
         self.no_secrets()

@@ -315,7 +315,7 @@ class Unit(Case):
         self.assertEqual(lines("note"), [])
 
     def test_the_package_on_its_way(self):
-        """Upgraded in the middle of a step, removed, purged: no job runs twice, services run on, what people wrote stays."""
+        """Upgraded in the middle of a step, and stopped, removed, purged: no job runs twice, services run on, what people wrote stays."""
         m = self.machine
         self.commit(self.stack())
         self.configure_unit()
@@ -331,6 +331,11 @@ class Unit(Case):
         self.assertTrue(m.said("up again"), "the upgrade did not come in the middle of the deployment")
         self.assertEqual([x["state"] for x in record["migrations"]], ["applied", "applied"])
         self.assertEqual(self.volume_lines(), ["ran"])
+        # who has stopped it, meant it
+        m.sh(f"systemctl stop {UNIT}")
+        m.dpkg_install(package())
+        self.assertFalse(m.active())
+        self.start_unit()
         m.sh("dpkg -r deploy-agent")
         self.assertEqual(m.run("systemctl", "is-active", UNIT).stdout.strip(), "inactive")
         self.assertEqual(m.sh("pgrep agentd || pgrep agent-worker || echo none"), "none")

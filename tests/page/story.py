@@ -73,9 +73,9 @@ class Story:
 
 
 def rollout(web="healthy", before="41", after="42"):
+    worker, note = ("unverified", "seen to run; it has no healthcheck and no check") if web == "healthy" else (web, None)
     return [("db", "none", "unchanged", "15", "15", None), ("redis", "none", "unchanged", "7", "7", None),
-            ("worker", "update", "unverified", before, after, "unverified: no healthcheck and no check"),
-            ("web", "update", web, before, after, None)]
+            ("worker", "update", worker, before, after, note), ("web", "update", web, before, after, None)]
 
 
 GOOD = [("pull", "registry.example.org/shop/worker:42", "done", 6.2), ("pull", "registry.example.org/shop/web:42", "done", 9.8),
@@ -124,11 +124,11 @@ def days(story):
                      "2 services rolled, 60s stable", GOOD, rollout(), [("django", "0119", "tracker.0119_merge", "applied"),
                                                                         ("django", "0120", "tracker.0120_unique", "applied")])
     story.deployment("wiki", "rolled_back", 190, 1.9, "Cache rendered pages", "alice", back_reason, REGRESSED,
-                     rollout("rolled_back", "41", "42"), [], number=900, plan=PLAN)
+                     rollout("rolled_back", "41", "41"), [], number=900, plan=PLAN)
     story.deployment("blog", "succeeded", 130, 0.9, "Fewer fonts", "dave", "1 service rolled, 60s stable", GOOD, rollout(), [], number=700)
     in_step = story.deployment("shop", "succeeded", 64, 1.4, "Let orders be cancelled within ten minutes", "alice",
                                "2 services rolled, 60s stable; web answers slower: median 84 ms, was 61 ms (23 and 41 samples)", GOOD, rollout(), migrated)
-    blog = story.deployment("blog", "running", 1.25, None, "Comments: answer by mail", "carol", None, RUNNING, rollout("updating"),
+    blog = story.deployment("blog", "running", 1.25, None, "Comments: answer by mail", "carol", None, RUNNING, [*rollout()[:3], ("web", "update", "updating", "41", "42", None)],
                             [("django", "0044", "blog.0044_reply", "applied")], number=701)
     live = {"of": "replicas", "done": 1, "total": 2, "deadline_us": story.ago(-4.6), "note": "starting"}
     story.db.execute("UPDATE step SET live = ? WHERE deployment = ? AND state = 'running'", (json.dumps(live), blog))

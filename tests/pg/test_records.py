@@ -3,6 +3,7 @@
 
 import datetime
 import pathlib
+import re
 import signal
 import unittest
 
@@ -178,6 +179,18 @@ class Delivery(Fleet):
         self.assertIn("did not answer in time", answer.error)
         self.assertLess(answer.us, 30_000_000)
 
+    def test_stopped_while_it_waits(self):
+        """SIGTERM ends a delivery also where the schema is being made by somebody else."""
+        with self.session() as other:
+            other.do("BEGIN; CREATE SCHEMA deploy_agent")
+            run = self.begin("write", timeout_ms=60000, **self.batch([change(1, 7, "requested")], [deployment(7, 1, "requested")]))
+            wait(lambda: self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'deploy-agent/records/schema' AND wait_event_type = 'Lock'") == "1",
+                 15, "the runner to wait")
+            run.signal(signal.SIGTERM)
+            answer = run.end(20)
+        self.assertEqual(answer.kind, "cancelled", answer)
+        self.assertFalse(self.exists("deploy_agent.deployment"))
+
     def test_servers_that_do_not_take_it(self):
         batch = self.batch([change(2, 7, "requested")], [deployment(7, 2, "requested")])
         self.write([change(1, 6, "requested")], [deployment(6, 1, "requested")])
@@ -191,6 +204,14 @@ class Delivery(Fleet):
         answer = Run(DRIVE, {"op": "write", "url": self.server.url(f"{self.db}_latin"), **batch}).end()
         self.assertEqual(answer.kind, "refused")
         self.assertIn("LATIN1", answer.error)
+
+    def test_server_that_does_not_prove_itself(self):
+        """Any name but those of this host: without a word about sslmode nothing is sent to a server that shows no certificate."""
+        url = self.server.url(self.db).replace("127.0.0.1", "0x7f000001")
+        answer = Run(DRIVE, {"op": "look", "url": url}).end()
+        self.assertEqual(answer.kind, "unavailable", answer)
+        self.assertIn("SSL", answer.error)
+        self.assertIsNone(Run(DRIVE, {"op": "look", "url": url + "?sslmode=disable"}).end().error)
 
     def test_rights(self):
         """A login that owns the schema and nothing else delivers and reads; one for dashboards sees the view alone."""
@@ -220,6 +241,31 @@ class Delivery(Fleet):
         self.assertEqual(url("db.example.org"), {"sslmode": "verify-full", "sslrootcert": "/etc/ssl/certs/ca-certificates.crt"})
         self.assertEqual(url("db.example.org", "?sslmode=disable"), {"sslmode": "disable", "sslrootcert": None})
         self.assertEqual(url("db.example.org", "?sslrootcert=/etc/ca.pem"), {"sslmode": "verify-full", "sslrootcert": "/etc/ca.pem"})
+
+
+class Manual(Fleet):
+    def test_statements_of_the_manual(self):
+        """As docs/operations.md has them: roles and a database, a delivery, what dashboards ask, what is deleted."""
+        text = (pathlib.Path(__file__).parents[2] / "docs/operations.md").read_text()
+        section = text[text.index("## The fleet's records"):].split("\n## ")[0]
+        statements = re.findall(r"^    (.+;)$", section, re.M)
+        deletion, schema = (re.search(f"`({word}[^`]*)`", section).group(1) for word in ("DELETE", "CREATE SCHEMA"))
+        self.addCleanup(self.server.psql, "postgres", "-c", "DROP DATABASE IF EXISTS fleet", "-c", "DROP ROLE IF EXISTS dashboards", "-c", "DROP ROLE IF EXISTS deploy_agent")
+        self.addCleanup(self.drop)
+        for statement in statements[:2]:
+            self.server.psql("postgres", "-c", statement)
+        self.sql(schema)
+        batch = self.batch([change(1, 7, "succeeded")], [deployment(7, 1, "succeeded", images=[{"service": "web", "reference": "r/web:1", "digest": "sha256:…"}],
+                                                                    requested_at=datetime.datetime.now(datetime.timezone.utc).isoformat())])
+        for url in self.server.url("fleet", "deploy_agent"), self.server.url(self.db, "deploy_agent"):
+            self.assertIsNone(Run(DRIVE, {"op": "write", "url": url, **batch}).end().error)
+        for statement in statements[2:5]:
+            self.server.psql("fleet", "-c", statement)
+        self.assertEqual(len(statements), 7)
+        answers = [self.server.sql("fleet", statement, user="dashboards") for statement in statements[5:]]
+        self.assertEqual(answers, [[["host-a1", "shop", "1", "1", ""]], [["host-a1", "shop"]]])
+        self.server.psql("fleet", "-c", deletion.replace("2 years", "0 days"), user="deploy_agent")
+        self.assertEqual(self.server.sql("fleet", "SELECT id FROM deploy_agent.log UNION ALL SELECT id FROM deploy_agent.state_change"), [])
 
 
 class Reading(Fleet):

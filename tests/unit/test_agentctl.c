@@ -488,6 +488,28 @@ static void show_json(void **state)
     assert_true(json_is_object(json_object_get(o, "plan")));
 }
 
+/* A rollback is no advice where what it would start is gone. */
+static void show_halted(void **state)
+{
+    struct fixture *f = *state;
+    static const char regressed[] = "web /health: 200 before, 500 now; putting back failed: web: ";
+    static const char *const ends[][2] = {
+        {"task a rejected: No such image: registry/web:1",
+         "A rollback does not help before it is back there"},
+        {"3 tasks failed", "Put them back: agentctl rollback shop"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        int64_t id = request(f, "shop", commit_b);
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_PLANNED, NULL, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_HALTED,
+                             arena_printf(&f->arena, "%s%s", regressed, ends[i][0]), &f->err));
+        const char *page = RUN("show", arena_printf(&f->arena, "%lld", (long long)id)).out;
+        if (!strstr(page, ends[i][1]))
+            fail_msg("%s", page);
+    }
+}
+
 /* ---- status ---- */
 
 static void status_text(void **state)
@@ -549,6 +571,30 @@ static void status_drift(void **state)
                      0);
     assert_string_equal(text, "web: changed");
     assert_true(str_ends(since, "Z"));
+}
+
+/* agentd is down: the file says what holds. */
+static void status_frozen(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_json json_t *before = JSON("status", "--json");
+    assert_true(
+        json_is_null(json_object_get(json_array_get(json_object_get(before, "stacks"), 0), "frozen")));
+    FILE *file = fopen(getenv("DEPLOY_AGENT_CONFIG"), "a");
+    fputs("freeze = 2020-01-01 00:00..2100-01-01 00:00\n", file);
+    fclose(file);
+    const char *out = RUN("status").out;
+    if (!strstr(out, "\n  frozen     until 2100-01-01 00:00:00; 77be0d2 waits, to deploy it now: "
+                     "agentctl approve shop --commit 77be0d2c4d5e\n"))
+        fail_msg("%s", out);
+    cleanup_json json_t *o = JSON("status", "--json");
+    const char *until;
+    assert_int_equal(
+        json_unpack(json_array_get(json_object_get(o, "stacks"), 0), "{s:{s:s}}", "frozen", "until", &until),
+        0);
+    assert_string_equal(until, "2100-01-01T00:00:00Z");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err)); /* deployed: nothing waits */
+    assert_null(strstr(RUN("status").out, " waits, to deploy it now"));
 }
 
 static bool is_in_step(void)
@@ -741,13 +787,17 @@ static void tails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(log_table),       TEST(log_fits),     TEST(log_filters),
-        TEST(log_json),        TEST(log_running),  TEST(log_of_several_stacks),
-        TEST(show_page),       TEST(show_sql),     TEST(show_json),
-        TEST(show_regression), TEST(show_latency), TEST(status_text),
-        TEST(status_json),     TEST(status_drift), TEST(in_step),
-        TEST(exit_codes),      TEST(help),         TEST(cutting),
-        TEST(tails),           TEST(at_work),
+        TEST(log_table),     TEST(log_fits),
+        TEST(log_filters),   TEST(log_json),
+        TEST(log_running),   TEST(log_of_several_stacks),
+        TEST(show_page),     TEST(show_sql),
+        TEST(show_json),     TEST(show_regression),
+        TEST(show_latency),  TEST(status_text),
+        TEST(status_json),   TEST(status_drift),
+        TEST(status_frozen), TEST(show_halted),
+        TEST(in_step),       TEST(exit_codes),
+        TEST(help),          TEST(cutting),
+        TEST(tails),         TEST(at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,8 @@ static void refusals(void **state)
         {"[notify chat]\nurl = https://h/x\nurl_file = /etc/x\n", ":3: [notify chat] url_file: url is there"},
         {"[notify chat]\nurl = http://10.0.0.1/x\n", "write insecure = yes"},
         {"[notify chat]\nurl = https://h/x\non =\n", "on: at least one state is needed"},
-        {"[notify chat]\nurl = https://h/x\non = failed broken\n", "'broken' is no state of a deployment"},
+        {"[notify chat]\nurl = https://h/x\non = failed broken\n",
+         "'broken' cannot be told; the states of a deployment are"},
         {"[notify chat]\nurl = https://h/x\non = failed failed\n", "'failed' is there twice"},
         {"[notify chat]\nurl = https://h/x\nshape = teams\n",
          "'teams' is not known; it is generic, slack, discord or ntfy"},
@@ -618,10 +619,11 @@ static void receivers(void **state)
 {
     (void)state;
     struct config config = {0};
-    parse_good("[http]\nlink = https://deploy.example.org/x/\n"
-               "[notify chat]\nurl = https://chat.example.org/hooks/T0/secret-part\nstacks = web\n"
-               "[notify ops]\nurl_file = /etc/ops\nshape = ntfy\non = succeeded halted\n" STACK_WEB,
-               &config);
+    parse_good(
+        "[http]\nlink = https://deploy.example.org/x/\n"
+        "[notify chat]\nurl = https://chat.example.org/hooks/T0/secret-part\nstacks = web\n"
+        "[notify ops]\nurl_file = /etc/ops\nshape = ntfy\non = succeeded halted polls_stalled\n" STACK_WEB,
+        &config);
     assert_string_equal(config.http_link, "https://deploy.example.org/x");
     assert_int_equal(config.n_notify, 2);
     const struct notify_config *chat = config_notify(&config, "chat"), *ops = config_notify(&config, "ops");

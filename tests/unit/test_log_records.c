@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agentctl/log_records.h"
+#include "agentctl/view.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
@@ -53,7 +54,10 @@ static void serve(int listener, const char *reply)
 static int ask(const struct log_records *options, const char *output, int exit_code, char **ret_out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct ctl ctl = {.control_path = path, .config_path = "/etc/deploy-agent/agent.conf"};
+    struct ctl ctl = {.control_path = path,
+                      .config_path = "/etc/deploy-agent/agent.conf",
+                      .has_config = options->wide, /* that it can be read is not enough */
+                      .config.records_postgres_file = "/nonexistent/url"};
     cleanup_json json_t *reply = json_pack("{s:b, s:i, s:s, s:s}", "ok", true, "exit", exit_code, "output",
                                            output, "message", exit_code ? "why\n" : "");
     cleanup_free char *text = json_dumps(reply, JSON_COMPACT);
@@ -93,6 +97,24 @@ static void table(void **state)
         "exit 1: no\n"
         "node1      12  blog   2026-08-23 14:02  9f3c1ab  alice   none           succeeded  1m02s  1 service "
         "rolled\n");
+}
+
+/* Whatever a narrow terminal leaves out of `log`, it leaves out here. */
+static void columns(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    struct table plain = view_table(&arena, true), t = view_table(&arena, true);
+    table_put_first(&t, "HOST", 16);
+    assert_int_equal(t.n_columns, plain.n_columns + 1);
+    assert_int_equal(t.goes[0], 0);
+    assert_int_equal(t.caps[0], 16);
+    for (size_t i = 0; i < plain.n_columns; i++) {
+        assert_string_equal(t.titles[i + 1], plain.titles[i]);
+        assert_int_equal(t.goes[i + 1], plain.goes[i]);
+        assert_int_equal(t.caps[i + 1], plain.caps[i]);
+    }
+    assert_string_equal(t.titles[t.gives_way], plain.titles[plain.gives_way]);
 }
 
 static void json(void **state)
@@ -152,10 +174,8 @@ int main(void)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/control.sock", folder);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table),
-        cmocka_unit_test(json),
-        cmocka_unit_test(nothing),
-        cmocka_unit_test(bad),
+        cmocka_unit_test(table),   cmocka_unit_test(columns), cmocka_unit_test(json),
+        cmocka_unit_test(nothing), cmocka_unit_test(bad),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);

@@ -133,6 +133,36 @@ static void no_state_is_left_out(void **state)
     }
 }
 
+static void stacks_themselves(void **state)
+{
+    (void)state;
+    for (size_t i = 0; config_stack_words[i]; i++) {
+        cleanup_arena struct arena arena = {0};
+        struct notice n = {.id = "h1-18",
+                           .host = "h1",
+                           .state = config_stack_words[i],
+                           .reason = "<!channel>",
+                           .deployment = {.stack = "shop"},
+                           .at_us = 1764000192 * US_PER_S};
+        struct message slack = make(&arena, SHAPE_SLACK, &n), discord = make(&arena, SHAPE_DISCORD, &n),
+                       generic_one = make(&arena, SHAPE_GENERIC, &n);
+        cleanup_json json_t *s = parse(&slack), *d = parse(&discord), *g = parse(&generic_one);
+        const char *title = notice_title(&arena, &n);
+        assert_true(str_starts(title, "shop: ") && !strstr(title, "requested")); /* it has words */
+        assert_true(str_starts(get(s, "text"), title));
+        assert_non_null(strstr(get(s, "text"), "\n&lt;!channel&gt;\n"));
+        assert_non_null(strstr(get(d, "content"), title));
+        assert_true(json_is_null(json_object_get(g, "deployment")) &&
+                    json_is_null(json_object_get(g, "commit")));
+        assert_string_equal(get(g, "state"), n.state);
+        assert_string_equal(get(g, "stack"), "shop");
+        assert_null(strstr(notice_text(&arena, &n, NULL), "#0"));
+        struct verdict next, none = {0};
+        assert_true(notice_is_news(&n, &none, &none, &next));
+        assert_null(next.commit);
+    }
+}
+
 /* What others wrote makes no mention, no link, no markup and no header. */
 static void hostile_subjects(void **state)
 {
@@ -315,6 +345,7 @@ int main(void)
         cmocka_unit_test(commit_statuses),
         cmocka_unit_test(descriptions),
         cmocka_unit_test(what_is_news),
+        cmocka_unit_test(stacks_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

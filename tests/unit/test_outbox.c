@@ -241,6 +241,26 @@ static void failing(void **state)
     assert_int_equal(receiver(f, "records").dropped, 0);
 }
 
+static void mended(void **state)
+{
+    struct fixture *f = *state;
+    configure(f, &chat, &records);
+    OK(outbox_failed(f->journal, "records", "away", wall_us() + 300 * US_PER_S, &f->err));
+    assert_true(receiver(f, "records").next_us > 0);
+    OK(outbox_try_now(f->journal, &f->err));
+    struct receiver r = receiver(f, "records");
+    assert_int_equal(r.next_us, 0);
+    assert_int_equal(r.attempts, 1); /* nothing else is forgotten of it */
+    assert_string_equal(r.error, "away");
+
+    struct journal *other;
+    OK(journal_open(f->path, JOURNAL_WRITE, &other, &f->err));
+    int64_t version = journal_data_version(f->journal);
+    OK(outbox_try_now(other, &f->err));
+    assert_int_equal(journal_data_version(f->journal), version);
+    journal_close(other);
+}
+
 static void too_old(void **state)
 {
     struct fixture *f = *state;
@@ -266,6 +286,26 @@ static void never_back(void **state)
     OK(outbox_done(f->journal, "status shop", first, NULL, &f->err)); /* a twin that was late */
     assert_int_equal(receiver(f, "status shop").position, second);
     assert_string_equal(waiting(f, "status shop"), "1:running 1:failed");
+}
+
+/* What one wants is not searched again and again in what another one cannot get. */
+static void passing_by(void **state)
+{
+    struct fixture *f = *state;
+    configure(f, &chat, &records);
+    for (unsigned i = 0; i < 3; i++)
+        request(f, "shop", commit_a);
+    int64_t newest = receiver(f, "records").position;
+    assert_int_equal(receiver(f, "notify chat").position, 0);
+    OK(outbox_failed(f->journal, "records", "away", 0, &f->err));
+    assert_int_equal(receiver(f, "records").position, newest);
+    newest = receiver(f, "notify chat").position;
+    assert_true(newest >= 5);
+    assert_int_equal(backlog(f, "records"), 5);
+    ended(f, "shop", commit_b, DEPLOYMENT_FAILED);
+    OK(outbox_failed(f->journal, "records", "away", 0, &f->err));
+    assert_int_equal(receiver(f, "notify chat").position, newest); /* something waits for it */
+    assert_string_equal(waiting(f, "notify chat"), "4:failed");
 }
 
 static void told(void **state)
@@ -377,6 +417,8 @@ int main(void)
         TEST(stacks_have_events),
         TEST(trimming),
         TEST(pauses),
+        TEST(mended),
+        TEST(passing_by),
         TEST(verdicts_before),
         TEST(one_of_them),
     };

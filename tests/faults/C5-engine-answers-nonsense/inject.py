@@ -30,6 +30,15 @@ def inject_update_refused(row):
     refused.over()
 
 
+def inject_update_refused_for_ever(row):
+    """The rollout has an end, also where the engine has an answer and no good one."""
+    row.running()
+    row.within("total_deadline", 12)
+    web = row.engine.service(row.full("web"))["ID"]
+    row.change()
+    row.tap.fault(f"^POST /services/{web}/update", status=500, body='{"message":"rpc error: code = Internal desc = request is odd"}')
+
+
 def inject_error_in_a_200(row):
     """As images are pulled: the status is 200, the error comes later."""
     row.lab.docker("rmi", "-f", row.lab.image(f"{row.name}:new"))

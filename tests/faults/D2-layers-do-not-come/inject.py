@@ -18,14 +18,23 @@ def behind_a_slow_line(row, size, **fault):
     return fault
 
 
+def tells(row):
+    """Whoever looks on sees how far it is."""
+    live = row.wait(lambda: (row.status()["step"] or {}).get("live"), 60, "the pull to tell how far it is")
+    row.assertEqual(live["of"], "layers")
+    row.assertLess(live["done"], live["total"])
+
+
 def inject_slow(row):
     behind_a_slow_line(row, 24 << 10, throttle=6 << 10)
     row.serves("web", "one")
+    tells(row)
 
 
 def inject_cut_for_good(row):
     """The engine itself tries five more times, later and later."""
     behind_a_slow_line(row, 64 << 10, cut_after=0)
+    tells(row)
 
 
 def inject_cut_twice(row):

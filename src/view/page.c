@@ -131,7 +131,8 @@ static json_t *output_json(const char *output, bool whole)
         return json_text(output);
     const char *p = output + len - output_tail;
     p += strcspn(p, "\n");
-    return json_text(*p ? p + 1 : output + len - output_tail);
+    /* from the start of a line, unless there is only one */
+    return json_text(*p && p[1] ? p + 1 : output + len - output_tail);
 }
 
 json_t *page_step_json(const struct step *s, bool logs)

@@ -257,11 +257,11 @@ class Watching(Http):
         self.start_ready()
         got = self.listener()
         self.assertEqual([(e, d["resumed"]) for e, d, _ in got()], [("hello", False)])
-        pad = {"pad": "x" * 20000}  # so that the answer has several pieces
-        good = self.commit(self.stack(web=self.web(VERSION="one", SECRET_KEY="${SECRET_KEY}", labels=pad)))
+        talk = self.job("talk", ("say", "word " * 3500))  # so much that the answer has several pieces
+        good = self.commit(self.stack({"steps": [talk]}, web=self.web(VERSION="one", SECRET_KEY="${SECRET_KEY}")))
         self.expect(good, "succeeded")
         wait_for(lambda: self.of_stack("in_step") == 1, 20, "the stack to be in step")
-        bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}", labels=pad)))
+        bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}")))
         self.expect(bad, "failed")
         wait_for(lambda: self.of_stack("held") == 1 and self.of_stack("deployments_total", state="failed") == 1, 20, "the stack to be held")
         log = self.log()
@@ -280,7 +280,7 @@ class Watching(Http):
         self.assertLess(abs(time.time() - self.of_stack("last_good_poll_timestamp_seconds")), 60)
         values, text = self.metrics()
         self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="roll"}'], 1)
-        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="run"}'], 1)
+        self.assertEqual(values['deploy_agent_step_duration_seconds_count{kind="run"}'], 2)
         self.assertGreater(values["process_resident_memory_bytes"], 1e6)
         self.promtool(text)
         return text
@@ -297,6 +297,7 @@ class Watching(Http):
         self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
         for d in log:
             self.assertEqual(self.get(f"/api/v1/deployments/{d['id']}"), (200, self.show(d["id"])))
+        self.assertGreater(len(next(s for s in self.show(log[-1]["id"])["steps"] if s["name"] == "talk")["output"]), 16000)
         stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
         for volatile in ("next_poll", "last_poll"):
             stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)

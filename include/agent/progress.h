@@ -17,7 +17,8 @@
 
 struct progress {
     const char *doing; /* where it is not what the kind of step says; NULL: it is */
-    const char *of;    /* what is counted: "replicas", "tasks", "layers", "files", "schemas"; NULL: nothing */
+    /* what is counted: "replicas", "tasks", "layers", "files", "schemas", "samples"; NULL: nothing is */
+    const char *of;
     unsigned done, total; /* total 0 of layers, files, schemas: not known; of replicas: none are wanted */
     int64_t bytes;        /* pulled so far; 0: not known */
     int64_t bytes_total;  /* of all layers to be pulled; 0: not known yet */

@@ -84,11 +84,9 @@ static void add_count(struct str *text, const struct progress *p)
 {
     static const struct {
         const char *of, *one, *verb;
-    } words[] = {{"replicas", "replica", "up"},
-                 {"tasks", "task", "completed"},
-                 {"layers", "layer", "pulled"},
-                 {"files", "file", "applied"},
-                 {"schemas", "schema", "done"}};
+    } words[] = {{"replicas", "replica", "up"}, {"tasks", "task", "completed"},
+                 {"layers", "layer", "pulled"}, {"files", "file", "applied"},
+                 {"schemas", "schema", "done"}, {"samples", "sample", "taken"}};
     const char *what = p->of, *verb = "done";
     bool may_be_none = str_eq(p->of, "replicas") || str_eq(p->of, "tasks");
     unsigned counted = p->total || may_be_none ? p->total : p->done;

@@ -106,6 +106,13 @@ static bool wants_more(const struct watches *watches, unsigned samples)
     return false;
 }
 
+/* For whoever looks on. A check that could not be asked is asked again: that is no further sample of all. */
+static void tell(struct step_ctx *ctx, unsigned round, unsigned samples)
+{
+    step_live(ctx, &(struct progress){
+                       .of = "samples", .done = round < samples ? round : samples, .total = samples});
+}
+
 static int sample(struct step_ctx *ctx, struct watches *watches, struct error *err)
 {
     const struct gate_settings *settings = &ctx->manifest->release.gate;
@@ -119,6 +126,7 @@ static int sample(struct step_ctx *ctx, struct watches *watches, struct error *e
         if (watches_round(watches, &why)) {
             step_waiting(ctx, NULL);
             round++;
+            tell(ctx, round, settings->baseline_samples);
         } else {
             step_waiting(ctx, "asking the checks: %s", why);
             step_pause(ctx, US_PER_S);

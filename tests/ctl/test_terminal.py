@@ -74,6 +74,8 @@ class Terminal:
         deadline = time.monotonic() + seconds * PATIENCE
         while self.read(deadline - time.monotonic()):
             pass
+        if time.monotonic() >= deadline:
+            os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         return os.waitstatus_to_exitcode(status)
@@ -172,6 +174,9 @@ class Case(unittest.TestCase):
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        watch = threading.Timer(60 * PATIENCE, process.kill)  # lines are waited for without a limit
+        watch.start()
+        self.addCleanup(watch.cancel)
         return process
 
 

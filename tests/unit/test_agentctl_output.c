@@ -564,6 +564,8 @@ static void stuck(struct fixture *f, struct transcript *t)
 static void running(struct fixture *f, struct transcript *t)
 {
     static const struct progress told[STEPS + 1] = {
+        [BASELINE] = {.of = "samples", .done = 2, .total = 5},
+        [COMPARE] = {.of = "samples", .done = 4, .total = 5},
         [PULL] = {.of = "layers", .done = 3, .total = 7, .bytes = 41200000, .bytes_total = 118000000},
         [READY] = {.deadline_us = 120 * US_PER_S,
                    .note = "PostgreSQL is not ready: the database system is starting up"},

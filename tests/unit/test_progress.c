@@ -56,6 +56,7 @@ static void words(void **state)
          "2 of 40 schemas done: acme: 7.sql"},
         {{.doing = "putting it back", .of = "replicas", .total = 2}, "putting it back, 0 of 2 replicas up"},
         {{.doing = "check of django"}, "check of django"},
+        {{.of = "samples", .done = 2, .total = 5}, "2 of 5 samples taken"},
         {{.note = "the engine does not answer"}, "the engine does not answer"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

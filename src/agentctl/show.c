@@ -16,7 +16,7 @@ int verb_show(struct ctl *ctl, const struct args *args)
     struct page page;
     bool logs = args_get(args, "--logs") != NULL;
     if (ctl_deployment(ctl, args->words[0], &d, &err) < 0 ||
-        page_read(ctl->journal, &ctl->arena, &d, true, &page, &err) < 0)
+        page_read(ctl->journal, &ctl->arena, &d, PAGE_WHOLE, &page, &err) < 0)
         return ctl_fail(&err);
     if (args_get(args, "--json")) {
         cleanup_json json_t *o = page_json(&page, logs);

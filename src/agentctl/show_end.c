@@ -176,6 +176,13 @@ static void print_database(struct arena *arena, const struct page *page)
 
 /* ---- what next ---- */
 
+/* A rollback would send the spec that is there already, and wait for the same image. */
+static bool image_is_gone(const struct deployment *d)
+{
+    const char *back = d->reason ? strstr(d->reason, "putting back failed") : NULL;
+    return back && strstr(back, "No such image");
+}
+
 /* Is production affected, and what now: for each end that is not good. */
 static const char *advice(struct arena *arena, const struct deployment *d)
 {
@@ -203,6 +210,15 @@ static const char *advice(struct arena *arena, const struct deployment *d)
                 "that does.\n"
                 "  Or go on with this commit, once its cause is mended: agentctl retry %lld",
                 id);
+        if (image_is_gone(d))
+            return arena_printf(
+                arena,
+                "What ran before cannot start again: its image is neither on the node nor in the registry, "
+                "or "
+                "the registry does not answer.\n"
+                "  A rollback does not help before it is back there; then: agentctl rollback %s\n"
+                "  Or deploy a commit that works; or go on with this one: agentctl retry %lld",
+                stack, id);
         return arena_printf(
             arena,
             "The rollout stopped half way: services listed as healthy, degraded, unverified or failed "

@@ -19,6 +19,7 @@ enum {
     LIMIT_DEFAULT = 50,
     LIMIT_MAX = 500,
     ROWS_PER_PIECE = 10,
+    PIECE = 16 * 1024,
     NUMBER_MAX = 18,
     COUNT_MAX = 10000,
     NAME_MAX_LEN = 48
@@ -199,41 +200,96 @@ int http_api_deployments(struct http_request *request)
 
 /* ---- /api/v1/deployments/ID ---- */
 
-static int read_body(struct journal *journal, struct arena *arena, const struct deployment *d, struct str *to,
-                     struct error *err)
-{
+struct shown {
     struct page page;
-    int r = page_read(journal, arena, d, false, &page, err);
-    if (r == 0) {
-        cleanup_json json_t *o = page_json(&page, false);
-        append_json(to, o);
-        str_append_char(to, '\n');
+    bool begun;
+    size_t steps, services; /* done */
+};
+
+static void end_shown(struct http_stream *stream)
+{
+    struct shown *shown = stream->state;
+    page_release(&shown->page);
+}
+
+/* All but the closing brace: members follow. */
+static void append_head(struct str *to, const struct page *page)
+{
+    cleanup_json json_t *head = page_head_json(page);
+    append_json(to, head);
+    to->data[--to->len] = '\0';
+    str_append(to, ",\"steps\":[");
+}
+
+static int append_step(struct journal *journal, struct str *to, const struct step *step, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct step copy = *step; /* its output is needed no longer than here */
+    if (page_read_output(journal, &arena, &copy, PAGE_ENDS, err) < 0)
+        return -1;
+    cleanup_json json_t *o = page_step_json(&copy, false);
+    append_json(to, o);
+    return 0;
+}
+
+static int next_part(struct http_stream *stream, struct str *to, struct error *err)
+{
+    struct shown *s = stream->state;
+    const struct page *page = &s->page;
+    if (!stream->manager->journal)
+        return error_set(err, ERR_UNAVAILABLE, 0, "the journal was closed");
+    if (!s->begun)
+        append_head(to, page);
+    s->begun = true;
+    for (; s->steps < page->n_steps && to->len < PIECE; s->steps++) {
+        str_append(to, s->steps ? ",\n" : "\n");
+        if (append_step(stream->manager->journal, to, &page->steps[s->steps], err) < 0)
+            return -1;
     }
-    page_release(&page);
-    return r;
+    if (s->steps < page->n_steps || to->len >= PIECE)
+        return 1;
+    if (s->services == 0)
+        str_append(to, "],\"services\":[");
+    for (; s->services < page->n_services && to->len < PIECE; s->services++) {
+        cleanup_json json_t *o = page_service_json(page, &page->services[s->services]);
+        str_append(to, s->services ? ",\n" : "\n");
+        append_json(to, o);
+    }
+    if (s->services < page->n_services)
+        return 1;
+    str_append(to, "]}\n");
+    return 0;
+}
+
+static int stream_deployment(struct http_request *request, int64_t id, const char *etag)
+{
+    struct journal *journal = request->manager->journal;
+    struct http_stream *stream = http_stream_new(request);
+    struct shown *shown = stream->state = arena_alloc(&stream->arena, sizeof *shown);
+    struct error err = {0};
+    struct deployment d;
+    bool found = false;
+    stream->next = next_part;
+    stream->ended = end_shown;
+    int r = journal_deployment(journal, &stream->arena, id, &d, &found, &err);
+    if (r == 0 && found)
+        r = page_read(journal, &stream->arena, &d, PAGE_NONE, &shown->page, &err);
+    if (r == 0 && found)
+        return http_reply_stream(request, &(struct http_reply){.etag = etag}, stream);
+    http_stream_free(stream);
+    return r < 0 ? reply_failed(request, &err, "reading a deployment")
+                 : http_error(request, HTTP_NOT_FOUND, "no such deployment");
 }
 
 int http_api_deployment(struct http_request *request)
 {
-    struct manager *manager = request->manager;
-    struct arena *arena = &request->arena;
-    cleanup_str struct str body = {0};
-    struct error err = {0};
-    struct deployment d;
     int64_t id;
-    bool found = false;
-    if (!manager->journal)
+    if (!request->manager->journal)
         return http_no_journal(request);
     if (!read_number(request->word, INT64_MAX, &id))
         return http_error(request, HTTP_BAD_REQUEST, "a deployment's id is a number");
-    if (journal_deployment(manager->journal, arena, id, &d, &found, &err) < 0 ||
-        (found && read_body(manager->journal, arena, &d, &body, &err) < 0))
-        return reply_failed(request, &err, "reading a deployment");
-    if (!found)
-        return http_error(request, HTTP_NOT_FOUND, "no such deployment");
-    return http_reply(request, &(struct http_reply){.body = body.data,
-                                                    .len = body.len,
-                                                    .etag = http_etag(arena, body.data, body.len)});
+    const char *etag = etag_of(request, request->path);
+    return http_is_known(request, etag) ? reply_known(request, etag) : stream_deployment(request, id, etag);
 }
 
 /* ---- /api/v1/stacks ---- */

@@ -16,6 +16,7 @@
 #include "agentd/manager.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "html/assets.h"
 #include "html/pages.h"
 
@@ -173,17 +174,33 @@ static int read_pending(struct http_request *request, const struct status *s, st
 
 /* ---- / ---- */
 
+/* NULL: there is room. */
+static const char *little_room(struct http_request *request)
+{
+    struct fs_space space;
+    struct error ignored = {0};
+    if (fs_space(request->manager->config.state_dir, &space, &ignored) < 0 || !fs_space_is_low(&space))
+        return NULL;
+    return fs_space_text(&request->arena, &space);
+}
+
 static int write_stacks(struct http_request *request, struct html *h, const json_t *agentd, struct error *err)
 {
     struct site site = site_of(request);
     struct stack_view *stacks = arena_array(&request->arena, site.n_stacks + 1, sizeof *stacks);
+    struct agent_view agent = {.state_dir = request->manager->config.state_dir, .room = little_room(request)};
+    struct receiver_view *receivers;
     struct history history;
+    if (receivers_read(request->manager->journal, &request->arena, RECEIVER_EVENTS_MAX, &receivers,
+                       &agent.n_receivers, err) < 0)
+        return -1;
+    agent.receivers = receivers;
     for (size_t i = 0; i < site.n_stacks; i++)
         if (read_stack(request, site.stacks[i], agentd, &stacks[i], err) < 0)
             return -1;
     if (read_history(request, NULL, "/", &history, err) < 0)
         return -1;
-    page_stacks(h, &site, stacks, site.n_stacks, &history);
+    page_stacks(h, &site, &agent, stacks, site.n_stacks, &history);
     return 0;
 }
 
@@ -234,7 +251,7 @@ static int write_deployment(struct http_request *request, struct html *h, bool *
         return -1;
     if (!*ret_found)
         return 0;
-    int r = page_read(journal, &request->arena, &d, false, &page, err);
+    int r = page_read(journal, &request->arena, &d, PAGE_ENDS, &page, err);
     if (r == 0)
         page_deployment(h, &site, &page);
     page_release(&page);

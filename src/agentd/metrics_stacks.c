@@ -48,6 +48,11 @@ static double paused(const struct stack_sample *s)
     return s->row.paused && (!s->row.paused_until_us || s->row.paused_until_us > wall_us());
 }
 
+static double frozen_until(const struct stack_sample *s)
+{
+    return at(s->watch->frozen_until_us);
+}
+
 static double approval_needed(const struct stack_sample *s)
 {
     return s->row.alarm_commit != NULL;
@@ -114,6 +119,8 @@ static const struct stack_metric {
     {"deploy_agent_held", "1 when the newest commit is held: until a new commit, retry or resume.", held,
      false},
     {"deploy_agent_paused", "1 when the stack is paused.", paused, false},
+    {"deploy_agent_frozen_until_timestamp_seconds",
+     "When the freeze ends that is in force, in seconds since 1970; 0: none is.", frozen_until, true},
     {"deploy_agent_approval_needed", "1 when a commit waits for agentctl approve.", approval_needed, false},
     {"deploy_agent_drift_since_timestamp_seconds",
      "Since when services differ from what was deployed, in seconds since 1970; 0: they do not.", drift_since,

@@ -55,11 +55,13 @@ static void set_time(json_t *object, const char *key, int64_t us)
     json_object_set_new(object, key, text ? json_string(text) : json_null());
 }
 
-static json_t *watch_status(struct watch *w)
+static json_t *watch_status(const struct watch *w)
 {
+    /* not runs_paused(): who asks must not be the one who ends a pause */
+    bool paused = w->paused && (!w->paused_until_us || wall_us() < w->paused_until_us);
     json_t *o = json_pack("{s:s, s:b, s:s?, s:i, s:s?, s:s?, s:b}", "stack", w->name, "polling",
                           w->poll != NULL, "poll_error", w->poll_error, "poll_failures", (int)w->failures,
-                          "step", w->step, "waiting", w->waiting, "paused", runs_paused(w));
+                          "step", w->step, "waiting", w->waiting, "paused", paused);
     set_time(o, "last_poll", w->last_poll_us);
     set_time(o, "next_poll", w->next_poll_us);
     set_time(o, "frozen_until", w->frozen_until_us);

@@ -14,12 +14,14 @@
  *     parts.c       states, times, commands: what more than one page needs
  *     history.c     the table of deployments
  *     stacks.c      a stack as it stands; the page of all of them
+ *     notices.c     what a person should know
  *     stack.c       one stack, and what is pending
  *     deployment.c  one deployment; timeline.c its steps; made_of.c migrations, services, images
  */
 
 #include "html/html.h"
 #include "view/page.h"
+#include "view/receivers.h"
 #include "view/status.h"
 
 struct site { /* what each page says of where it is */
@@ -50,8 +52,18 @@ struct pending {               /* what Git says that is not deployed yet */
     const char *plan;          /* in words, as `agentctl plan` prints it; NULL: not known */
 };
 
-void page_stacks(struct html *h, const struct site *site, const struct stack_view *stacks, size_t n,
-                 const struct history *history);
+/* Events that wait for a receiver are counted up to here. */
+enum { RECEIVER_EVENTS_MAX = 1000 };
+
+struct agent_view { /* what is true for all stacks */
+    const char *state_dir;
+    const char *room; /* of its disk: "120.0 MiB of 40.0 GiB are free"; NULL: there is enough */
+    const struct receiver_view *receivers;
+    size_t n_receivers;
+};
+
+void page_stacks(struct html *h, const struct site *site, const struct agent_view *agent,
+                 const struct stack_view *stacks, size_t n, const struct history *history);
 void page_stack(struct html *h, const struct site *site, const struct stack_view *stack,
                 const struct pending *pending, const struct history *history);
 void page_deployment(struct html *h, const struct site *site, const struct page *page);
@@ -86,15 +98,19 @@ void part_commands(struct html *h, const char *before, const char *const *comman
 
 void part_history(struct html *h, const struct site *site, const struct history *history);
 
-struct verdict {
+struct headline {
     const char *word;
     enum tone tone;
 };
-struct verdict stack_verdict(const struct status *status);
+struct headline stack_headline(const struct status *status);
 void part_runs(struct html *h, const struct stack_view *stack);
-void part_notices(struct html *h, const struct status *status);
 void part_doing(struct html *h, const struct site *site, const struct stack_view *stack);
 void part_services(struct html *h, const struct status *status);
+
+/* ---- notices.c ---- */
+
+void part_agent(struct html *h, const struct agent_view *agent);
+void part_notices(struct html *h, const struct status *status);
 
 /* ---- timeline.c, made_of.c ---- */
 

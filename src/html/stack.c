@@ -71,7 +71,7 @@ void page_stack(struct html *h, const struct site *site, const struct stack_view
                 const struct pending *pending, const struct history *history)
 {
     const struct status *s = &v->status;
-    struct verdict verdict = stack_verdict(s);
+    struct headline verdict = stack_headline(s);
     frame_begin(h, site, arena_printf(h->arena, "%s %s", s->row.stack, verdict.word), s->row.stack);
     html(h,
          "<div class=\"group\"><p class=\"soft\"><a href=\"/\">Stacks</a></p><div "

@@ -15,17 +15,17 @@ static const char *waiting_for(const struct status *s)
     return text ? text : s->row.waiting;
 }
 
-static struct verdict verdict_under_way(const struct status *s)
+static struct headline headline_under_way(const struct status *s)
 {
     if (s->under_way.state == DEPLOYMENT_INTERRUPTED)
-        return (struct verdict){"interrupted", TONE_CAREFUL};
+        return (struct headline){"interrupted", TONE_CAREFUL};
     if (waiting_for(s))
-        return (struct verdict){"waiting", TONE_CAREFUL};
+        return (struct headline){"waiting", TONE_CAREFUL};
     if (s->under_way.state != DEPLOYMENT_REQUESTED)
-        return (struct verdict){"deploying", TONE_BUSY};
-    return status_pause_is_on(&s->row) ? (struct verdict){"paused", TONE_CAREFUL}
-           : s->frozen_until_us        ? (struct verdict){"frozen", TONE_CAREFUL}
-                                       : (struct verdict){"requested", TONE_BUSY};
+        return (struct headline){"deploying", TONE_BUSY};
+    return status_pause_is_on(&s->row) ? (struct headline){"paused", TONE_CAREFUL}
+           : s->frozen_until_us        ? (struct headline){"frozen", TONE_CAREFUL}
+                                       : (struct headline){"requested", TONE_BUSY};
 }
 
 /* agentd has asked Git since it was started, and got an answer. */
@@ -35,26 +35,28 @@ static bool is_seen(const struct status *s)
 }
 
 /* The gravest of what is true: a person reads one word first, and "in step" is said only of what was seen. */
-struct verdict stack_verdict(const struct status *s)
+struct headline stack_headline(const struct status *s)
 {
     if (s->row.alarm)
-        return (struct verdict){"needs a person", TONE_BAD};
+        return (struct headline){"needs a person", TONE_BAD};
     if (s->under_way.id)
-        return verdict_under_way(s);
+        return headline_under_way(s);
     if (s->held.id || s->row.hold_absolute)
-        return (struct verdict){"held", s->row.hold_absolute ? TONE_CAREFUL : TONE_BAD};
+        return (struct headline){"held", s->row.hold_absolute ? TONE_CAREFUL : TONE_BAD};
     if (status_poll_error(s))
-        return (struct verdict){"polling fails", TONE_BAD};
+        return (struct headline){"polling fails", TONE_BAD};
     if (status_pause_is_on(&s->row))
-        return (struct verdict){"paused", TONE_CAREFUL};
+        return (struct headline){"paused", TONE_CAREFUL};
+    if (!s->agentd)
+        return (struct headline){"not watched", TONE_PLAIN};
     if (!is_seen(s))
-        return (struct verdict){"not asked yet", TONE_PLAIN};
+        return (struct headline){"not asked yet", TONE_PLAIN};
     if (!s->deployed.id)
-        return (struct verdict){"not deployed yet", TONE_PLAIN};
+        return (struct headline){"not deployed yet", TONE_PLAIN};
     if (!status_in_step(s))
-        return (struct verdict){s->frozen_until_us ? "frozen" : "behind", TONE_CAREFUL};
-    return s->row.drift ? (struct verdict){"changed by others", TONE_CAREFUL}
-                        : (struct verdict){"in step", TONE_GOOD};
+        return (struct headline){s->frozen_until_us ? "frozen" : "behind", TONE_CAREFUL};
+    return s->row.drift ? (struct headline){"changed by others", TONE_CAREFUL}
+                        : (struct headline){"in step", TONE_GOOD};
 }
 
 /* ---- what runs ---- */
@@ -65,6 +67,10 @@ static void as_of(struct html *h, const struct status *s)
     const char *last = json_string_value(json_object_get(s->agentd, "last_poll"));
     struct error ignored = {0};
     int64_t at = 0;
+    if (!s->agentd) {
+        html(h, ", when it was seen last: no section of agent.conf names this stack any more");
+        return;
+    }
     if (!last || time_parse(last, &at, &ignored) < 0) {
         html(h, "; Git was not asked since agentd was started");
         return;
@@ -111,133 +117,6 @@ void part_runs(struct html *h, const struct stack_view *v)
     }
     branch(h, v);
     html(h, "</div>\n");
-}
-
-/* ---- what a person should know ---- */
-
-static void notice_begin(struct html *h, enum tone tone)
-{
-    html(h, "<li class=\"notice %s\"><p>", tone_class(tone));
-}
-
-static void needs_person(struct html *h, const struct status *s)
-{
-    if (!s->row.alarm)
-        return;
-    notice_begin(h, TONE_BAD);
-    html(h, "<strong>Needs a person:</strong> %s</p></li>\n", s->row.alarm);
-}
-
-static void held(struct html *h, const struct status *s)
-{
-    if (s->row.hold_absolute) {
-        notice_begin(h, TONE_CAREFUL);
-        html(h, "<strong>Held</strong> after a rollback: ");
-        part_commit(h, s->row.tip);
-        html(h, " is not deployed until there is a new commit.</p>");
-        part_commands(h, "Deploy it after all:",
-                      (const char *[]){arena_printf(h->arena, "agentctl resume %s", s->row.stack), NULL});
-        html(h, "</li>\n");
-    } else if (s->held.id) {
-        notice_begin(h, tone_of_deployment(s->held.state));
-        html(h, "<strong>Held:</strong> ");
-        part_commit(h, s->held.commit);
-        html(h, ", ");
-        part_deployment(h, s->held.id);
-        html(h, " %s: %s</p>", view_verdict(h->arena, s->held.state), s->held.reason);
-        part_commands(
-            h, "Push a commit that mends it, or try it again:",
-            (const char *[]){arena_printf(h->arena, "agentctl retry %lld", (long long)s->held.id), NULL});
-        html(h, "</li>\n");
-    }
-}
-
-static void paused(struct html *h, const struct status *s)
-{
-    const struct stack_state *row = &s->row;
-    if (!status_pause_is_on(row))
-        return;
-    notice_begin(h, TONE_CAREFUL);
-    html(h, "<strong>Paused</strong> since ");
-    part_time(h, row->paused_since_us);
-    if (row->paused_until_us) {
-        html(h, " until ");
-        part_time(h, row->paused_until_us);
-    }
-    html(h, "%s%s</p>", row->pause_reason ? ": " : "", row->pause_reason);
-    part_commands(
-        h, "End it:", (const char *[]){arena_printf(h->arena, "agentctl resume %s", row->stack), NULL});
-    html(h, "</li>\n");
-}
-
-static void frozen(struct html *h, const struct status *s)
-{
-    const struct stack_state *row = &s->row;
-    if (!s->frozen_until_us)
-        return;
-    notice_begin(h, TONE_CAREFUL);
-    html(h, "<strong>Frozen</strong> until ");
-    part_time(h, s->frozen_until_us);
-    html(h, ": nothing new is deployed before.</p>");
-    if (row->tip && !status_tip_is_deployed(s))
-        part_commands(h, "Deploy the newest commit now:",
-                      (const char *[]){arena_printf(h->arena, "agentctl approve %s --commit %.12s",
-                                                    row->stack, text_safe(h->arena, row->tip)),
-                                       NULL});
-    html(h, "</li>\n");
-}
-
-static void polling(struct html *h, const struct status *s)
-{
-    const char *error = status_poll_error(s);
-    if (!error)
-        return;
-    notice_begin(h, TONE_BAD);
-    html(h, "<strong>Polling fails</strong>");
-    if (s->row.poll_failing_since_us) {
-        html(h, " since ");
-        part_time(h, s->row.poll_failing_since_us);
-    }
-    html(h, ": %s. What is new in Git is not known.</p>", error);
-    part_commands(h, "Try all of it:",
-                  (const char *[]){arena_printf(h->arena, "agentctl check %s", s->row.stack), NULL});
-    html(h, "</li>\n");
-}
-
-static void drift(struct html *h, const struct status *s)
-{
-    cleanup_json json_t *found = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
-    const char *note = json_string_value(json_object_get(found, "note"));
-    const json_t *entry;
-    size_t i;
-    if (!found)
-        return;
-    notice_begin(h, TONE_CAREFUL);
-    html(h, "<strong>Changed by others</strong>, seen since ");
-    part_time(h, s->row.drift_since_us);
-    html(h, "%s%s</p><ul>", note ? "; " : "", note);
-    json_array_foreach (json_object_get(found, "services"), i, entry) {
-        if (html_is_full(h))
-            break;
-        html(h, "<li>%s</li>", json_string_value(json_object_get(entry, "text")));
-    }
-    html(h, "</ul></li>\n");
-}
-
-void part_notices(struct html *h, const struct status *s)
-{
-    bool any = s->row.alarm || s->held.id || s->row.hold_absolute || status_pause_is_on(&s->row) ||
-               s->frozen_until_us || status_poll_error(s) || s->row.drift;
-    if (!any)
-        return;
-    html(h, "<ul class=\"notices\">\n");
-    needs_person(h, s);
-    held(h, s);
-    paused(h, s);
-    frozen(h, s);
-    polling(h, s);
-    drift(h, s);
-    html(h, "</ul>\n");
 }
 
 /* ---- what is being deployed ---- */
@@ -330,7 +209,7 @@ static const char *gist(struct arena *arena, const struct stack_view *stacks, si
 {
     cleanup_str struct str text = {0};
     for (size_t i = 0; i < n && text.len < 200; i++) {
-        struct verdict v = stack_verdict(&stacks[i].status);
+        struct headline v = stack_headline(&stacks[i].status);
         if (v.tone != TONE_GOOD || n == 1)
             str_printf(&text, "%s%s %s", text.len ? ", " : "", stacks[i].status.row.stack, v.word);
     }
@@ -340,7 +219,7 @@ static const char *gist(struct arena *arena, const struct stack_view *stacks, si
 static void card(struct html *h, const struct site *site, const struct stack_view *v)
 {
     const char *name = v->status.row.stack;
-    struct verdict verdict = stack_verdict(&v->status);
+    struct headline verdict = stack_headline(&v->status);
     html(h,
          "<section class=\"card\" aria-labelledby=\"stack-%s\"><header><h2 id=\"stack-%s\"><a "
          "href=\"/stacks/%s\">%s</a></h2> ",
@@ -354,11 +233,12 @@ static void card(struct html *h, const struct site *site, const struct stack_vie
     html(h, "</section>\n");
 }
 
-void page_stacks(struct html *h, const struct site *site, const struct stack_view *stacks, size_t n,
-                 const struct history *history)
+void page_stacks(struct html *h, const struct site *site, const struct agent_view *agent,
+                 const struct stack_view *stacks, size_t n, const struct history *history)
 {
     frame_begin(h, site, gist(h->arena, stacks, n), NULL);
     html(h, "<h1 class=\"unseen\">Stacks</h1>\n");
+    part_agent(h, agent);
     if (n == 0)
         html(h, "<p>No stack is configured. <code class=\"command\">agentctl check</code> says what is "
                 "missing.</p>\n");

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "pg/records_migrations.h"
+#include "pg/records_session.h"
 
 static const struct migration_entry *embedded(struct arena *arena)
 {
@@ -67,6 +68,7 @@ int records_schema(struct arena *arena, const struct migrate_target *target, int
         .entries = embedded(arena),
         .n_entries = (size_t)records_schema_version,
         .read = read_embedded,
+        .should_stop = records_should_stop,
     };
     *ret = (struct migrate_result){0};
     if (refuse_newer(arena, &step, err) < 0)

@@ -38,7 +38,7 @@ int records_url(struct arena *arena, const char *text, struct pg_url *ret, struc
 
 /* ---- the session ---- */
 
-static int stop_on_signal(void *userdata, struct error *err)
+int records_should_stop(void *userdata, struct error *err)
 {
     (void)userdata;
     proc_alive();
@@ -94,7 +94,7 @@ int records_open(struct records_session *s, const struct pg_url *url, int64_t de
 {
     int64_t left = deadline_us - mono_us();
     *s = (struct records_session){.deadline_us = deadline_us,
-                                  .conn = {.deadline_us = deadline_us, .should_stop = stop_on_signal}};
+                                  .conn = {.deadline_us = deadline_us, .should_stop = records_should_stop}};
     const struct pg_conn_options options = {.url = url,
                                             .application_name = application_name,
                                             .timeout_us =

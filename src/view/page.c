@@ -12,7 +12,7 @@
 /* Newest bytes of each step's output in JSON without --logs. */
 static const size_t output_tail = 16 * 1024;
 /* and what is read for that: cleaning may leave less of it */
-static const size_t output_read = 64 * 1024;
+static const size_t output_read = 24 * 1024;
 
 /* What the step of the backup has noted; NULL: there was none, or it failed. */
 static json_t *load_backup(const struct page *page)
@@ -83,16 +83,18 @@ unsigned page_failures_before(const struct page *page, const char *service)
     return 0;
 }
 
-static int read_output(struct journal *journal, struct arena *arena, struct step *s, bool logs,
-                       struct error *err)
+int page_read_output(struct journal *journal, struct arena *arena, struct step *s, enum page_outputs outputs,
+                     struct error *err)
 {
-    if (logs)
+    if (outputs == PAGE_NONE)
+        return 0;
+    if (outputs == PAGE_WHOLE)
         return journal_step_output(journal, arena, s->deployment, s->seq, &s->output, err);
     return journal_step_output_newest(journal, arena, s->deployment, s->seq, output_read, &s->output, err);
 }
 
-int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, bool logs,
-              struct page *page, struct error *err)
+int page_read(struct journal *journal, struct arena *arena, const struct deployment *d,
+              enum page_outputs outputs, struct page *page, struct error *err)
 {
     *page = (struct page){0};
     if (view_read(journal, arena, d, &page->view, err) < 0 ||
@@ -100,7 +102,7 @@ int page_read(struct journal *journal, struct arena *arena, const struct deploym
         journal_services(journal, arena, d->id, &page->services, &page->n_services, err) < 0)
         return -1;
     for (size_t i = 0; i < page->n_steps; i++)
-        if (read_output(journal, arena, &page->steps[i], logs, err) < 0)
+        if (page_read_output(journal, arena, &page->steps[i], outputs, err) < 0)
             return -1;
     page->backup = load_backup(page);
     page->regressed = load_regressed(page);
@@ -132,45 +134,36 @@ static json_t *output_json(const char *output, bool whole)
     return json_text(*p ? p + 1 : output + len - output_tail);
 }
 
-static json_t *steps_json(const struct page *page, bool logs)
+json_t *page_step_json(const struct step *s, bool logs)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < page->n_steps; i++) {
-        const struct step *s = &page->steps[i];
-        json_t *o = json_pack("{s:I, s:o, s:o, s:s, s:o}", "seq", (json_int_t)s->seq, "kind",
-                              json_text(s->kind), "name", json_text(s->name), "state",
-                              step_state_name(s->state), "error", json_text(s->error));
-        json_object_set_new(o, "started_at", json_time(s->started_us));
-        json_object_set_new(o, "finished_at", json_time(s->finished_us));
-        json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
-        json_object_set_new(o, "params", json_hidden(s->params));
-        json_object_set_new(o, "live", live_json(s->live));
-        json_object_set_new(o, "output", output_json(s->output, logs));
-        json_array_append_new(list, o);
-    }
-    return list;
+    json_t *o =
+        json_pack("{s:I, s:o, s:o, s:s, s:o}", "seq", (json_int_t)s->seq, "kind", json_text(s->kind), "name",
+                  json_text(s->name), "state", step_state_name(s->state), "error", json_text(s->error));
+    json_object_set_new(o, "started_at", json_time(s->started_us));
+    json_object_set_new(o, "finished_at", json_time(s->finished_us));
+    json_object_set_new(o, "duration_s", json_duration(s->started_us, s->finished_us));
+    json_object_set_new(o, "params", json_hidden(s->params));
+    json_object_set_new(o, "live", live_json(s->live));
+    json_object_set_new(o, "output", output_json(s->output, logs));
+    return o;
 }
 
-static json_t *services_json(const struct page *page)
+json_t *page_service_json(const struct page *page, const struct service_record *s)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < page->n_services; i++) {
-        const struct service_record *s = &page->services[i];
-        json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", json_text(s->service), "swarm_name",
-                              json_text(s->name), "action", json_text(s->action), "state",
-                              json_text(s->state), "note", json_text(s->note));
-        json_object_set_new(o, "failures_before", json_integer(page_failures_before(page, s->service)));
-        json_object_set_new(o, "before", json_hidden(s->before));
-        json_object_set_new(o, "after", json_hidden(s->after));
-        json_array_append_new(list, o);
-    }
-    return list;
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", json_text(s->service), "swarm_name",
+                          json_text(s->name), "action", json_text(s->action), "state", json_text(s->state),
+                          "note", json_text(s->note));
+    json_object_set_new(o, "failures_before", json_integer(page_failures_before(page, s->service)));
+    json_object_set_new(o, "before", json_hidden(s->before));
+    json_object_set_new(o, "after", json_hidden(s->after));
+    return o;
 }
 
-json_t *page_json(const struct page *page, bool logs)
+json_t *page_head_json(const struct page *page)
 {
     const struct deployment *d = &page->view.d;
     json_t *o = view_json(&page->view);
+    json_object_del(o, "services"); /* they stand here with their specs */
     json_object_set_new(o, "requested_by", json_text(d->requested_by));
     json_object_set_new(o, "base", json_id(d->base_id));
     json_object_set_new(o, "target", json_id(d->target_id));
@@ -179,9 +172,19 @@ json_t *page_json(const struct page *page, bool logs)
     json_object_set_new(o, "warnings", page->warnings ? json_incref(page->warnings) : json_array());
     json_object_set_new(o, "plan", json_hidden(d->plan));
     json_object_set_new(o, "backup", page->backup ? json_incref(page->backup) : json_null());
-    json_object_set_new(o, "steps", steps_json(page, logs));
-    json_object_set_new(o, "services", services_json(page));
     json_object_set_new(o, "regressed", page->regressed ? json_incref(page->regressed) : json_null());
     json_object_set_new(o, "latency", json_incref(page->latency));
+    return o;
+}
+
+json_t *page_json(const struct page *page, bool logs)
+{
+    json_t *o = page_head_json(page), *steps = json_array(), *services = json_array();
+    for (size_t i = 0; i < page->n_steps; i++)
+        json_array_append_new(steps, page_step_json(&page->steps[i], logs));
+    for (size_t i = 0; i < page->n_services; i++)
+        json_array_append_new(services, page_service_json(page, &page->services[i]));
+    json_object_set_new(o, "steps", steps);
+    json_object_set_new(o, "services", services);
     return o;
 }

@@ -19,11 +19,21 @@ struct page {
     json_t *regressed, *latency;
 };
 
-/* logs: whole outputs of the steps, else as much of their ends as page_json() shows without. */
-int page_read(struct journal *journal, struct arena *arena, const struct deployment *d, bool logs,
-              struct page *page, struct error *err) MUST_CHECK;
+enum page_outputs {
+    PAGE_ENDS,  /* as much of the steps' outputs as page_json() shows without logs */
+    PAGE_WHOLE, /* all of them */
+    PAGE_NONE,  /* page_read_output() when it comes to that */
+};
+int page_read(struct journal *journal, struct arena *arena, const struct deployment *d,
+              enum page_outputs outputs, struct page *page, struct error *err) MUST_CHECK;
+int page_read_output(struct journal *journal, struct arena *arena, struct step *step,
+                     enum page_outputs outputs, struct error *err) MUST_CHECK;
 void page_release(struct page *page);
 /* The object of `show --json`; logs: whole outputs instead of their newest 16 KiB. */
 json_t *page_json(const struct page *page, bool logs);
+/* The parts of it: all but its members "steps" and "services", and one of each. */
+json_t *page_head_json(const struct page *page);
+json_t *page_step_json(const struct step *step, bool logs);
+json_t *page_service_json(const struct page *page, const struct service_record *service);
 /* Tasks of the service that failed in the minutes before the plan was made. */
 unsigned page_failures_before(const struct page *page, const char *service);

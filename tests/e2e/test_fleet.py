@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 import socket
 import sys
 import time
@@ -50,7 +51,7 @@ class Records(Case):
         first = self.version("one")
         self.start_ready()
         first = self.expect(first, "succeeded")
-        self.wait(lambda: self.server.value("postgres", "SELECT to_regclass('deploy_agent.log') IS NOT NULL") == "t" and self.delivered(), 30, "the first delivery")
+        self.wait(lambda: self.schema_is_there() and self.delivered(), 30, "the first delivery")
         self.server.stop()
         until = time.monotonic() + seconds
         ends = [first, self.expect(self.version("two"), "succeeded")]
@@ -67,6 +68,35 @@ class Records(Case):
         self.same_as_the_journal()
         self.assertNotIn(SECRET, self.agent.log.read_text(errors="replace"))
         self.assertNotIn(SECRET.encode(), (self.dir / "state/journal.db").read_bytes())
+
+    @long
+    def test_journal_restored_from_an_older_copy(self):
+        """Its numbers are taken: delivery stops, nothing is overwritten, and the error says what mends it."""
+        first = self.version("one")
+        self.start_ready()
+        self.expect(first, "succeeded")
+        self.wait(lambda: self.schema_is_there() and self.delivered()[-1:] and self.delivered()[-1][1][-1] == "succeeded", 30, "the first delivery")
+        self.agent.stop()
+        shutil.copytree(self.dir / "state", self.dir / "copy")
+        self.start_ready()
+        second = self.version("two")
+        self.expect(second, "succeeded")
+        self.wait(lambda: len(self.delivered()) == 2 and self.delivered()[-1][1][-1] == "succeeded", 30, "the second delivery")
+        before = self.json("log", "--records")
+        self.agent.stop()
+        shutil.rmtree(self.dir / "state")
+        (self.dir / "copy").rename(self.dir / "state")
+        self.start_ready()
+        self.expect(second, "succeeded")
+        error = self.wait(lambda: next((r["error"] for r in self.json("status")["receivers"] if r["name"] == "records"), None), 30, "the delivery to be refused")
+        self.assertIn("restored from an older copy", error)
+        self.assertEqual(self.json("log", "--records"), before)
+        self.server.sql("postgres", error[error.index("UPDATE "):])
+        self.wait(lambda: len(self.json("log", "--records")) == 3, 60, "the delivery to go on")
+        self.assertEqual({(d["id"], d["host_id"].endswith("-before")) for d in self.json("log", "--records")}, {(1, True), (2, True), (2, False)})
+
+    def schema_is_there(self):
+        return self.server.value("postgres", "SELECT to_regclass('deploy_agent.log') IS NOT NULL") == "t"
 
     def same_as_the_journal(self):
         fleet, here = self.json("log", "--records"), self.json("log")

@@ -376,7 +376,9 @@ class Gate(Case):
         self.forget_image(mine, digest)
         record = self.expect(commit, "halted", 120)
         self.assertIn("putting back failed", record["reason"])
-        self.assertRegex(self.agentctl("show", str(record["id"])).stdout, r"what happened\n(.*\n)*  NOT back    web \(.*No such image")
+        page = self.agentctl("show", str(record["id"])).stdout
+        self.assertRegex(page, r"what happened\n(.*\n)*  NOT back    web \(.*No such image")
+        self.assertIn("A rollback does not help before it is back there", page)
         self.assertEqual(self.task_ids("other"), others)
 
     @long

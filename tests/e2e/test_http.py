@@ -257,10 +257,11 @@ class Watching(Http):
         self.start_ready()
         got = self.listener()
         self.assertEqual([(e, d["resumed"]) for e, d, _ in got()], [("hello", False)])
-        good = self.commit(self.stack(web=self.web(VERSION="one", SECRET_KEY="${SECRET_KEY}")))
+        pad = {"pad": "x" * 20000}  # so that the answer has several pieces
+        good = self.commit(self.stack(web=self.web(VERSION="one", SECRET_KEY="${SECRET_KEY}", labels=pad)))
         self.expect(good, "succeeded")
         wait_for(lambda: self.of_stack("in_step") == 1, 20, "the stack to be in step")
-        bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}")))
+        bad = self.commit(self.stack({"steps": [self.job(command=("exit", "3"))]}, web=self.web(VERSION="two", SECRET_KEY="${SECRET_KEY}", labels=pad)))
         self.expect(bad, "failed")
         wait_for(lambda: self.of_stack("held") == 1 and self.of_stack("deployments_total", state="failed") == 1, 20, "the stack to be held")
         log = self.log()
@@ -294,7 +295,8 @@ class Watching(Http):
         self.assertEqual(self.get("/api/v1/deployments?state=failed")[1]["deployments"], log[:1])
         self.assertEqual(self.get(f"/api/v1/deployments?since={log[0]['requested_at']}")[1]["deployments"][0], log[0])
         self.assertEqual(self.get("/api/v1/deployments?since=2999-01-01")[1]["deployments"], [])
-        self.assertEqual(self.get(f"/api/v1/deployments/{log[0]['id']}"), (200, self.show(log[0]["id"])))
+        for d in log:
+            self.assertEqual(self.get(f"/api/v1/deployments/{d['id']}"), (200, self.show(d["id"])))
         stacks, status = self.get("/api/v1/stacks")[1], self.json("status")
         for volatile in ("next_poll", "last_poll"):
             stacks["stacks"][0].pop(volatile), status["stacks"][0].pop(volatile)

@@ -161,6 +161,24 @@ class Unconfigured(Served):
         self.says("/", "No stack is configured.", "agentctl check")
 
 
+class Agent(Served):
+    """What is true for all stacks, and a stack whose section is gone."""
+    stacks = ()
+
+    @staticmethod
+    def story(book):
+        story.days(book)
+        for name, failing in (("notify chat", book.ago(12)), ("records", None)):
+            book.insert("receiver", name=name, keep=0, keep_us=0, position=0, failing_since_us=failing, error=failing and "chat.example.org: 503", dropped=2)
+
+    def test_receivers(self):
+        text = self.says("/", "notify chat cannot be told, since", "chat.example.org: 503", "2 dropped")
+        self.assertNotIn("records", text)
+
+    def test_not_watched(self):
+        self.says("/stacks/shop", "shop", "not watched", "no section of agent.conf names this stack any more", "Let orders be cancelled within ten minutes")
+
+
 class EveryState(Served):
     stacks = ("intern",)
     story = staticmethod(story.every_state)

@@ -179,6 +179,18 @@ class Delivery(Fleet):
         self.assertIn("did not answer in time", answer.error)
         self.assertLess(answer.us, 30_000_000)
 
+    def test_stopped_while_it_waits(self):
+        """SIGTERM ends a delivery also where the schema is being made by somebody else."""
+        with self.session() as other:
+            other.do("BEGIN; CREATE SCHEMA deploy_agent")
+            run = self.begin("write", timeout_ms=60000, **self.batch([change(1, 7, "requested")], [deployment(7, 1, "requested")]))
+            wait(lambda: self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'deploy-agent/records/schema' AND wait_event_type = 'Lock'") == "1",
+                 15, "the runner to wait")
+            run.signal(signal.SIGTERM)
+            answer = run.end(20)
+        self.assertEqual(answer.kind, "cancelled", answer)
+        self.assertFalse(self.exists("deploy_agent.deployment"))
+
     def test_servers_that_do_not_take_it(self):
         batch = self.batch([change(2, 7, "requested")], [deployment(7, 2, "requested")])
         self.write([change(1, 6, "requested")], [deployment(6, 1, "requested")])

@@ -488,6 +488,28 @@ static void show_json(void **state)
     assert_true(json_is_object(json_object_get(o, "plan")));
 }
 
+/* A rollback is no advice where what it would start is gone. */
+static void show_halted(void **state)
+{
+    struct fixture *f = *state;
+    static const char regressed[] = "web /health: 200 before, 500 now; putting back failed: web: ";
+    static const char *const ends[][2] = {
+        {"task a rejected: No such image: registry/web:1",
+         "A rollback does not help before it is back there"},
+        {"3 tasks failed", "Put them back: agentctl rollback shop"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        int64_t id = request(f, "shop", commit_b);
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_PLANNED, NULL, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+        OK(journal_set_state(f->journal, id, DEPLOYMENT_HALTED,
+                             arena_printf(&f->arena, "%s%s", regressed, ends[i][0]), &f->err));
+        const char *page = RUN("show", arena_printf(&f->arena, "%lld", (long long)id)).out;
+        if (!strstr(page, ends[i][1]))
+            fail_msg("%s", page);
+    }
+}
+
 /* ---- status ---- */
 
 static void status_text(void **state)
@@ -765,13 +787,17 @@ static void tails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(log_table),       TEST(log_fits),     TEST(log_filters),
-        TEST(log_json),        TEST(log_running),  TEST(log_of_several_stacks),
-        TEST(show_page),       TEST(show_sql),     TEST(show_json),
-        TEST(show_regression), TEST(show_latency), TEST(status_text),
-        TEST(status_json),     TEST(status_drift), TEST(in_step),
-        TEST(exit_codes),      TEST(help),         TEST(cutting),
-        TEST(tails),           TEST(at_work),      TEST(status_frozen),
+        TEST(log_table),     TEST(log_fits),
+        TEST(log_filters),   TEST(log_json),
+        TEST(log_running),   TEST(log_of_several_stacks),
+        TEST(show_page),     TEST(show_sql),
+        TEST(show_json),     TEST(show_regression),
+        TEST(show_latency),  TEST(status_text),
+        TEST(status_json),   TEST(status_drift),
+        TEST(status_frozen), TEST(show_halted),
+        TEST(in_step),       TEST(exit_codes),
+        TEST(help),          TEST(cutting),
+        TEST(tails),         TEST(at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ static void verdicts(void **state)
     } cases[] = {
         {"in step", asked, TONE_GOOD, {.row = {.tip = "a"}, .deployed = good}},
         {"not asked yet", not_asked, TONE_PLAIN, {.row = {.tip = "a"}, .deployed = good}},
-        {"not asked yet", NULL, TONE_PLAIN, {.row = {.tip = "a"}, .deployed = good}},
+        {"not watched", NULL, TONE_PLAIN, {.row = {.tip = "a"}, .deployed = good}},
         {"polling fails", asked, TONE_BAD, {.row = {.tip = "a", .poll_error = "403"}, .deployed = good}},
         {"changed by others", asked, TONE_CAREFUL, {.row = {.tip = "a", .drift = "{}"}, .deployed = good}},
         {"behind", asked, TONE_CAREFUL, {.row = {.tip = "b"}, .deployed = good}},
@@ -145,7 +145,7 @@ static void verdicts(void **state)
         struct status status = cases[i].status;
         cleanup_json json_t *agentd = cases[i].agentd ? json_loads(cases[i].agentd, 0, NULL) : NULL;
         status.agentd = agentd;
-        struct verdict verdict = stack_verdict(&status);
+        struct headline verdict = stack_headline(&status);
         assert_string_equal(verdict.word, cases[i].word);
         assert_int_equal(verdict.tone, cases[i].tone);
     }
@@ -187,11 +187,37 @@ static void notices(void **state)
     }
 }
 
+static void agent(void **state)
+{
+    const struct receiver_view receivers[] = {
+        {.row = {.name = "records"}, .events = 3},
+        {.row = {.name = "notify <chat>", .failing_since_us = 1, .error = "503"},
+         .events = RECEIVER_EVENTS_MAX},
+    };
+    const struct agent_view well = {.receivers = receivers, .n_receivers = 1},
+                            ill = {.state_dir = "/srv/x",
+                                   .room = "1 of 2 are free",
+                                   .receivers = receivers,
+                                   .n_receivers = 2};
+    cleanup_arena struct arena arena = {0};
+    struct html h = {.arena = &arena};
+    (void)state;
+    part_agent(&h, &well);
+    assert_string_equal(written(&h), "");
+    part_agent(&h, &ill);
+    assert_non_null(strstr(written(&h), "The disk of /srv/x is nearly full:</strong> 1 of 2 are free."));
+    assert_non_null(strstr(written(&h), "notify &lt;chat&gt;"));
+    assert_non_null(strstr(written(&h), "503. 1000 or more are waiting."));
+    assert_null(strstr(written(&h), "records"));
+    str_release(&h.out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text),  cmocka_unit_test(numbers),  cmocka_unit_test(long_text),
         cmocka_unit_test(lines), cmocka_unit_test(verdicts), cmocka_unit_test(notices),
+        cmocka_unit_test(agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

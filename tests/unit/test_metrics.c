@@ -93,6 +93,9 @@ static void what_is_true(void **state)
     has(text, "deploy_agent_last_deployment_state{stack=\"shop\",state=\"halted\"} 1");
     has(text, "deploy_agent_paused{stack=\"blog\"} 1");
     has(text, "deploy_agent_approval_needed{stack=\"blog\"} 1");
+    has(text, "deploy_agent_frozen_until_timestamp_seconds{stack=\"blog\"} 0");
+    manager_watch(&h.manager, "blog")->frozen_until_us = 1800000000 * US_PER_S;
+    has(print(&h, &f->arena), "deploy_agent_frozen_until_timestamp_seconds{stack=\"blog\"} 1800000000");
     assert_null(strstr(text, "drift_since_timestamp_seconds{stack=\"blog\"} 0\n"));
     assert_null(strstr(text, "poll_failing_since_timestamp_seconds{stack=\"blog\"} 0\n"));
     has(text, "deploy_agent_deployment_started_timestamp_seconds{stack=\"shop\"} 0");

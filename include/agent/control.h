@@ -55,7 +55,7 @@ enum exit_code {
     EXIT_BAD_USAGE = 64,
     /* between agent-worker and agentd only */
     EXIT_STOPPED = 75, /* at a safe point, because of SIGTERM: to be resumed */
-    EXIT_LOCKED = 76,  /* another worker holds the stack's lock */
+    EXIT_LOCKED = 76,  /* another worker holds the lock of the stack, or of the receiver */
 };
 
 struct control_request {

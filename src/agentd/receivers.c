@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/config.h"
+#include "agent/control.h"
 #include "agent/log.h"
 #include "agent/outbox.h"
 #include "agentd/manager.h"
@@ -21,6 +22,8 @@
 static const int64_t worker_timeout_us = 60 * US_PER_S;
 /* changes of one moment are one look at the outbox */
 static const int64_t gather_us = 100 * 1000;
+/* until the worker of an agentd that died has come to its end */
+static const int64_t locked_us = US_PER_S;
 static const unsigned max_workers = 8;
 /* a message that is a week old is no news */
 enum { MESSAGES_KEPT = 1000 };
@@ -110,16 +113,28 @@ static void record_failure(struct manager *manager, const char *name, const char
         manager_journal_failed(manager, &err, "recording that a receiver was not told");
 }
 
+static int on_receivers_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void wake_in(struct manager *manager, int64_t us)
+{
+    timer_set(manager->event, &manager->receivers_timer, us, on_receivers_timer, manager);
+    manager->receivers_wake_us = mono_us() + us;
+}
+
 static void on_notify_ended(struct worker *worker)
 {
     cleanup_arena struct arena arena = {0};
     struct manager *manager = worker->manager;
     char *name = worker->userdata;
-    if (!manager->stopping && (worker->exit_code != 0 || worker->timed_out))
+    bool locked = worker->exit_code == EXIT_LOCKED;
+    if (!manager->stopping && !locked && (worker->exit_code != 0 || worker->timed_out))
         record_failure(manager, name, worker_end_text(&arena, worker));
     worker->userdata = NULL;
     free(name);
-    receivers_wake(manager);
+    if (locked)
+        wake_in(manager, locked_us);
+    else
+        receivers_wake(manager);
 }
 
 static void start(struct manager *manager, const char *receiver)
@@ -137,14 +152,6 @@ static void start(struct manager *manager, const char *receiver)
         return;
     free(name);
     record_failure(manager, receiver, err.text);
-}
-
-static int on_receivers_timer(sd_event_source *source, uint64_t usec, void *userdata);
-
-static void wake_in(struct manager *manager, int64_t us)
-{
-    timer_set(manager->event, &manager->receivers_timer, us, on_receivers_timer, manager);
-    manager->receivers_wake_us = mono_us() + us;
 }
 
 static int on_receivers_timer(sd_event_source *source, uint64_t usec, void *userdata)

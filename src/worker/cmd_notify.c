@@ -7,6 +7,7 @@
 #include "agent/fault.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "worker/receivers.h"
@@ -106,13 +107,24 @@ static int deliver_all(struct delivery *d, const struct receiver_kind *kind, str
     return r < 0 ? -1 : 0;
 }
 
+/* Held until the process ends: one that an agentd before this one started may still be at it. */
+static int lock_receiver(struct delivery *d, struct error *err)
+{
+    int ignored_fd;
+    char *path = arena_printf(&d->arena, "%s/receiver-%s.lock", d->work->config.state_dir, d->receiver);
+    for (char *p = path + strlen(d->work->config.state_dir); *p; p++)
+        if (*p == ' ')
+            *p = '-';
+    return fs_lock(path, &ignored_fd, err);
+}
+
 static int run(const struct verb_context *context, struct delivery *d, struct error *err)
 {
     const struct receiver_kind *kind = find_kind(d);
     if (!kind)
         return error_set(err, ERR_INVALID, 0, "no receiver '%s'", d->receiver);
     if (work_open(d->work, context->config_path, err) < 0 ||
-        work_open_journal(d->work, JOURNAL_WRITE, err) < 0)
+        work_open_journal(d->work, JOURNAL_WRITE, err) < 0 || lock_receiver(d, err) < 0)
         return -1;
     int r = deliver_all(d, kind, err);
     if (kind->close)
@@ -125,15 +137,17 @@ int cmd_notify(const struct verb_context *context, int argc, char **argv)
     struct work work = {0};
     struct delivery delivery = {.work = &work, .receiver = argv[1]};
     struct error err = {0};
+    int code = EXIT_GOOD;
     if (argc != 2) {
         fprintf(stderr, "usage: agent-worker notify RECEIVER\n");
         return EXIT_BAD_USAGE;
     }
     proc_catch_stop();
-    int r = run(context, &delivery, &err);
-    if (r < 0)
+    if (run(context, &delivery, &err) < 0)
+        code = err.kind == ERR_CONFLICT ? EXIT_LOCKED : EXIT_FAILED;
+    if (code == EXIT_FAILED)
         log_error("%s: %s", delivery.receiver, err.text);
     arena_release(&delivery.arena);
     work_close(&work);
-    return r < 0 ? EXIT_FAILED : EXIT_GOOD;
+    return code;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages and commit statuses, by a real receiver: what is told, in which order, how often, and what a receiver that is away costs."""
 
+import fcntl
 import os
 import signal
 import time
@@ -211,6 +212,20 @@ class Answers(Notify):
         self.deploy(self.failing(), "failed")
         self.wait(lambda: chat.bodies() and chat.bodies()[-1]["state"] == "failed", 20, "the next message")
         self.no_secrets()
+
+    @long
+    def test_never_two_at_once(self):
+        """A worker that an agentd before this one has started may still be at it: it is waited for, and that is no failure."""
+        chat = Receiver(self, "chat")
+        self.tell({"url": chat.url + PATH, "on": "succeeded"})
+        self.start_ready()
+        with open(self.dir / "state/receiver-notify-chat.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.deploy(self.stack())
+            polled = self.status()["last_poll"]
+            self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
+            self.assertEqual((chat.requests(), self.receiver_state("notify chat")["attempts"]), ([], 0))
+        self.wait(chat.requests, 20, "the message")
 
     @long
     def test_a_stop_waits_for_nobody(self):

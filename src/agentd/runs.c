@@ -67,17 +67,13 @@ bool runs_paused(struct watch *w)
 
 /* ---- choosing ---- */
 
-/* By its number, or by approving its commit. What follows a tag or mends drift is nobody's word. */
 static int is_asked_for(struct watch *w, const struct deployment *d, bool *ret, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct stack_state state;
-    *ret = d->trigger == TRIGGER_RETRY || d->trigger == TRIGGER_ROLLBACK;
-    if (*ret || d->trigger == TRIGGER_IMAGE || d->trigger == TRIGGER_DRIFT)
-        return 0;
     if (journal_stack(w->manager->journal, &arena, w->name, &state, err) < 0)
         return -1;
-    *ret = str_eq(state.approved, d->commit);
+    *ret = deployment_is_asked_for(d, &state);
     return 0;
 }
 

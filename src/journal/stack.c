@@ -71,6 +71,13 @@ int journal_stack(struct journal *journal, struct arena *arena, const char *stac
     return 0;
 }
 
+bool deployment_is_asked_for(const struct deployment *d, const struct stack_state *state)
+{
+    if (d->trigger == TRIGGER_RETRY || d->trigger == TRIGGER_ROLLBACK)
+        return true;
+    return d->trigger != TRIGGER_IMAGE && d->trigger != TRIGGER_DRIFT && str_eq(state->approved, d->commit);
+}
+
 int journal_stacks(struct journal *journal, struct arena *arena, char ***ret, size_t *ret_count,
                    struct error *err)
 {

@@ -7,6 +7,7 @@
 #include "agent/control.h"
 #include "agent/fault.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -139,6 +140,27 @@ static int newer_requested(void *userdata, struct error *err)
     return 0;
 }
 
+/* A freeze that begins while it waits (for an image, its turn) is before its beginning: it comes after it. */
+static int check_freeze(struct run *run, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct work *w = &run->work;
+    struct stack_state state;
+    int64_t until = freeze_until(&w->stack->freeze, wall_us());
+    struct error unknown = {0}; /* agentd will find out who asked for it */
+    if (until == 0 || (journal_stack(w->journal, &arena, w->stack->name, &state, &unknown) == 0 &&
+                       deployment_is_asked_for(&run->deployment, &state)))
+        return 0;
+    log_notice("begun anew after the freeze, which is until %s", local_minute(&arena, until));
+    return error_set(err, ERR_CANCELLED, STOP_SHUTDOWN, "the stack is frozen");
+}
+
+/* Asked while nothing was touched yet and something is waited for. */
+static int give_up(void *userdata, struct error *err)
+{
+    return check_freeze(userdata, err) < 0 ? -1 : newer_requested(userdata, err);
+}
+
 static int save_plan(struct run *run, const struct plan *plan, struct error *err)
 {
     fault_point("plan.save");
@@ -172,13 +194,13 @@ static int plan_commit(struct run *run, bool *ret_empty, struct error *err)
                                       .commit = run->deployment.commit,
                                       .keep_images = run->deployment.trigger == TRIGGER_DRIFT,
                                       .ctx = &run->ctx,
-                                      .give_up = newer_requested,
+                                      .give_up = give_up,
                                       .userdata = run};
     if (prepare(&request, &prepared, err) < 0)
         return -1;
     log_warnings(prepared.plan.json);
     *ret_empty = prepared.plan.empty;
-    int r = save_plan(run, &prepared.plan, err);
+    int r = check_freeze(run, err) < 0 ? -1 : save_plan(run, &prepared.plan, err);
     /* the manifest lives on for checks and contents */
     run->snapshot = TAKE(prepared.snapshot);
     use_snapshot(run);
@@ -346,7 +368,7 @@ static void drop_plan(struct run *run)
 /* requested → planned. The plan is good only while no other agent has deployed since it was made. */
 static int start(struct run *run, bool *ret_empty, struct error *err)
 {
-    const struct turn turn = {.ctx = &run->ctx, .give_up = newer_requested, .userdata = run};
+    const struct turn turn = {.ctx = &run->ctx, .give_up = give_up, .userdata = run};
     for (;;) {
         if (turn_wait(&turn, err) < 0 || check_hold(run, err) < 0 || make_plan(run, ret_empty, err) < 0)
             return -1;

@@ -2,6 +2,7 @@
 """Freezes and approvals, from push to running service."""
 
 import signal
+import time
 
 from harness import Case, long
 
@@ -49,6 +50,22 @@ class Calm(Case):
         self.expect(five, "succeeded")
         self.assertEqual([self.record(c) for c in (two, four)], [None, None])
         self.assertIsNone(self.status()["frozen"])
+
+    @long
+    def test_freeze_begins_while_an_image_is_waited_for(self):
+        """What has not touched anything is before its beginning: it does not start at night because CI was slow."""
+        self.configure(stack={"freeze": "12:00..13:00", "image_wait": "10m"})
+        image = f"{self.registry}/{self.name}:late"
+        commit = self.commit(self.stack(web=self.web(image=image)))
+        ahead = 12 * 3600 - 20 - int(time.time()) % 86400  # the clocks of this agent show 11:59:40
+        self.start(TZ=f"XXX{'-' if ahead >= 0 else '+'}{abs(ahead) // 3600:02}:{abs(ahead) // 60 % 60:02}:{abs(ahead) % 60:02}")
+        self.wait(lambda: "late" in self.waiting(), 15, "the wait for the image")
+        self.wait(lambda: "the end of the freeze" in self.waiting(), 40, "the freeze")
+        self.lab.image(f"{self.name}:late")
+        self.agentctl("sync", self.name, code=0)
+        self.assertEqual((self.record(commit)["state"], self.specs()), ("requested", {}))
+        self.agentctl("approve", self.name, "--commit", commit[:12], code=0)
+        self.expect(commit, "succeeded")
 
     @long
     def test_freeze_and_drift(self):

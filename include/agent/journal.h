@@ -248,7 +248,7 @@ struct stack_state {
     int64_t waiting_since_us;
     const char *alarm; /* needs a person: "main no longer contains …; agentctl approve STACK"; NULL: none */
     const char *alarm_commit;
-    const char *approved; /* commit that `agentctl approve` let through */
+    const char *approved; /* commit that `agentctl approve` lets through, until it has succeeded */
     bool paused;
     const char *pause_reason;
     int64_t paused_since_us, paused_until_us;

@@ -94,6 +94,7 @@ int status_make(struct arena *arena, const struct stack_config *stack, const cha
 /* ---- sending ---- */
 
 struct answer {
+    long status;            /* 0: none came */
     bool refused;           /* this message, for what it says (400, 413, 422): it will never be taken */
     int64_t retry_after_us; /* 0: not said */
 };

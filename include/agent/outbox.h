@@ -13,8 +13,8 @@
  *
  *     outbox_next(journal, &arena, "notify chat", 1, &events, &n, err);
  *     … delivers events[0 … n-1] …
- *     outbox_done(journal, "notify chat", events[n-1].id, NULL, err);     or
- *     outbox_failed(journal, "notify chat", error.text, wall_us() + delay, err);
+ *     outbox_done(journal, "notify chat", events[n-1].id, NULL, err);     or outbox_pass(), outbox_refused(),
+ * or outbox_failed(journal, "notify chat", error.text, wall_us() + delay, err);
  *
  * One worker per receiver at a time. Who dies between delivery and outbox_done() delivers the same events
  * again: event.id, with the host's id of journal_identity(), tells a receiver that it has it already.
@@ -81,10 +81,17 @@ int outbox_try_now(struct journal *journal, struct error *err) MUST_CHECK;
    commit and state NULL: none. */
 int outbox_verdict_before(struct journal *journal, struct arena *arena, const char *stack, int64_t deployment,
                           struct verdict *ret, struct error *err) MUST_CHECK;
-/* It has got all up to this event (or does not need them). told: what it was told; NULL: no verdict. Never
-   moves back. */
+/* It has got all up to this event. told: what it was told; NULL: no verdict. Never moves back. */
 int outbox_done(struct journal *journal, const char *receiver, int64_t position, const struct verdict *told,
                 struct error *err) MUST_CHECK;
+/* It does not need what is up to this event: nothing was sent, so whether it can be told is as open as
+ * before. */
+int outbox_pass(struct journal *journal, const char *receiver, int64_t position,
+                struct error *err) MUST_CHECK;
+/* It has answered that it will never take this event, which is counted as dropped; the error stays to be
+   seen until a delivery goes well. */
+int outbox_refused(struct journal *journal, const char *receiver, int64_t position, const char *error,
+                   struct error *err) MUST_CHECK;
 /* Not before next_us again. Drops what is beyond the receiver's limits. */
 int outbox_failed(struct journal *journal, const char *receiver, const char *error, int64_t next_us,
                   struct error *err) MUST_CHECK;

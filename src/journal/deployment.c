@@ -226,6 +226,15 @@ static int check_transition(struct journal *j, int64_t id, enum deployment_state
     return from != to;
 }
 
+/* An approval is for once: it must not let the same commit through again, in another freeze. */
+static int use_approval(struct journal *j, int64_t id, struct error *err)
+{
+    return db_run(j, err,
+                  "UPDATE stack SET approved = NULL FROM deployment d"
+                  " WHERE d.id = ? AND stack.stack = d.stack AND stack.approved = d.commit_id",
+                  V_INT(id));
+}
+
 static int set_state(struct journal *j, int64_t id, enum deployment_state state, const char *reason,
                      struct error *err)
 {
@@ -235,12 +244,14 @@ static int set_state(struct journal *j, int64_t id, enum deployment_state state,
     int64_t now = wall_us();
     bool ended = deployment_state_ended(state),
          begins = state == DEPLOYMENT_PLANNED || state == DEPLOYMENT_RUNNING;
-    return db_run(j, err,
-                  "UPDATE deployment SET state = ?2, reason = coalesce(?3, reason),"
-                  " started_us = CASE WHEN ?4 THEN coalesce(started_us, ?6) ELSE started_us END,"
-                  " finished_us = CASE WHEN ?5 THEN ?6 END WHERE id = ?1",
-                  V_INT(id), V_TEXT(deployment_state_name(state)), V_TEXT(reason), V_INT(begins),
-                  V_INT(ended), V_INT(now));
+    if (db_run(j, err,
+               "UPDATE deployment SET state = ?2, reason = coalesce(?3, reason),"
+               " started_us = CASE WHEN ?4 THEN coalesce(started_us, ?6) ELSE started_us END,"
+               " finished_us = CASE WHEN ?5 THEN ?6 END WHERE id = ?1",
+               V_INT(id), V_TEXT(deployment_state_name(state)), V_TEXT(reason), V_INT(begins), V_INT(ended),
+               V_INT(now)) < 0)
+        return -1;
+    return state == DEPLOYMENT_SUCCEEDED ? use_approval(j, id, err) : 0;
 }
 
 int journal_set_state(struct journal *journal, int64_t id, enum deployment_state state, const char *reason,

@@ -314,6 +314,34 @@ int outbox_done(struct journal *journal, const char *receiver, int64_t position,
     return done(journal, receiver, position, told, err) < 0 ? db_rollback(journal) : db_commit(journal, err);
 }
 
+int outbox_pass(struct journal *journal, const char *receiver, int64_t position, struct error *err)
+{
+    if (db_begin(journal, err) < 0)
+        return -1;
+    return advance(journal, receiver, position, err) < 0 || catch_up(journal, err) < 0
+               ? db_rollback(journal)
+               : db_commit(journal, err);
+}
+
+int outbox_refused(struct journal *journal, const char *receiver, int64_t position, const char *error,
+                   struct error *err)
+{
+    struct arena arena = {0};
+    const char *clean = text_line(&arena, error, TEXT_LINE_MAX);
+    int r = db_begin(journal, err);
+    if (r == 0)
+        r = advance(journal, receiver, position, err) < 0 ||
+                    db_run(journal, err,
+                           "UPDATE receiver SET dropped = dropped + 1, error = ?2,"
+                           " failing_since_us = coalesce(failing_since_us, ?3) WHERE name = ?1",
+                           V_TEXT(receiver), V_TEXT(clean), V_INT(wall_us())) < 0 ||
+                    catch_up(journal, err) < 0
+                ? db_rollback(journal)
+                : db_commit(journal, err);
+    arena_release(&arena);
+    return r;
+}
+
 /* The last event that is too old, or has too many newer ones behind it; 0: none. */
 static int find_surplus(struct journal *j, const char *receiver, int64_t *ret_last, int64_t *ret_count,
                         struct error *err)

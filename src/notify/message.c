@@ -77,6 +77,7 @@ int message_send(struct http *http, struct arena *arena, const struct message *m
     if (http_send(http, &request, &response, err) < 0)
         return -1;
     int r = 0;
+    ret->status = response.status;
     if (response.status < 200 || response.status > 299) {
         ret->refused = response.status == 400 || response.status == 413 || response.status == 422;
         ret->retry_after_us = response.retry_after_s * US_PER_S;

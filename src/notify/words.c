@@ -26,10 +26,9 @@ static const struct meaning {
      "short time.",
      "Find the cause, then push a commit that mends it, or: agentctl retry"},
     {"halted", "HALTED half way",
-     "PRODUCTION MAY BE AFFECTED: some services run the new version, others the old one. Nothing more "
-     "happens "
-     "by itself.",
-     "See what runs where; go back with: agentctl rollback STACK"},
+     "PRODUCTION MAY BE AFFECTED: services may run different versions, or one that does not fit the "
+     "database. Nothing more happens by itself.",
+     "See what runs where, and what helps: agentctl show"},
     {"cancelled", "cancelled", "What had been rolled was put back.", ""},
     {"superseded", "superseded", "A newer one takes its place.", ""},
     {"stuck", "STUCK",
@@ -40,7 +39,7 @@ static const struct meaning {
      "Production is not affected by that: the services run as before. But nothing that is pushed is "
      "deployed.",
      "Try each part, with advice: agentctl check STACK"},
-    {"polls_recovered", "can be polled again", "What was pushed meanwhile is deployed now.", ""},
+    {"polls_recovered", "can be polled again", "What was pushed meanwhile is looked at now.", ""},
     {"approval_needed", "needs a person", "Until then the services run as before.",
      "See what would change with agentctl plan; deploy it: agentctl approve STACK"},
 };

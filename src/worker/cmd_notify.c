@@ -60,8 +60,14 @@ static int note_failure(struct delivery *d, const struct error *why, struct erro
 /* The first `done` of them need not come again. */
 static int note_done(struct delivery *d, const struct event *events, size_t done, struct error *err)
 {
+    struct journal *journal = d->work->journal;
     const struct verdict *told = d->told.commit ? &d->told : NULL;
-    if (outbox_done(d->work->journal, d->receiver, events[done - 1].id, told, err) < 0)
+    int64_t position = events[done - 1].id;
+    if (d->passed)
+        return outbox_pass(journal, d->receiver, position, err);
+    if (d->refused)
+        return outbox_refused(journal, d->receiver, position, d->refused, err);
+    if (outbox_done(journal, d->receiver, position, told, err) < 0)
         return -1;
     if (d->row.attempts)
         log_notice("%s is told again, after %u that failed", d->receiver, d->row.attempts);
@@ -83,6 +89,8 @@ static int deliver_some(struct delivery *d, const struct receiver_kind *kind, st
         return 0;
     d->told = (struct verdict){0};
     d->retry_after_us = 0;
+    d->passed = false;
+    d->refused = NULL;
     int r = kind->deliver(d, events, n, &done, &why);
     if (r == 0)
         fault_point("notify.sent");

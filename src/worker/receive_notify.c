@@ -66,6 +66,7 @@ static int send_notice(struct delivery *d, const struct notice *notice, struct e
         return r;
     log_warning("%s does not take the message on #%lld, which is left out: %s", d->receiver,
                 (long long)notice->deployment.id, err->text);
+    d->refused = arena_strdup(&d->arena, err->text);
     return 0;
 }
 
@@ -90,6 +91,7 @@ static int notify_deliver(struct delivery *d, const struct event *events, size_t
     int news = found ? is_news(d, &notice, err) : 0;
     if (news < 0 || (news > 0 && send_notice(d, &notice, err) < 0))
         return -1;
+    d->passed = news == 0;
     *ret_done = 1;
     return 0;
 }

@@ -56,15 +56,20 @@ static int send_status(struct delivery *d, const struct notice *notice, struct e
     const struct forge_client *c = d->state;
     struct message message;
     struct answer answer;
-    if (status_make(&d->arena, c->stack, c->token, notice, &message) < 0)
+    if (status_make(&d->arena, c->stack, c->token, notice, &message) < 0) {
+        d->passed = true;
         return 0;
+    }
     int r = message_send(c->http, &d->arena, &message, &answer, err);
     d->retry_after_us = answer.retry_after_us;
-    if (r < 0 && !answer.refused)
-        return -1;
-    if (r < 0) /* a commit that is not there any more, or what it has already */
-        log_warning("%s: the forge does not take the status of %.12s, which is left out: %s", d->receiver,
-                    notice->deployment.commit, err->text);
+    /* 404: GitLab and Gitea say so of a commit that is not there any more; the next one shall not wait for it
+     */
+    bool refused = answer.refused || answer.status == 404;
+    if (r == 0 || !refused)
+        return r;
+    log_warning("%s: the forge does not take the status of %.12s, which is left out: %s", d->receiver,
+                notice->deployment.commit, err->text);
+    d->refused = arena_strdup(&d->arena, err->text);
     return 0;
 }
 
@@ -80,6 +85,7 @@ static int status_deliver(struct delivery *d, const struct event *events, size_t
             return -1;
         news = found ? is_news(d, &notice, err) : 0;
     }
+    d->passed = news == 0;
     if (news < 0 || (news > 0 && send_status(d, &notice, err) < 0))
         return -1;
     *ret_done = 1;

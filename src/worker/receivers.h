@@ -21,6 +21,8 @@ struct delivery {
     /* set by deliver() */
     struct verdict told;    /* what the receiver was told of a commit; commit NULL: nothing */
     int64_t retry_after_us; /* it wants to be left alone for so long; 0: it did not say */
+    bool passed;            /* what is done was not sent: nobody needs it */
+    const char *refused;    /* what is done will never be taken, and why; NULL: it was */
 };
 
 struct receiver_kind {

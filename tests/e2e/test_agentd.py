@@ -494,14 +494,13 @@ def test_pause(agent):
 def test_pause_that_ends_while_agentd_is_down(agent):
     agent.configure(["web"], "1h")
     agent.settle()
-    end = time.time() + 4
-    agent.good("pause", "web", until=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)))
+    agent.good("pause", "web", until=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))
     agent.script("poll-web", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
     number = agent.good("sync", "web")["deployment"]
     check("the end of the pause, " in agent.waiting(), agent.waiting())
     agent.process.kill()
     agent.process.wait()
-    wait_for("the end", lambda: time.time() > end)
+    agent.write("UPDATE stack SET paused_until_us = ?", int(time.time() * 1e6) - 1)
     agent.settle()
     agent.wait_state(number, "succeeded")
     check(agent.query("SELECT paused, waiting FROM stack") == [(0, None)], agent.query("SELECT paused, waiting FROM stack"))
@@ -520,13 +519,13 @@ def test_freeze_ends(agent):
     """What was requested before a freeze waits; afterwards the branch is looked at first, and only its newest commit is deployed."""
     agent.configure(["web"], "1h", stack_extra="freeze = 11:00..12:00, 20:00..21:00")
     agent.script("poll-web", {"say": {"result": "unchanged", "tip": A}})
-    agent.settle(env=clock("11:59:45"))
+    agent.settle(env=clock("11:59:20"))
     check(agent.good("status")["stacks"][0]["frozen_until"], agent.log())
     agent.script("poll-web", [{"request": B}, {"request": C}, {"say": {"result": "unchanged", "tip": C}}])
     number = agent.good("sync", "web")["deployment"]
     wait_for("the reason on record", lambda: "the end of the freeze, " in (agent.waiting() or ""))
     check(agent.state_of(number) == "requested")
-    wait_for("the newest", lambda: agent.query("SELECT 1 FROM deployment WHERE commit_id = ? AND state = 'succeeded'", C), 30)
+    wait_for("the newest", lambda: agent.query("SELECT 1 FROM deployment WHERE commit_id = ? AND state = 'succeeded'", C), 60)
     check(agent.state_of(number) == "superseded", agent.state_of(number))
     check(agent.starts("run") == [f"run {number + 1}"], agent.starts("run"))
     check(agent.good("status")["stacks"][0]["frozen_until"] is None and agent.waiting() is None)

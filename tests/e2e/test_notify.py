@@ -68,7 +68,7 @@ class Told(Notify):
         self.assertLess(time.monotonic() - began, 60)
 
         def told():
-            return len(good.requests("/hooks")) == 2 and len(good.requests("/repos")) >= 4
+            return len(good.requests("/hooks")) == 2 and "failure" in [s["state"] for s in good.bodies("/repos")]
 
         self.wait(told, 30, lambda: f"messages and statuses: {good.requests()}")
         messages = good.bodies("/hooks")
@@ -80,10 +80,13 @@ class Told(Notify):
         self.assertEqual(good.requests("/hooks")[0]["headers"]["Idempotency-Key"], messages[0]["id"])
         project = "/".join(str(self.bare).removesuffix(".git").split("/")[-2:])
         states = [(r["path"], s["state"], s["context"]) for r, s in zip(good.requests("/repos"), good.bodies("/repos"))]
-        self.assertEqual(states, [(f"/repos/{project}/statuses/{c}", s, f"deploy-agent/{self.name}")
-                                  for c, s in ((first, "pending"), (first, "success"), (second, "pending"), (second, "failure"))])
+        every = [(f"/repos/{project}/statuses/{c}", s, f"deploy-agent/{self.name}")
+                 for c, s in ((first, "pending"), (first, "success"), (second, "pending"), (second, "failure"))]
+        # one that is overtaken before it could be sent is left out
+        self.assertEqual(states, [one for one in every if one in states])
+        self.assertEqual([one for one in states if one[1] != "pending"], [every[1], every[3]])
         self.assertTrue(all(r["headers"]["Authorization"] == f"Bearer {TOKEN}" for r in good.requests("/repos")))
-        self.assertIn(record["reason"][:60], good.bodies("/repos")[3]["description"])
+        self.assertIn(record["reason"][:60], good.bodies("/repos")[-1]["description"])
 
         # the ones that are away: seen by people, and told as soon as they are back
         self.wait(lambda: self.receiver_state("notify broken").get("attempts"), 20, "the receiver that answers 500 to be shown")

@@ -609,6 +609,11 @@ static void stack_waits_and_alarms(void **state)
     assert_null(s.alarm);
     assert_null(s.alarm_commit);
     assert_string_equal(s.approved, commit_b);
+    ended(f, "shop", commit_b, DEPLOYMENT_FAILED);
+    ended(f, "shop", commit_a, DEPLOYMENT_SUCCEEDED);
+    assert_string_equal(stack(f, "shop").approved, commit_b);
+    ended(f, "shop", commit_b, DEPLOYMENT_SUCCEEDED); /* for once */
+    assert_null(stack(f, "shop").approved);
 
     int64_t until = wall_us() + 60 * US_PER_S;
     OK(journal_pause(f->journal, "shop", true, "release\nday", until, &f->err));

@@ -288,6 +288,39 @@ static void never_back(void **state)
     assert_string_equal(waiting(f, "status shop"), "1:running 1:failed");
 }
 
+/* What nobody needs any more tells nothing of whether the receiver can be told. */
+static void passed_over(void **state)
+{
+    struct fixture *f = *state;
+    configure(f, &chat, NULL);
+    ended(f, "shop", commit_a, DEPLOYMENT_FAILED);
+    ended(f, "shop", commit_b, DEPLOYMENT_FAILED);
+    OK(outbox_failed(f->journal, "notify chat", "away", wall_us() + 60 * US_PER_S, &f->err));
+    struct receiver before = receiver(f, "notify chat");
+    struct event *events;
+    size_t n;
+    OK(outbox_next(f->journal, &f->arena, "notify chat", 10, &events, &n, &f->err));
+    assert_int_equal(n, 2);
+    OK(outbox_pass(f->journal, "notify chat", events[0].id, &f->err));
+    struct receiver after = receiver(f, "notify chat");
+    assert_int_equal(after.position, events[0].id);
+    assert_int_equal(after.attempts, 1);
+    assert_int_equal(after.failing_since_us, before.failing_since_us);
+    assert_int_equal(after.next_us, before.next_us);
+    assert_string_equal(after.error, "away");
+    /* nor is what it will never take delivered */
+    OK(outbox_refused(f->journal, "notify chat", events[1].id, "400 no such channel", &f->err));
+    after = receiver(f, "notify chat");
+    assert_int_equal(backlog(f, "notify chat"), 0);
+    assert_int_equal(after.dropped, 1);
+    assert_true(after.failing_since_us > 0);
+    assert_string_equal(after.error, "400 no such channel");
+    ended(f, "shop", commit_a, DEPLOYMENT_FAILED);
+    deliver(f, "notify chat");
+    after = receiver(f, "notify chat");
+    assert_true(!after.error && !after.dropped && !after.failing_since_us);
+}
+
 /* What one wants is not searched again and again in what another one cannot get. */
 static void passing_by(void **state)
 {
@@ -419,6 +452,7 @@ int main(void)
         TEST(pauses),
         TEST(mended),
         TEST(passing_by),
+        TEST(passed_over),
         TEST(verdicts_before),
         TEST(one_of_them),
     };

@@ -29,15 +29,24 @@ static const char *short_commit(struct arena *arena, const char *commit)
     return arena_printf(arena, "%.7s", text_safe(arena, commit));
 }
 
+static const char *head_word(const struct status *s)
+{
+    if (!s->deployed.id)
+        return "not deployed yet";
+    if (!status_tip_is_deployed(s))
+        return s->row.tip ? "behind" : "branch not seen yet";
+    if (s->held.id || s->row.hold_absolute)
+        return "held";
+    if (!status_in_step(s) || !s->agentd)
+        return "in step when the branch was last seen";
+    return s->row.drift ? "in step, but changed by others" : "in step";
+}
+
 static void print_head(struct arena *arena, const struct status *s)
 {
-    const char *word = !s->deployed.id     ? "not deployed yet"
-                       : status_in_step(s) ? s->row.drift ? "in step, but changed by others" : "in step"
-                       : status_tip_is_deployed(s) ? "held"
-                       : s->row.tip                ? "behind"
-                                                   : "branch not seen yet";
+    const char *word = head_word(s);
     printf("%s%s%s: %s%s%s\n", colour_on(COLOUR_BOLD), text_safe(arena, s->row.stack), colour_off(),
-           colour_on(status_in_step(s) && !s->row.drift ? COLOUR_GOOD : COLOUR_CAREFUL), word, colour_off());
+           colour_on(str_eq(word, "in step") ? COLOUR_GOOD : COLOUR_CAREFUL), word, colour_off());
     if (s->deployed.id)
         field("deployed",
               arena_printf(arena, "%s by #%lld, %s  %s", short_commit(arena, s->deployed.commit),

@@ -34,8 +34,10 @@ static double poll_failing_since(const struct stack_sample *s)
 
 static double in_step(const struct stack_sample *s)
 {
-    return s->summary.success.id && str_eq(s->summary.success.commit, s->row.tip) && !s->row.held_id &&
-           !s->row.hold_absolute;
+    /* since it was started, agentd has asked, and the last answer was none that failed */
+    bool seen = s->watch->good_poll_us && !s->watch->poll_error;
+    return seen && s->summary.success.id && str_eq(s->summary.success.commit, s->row.tip) &&
+           !s->row.held_id && !s->row.hold_absolute;
 }
 
 static double held(const struct stack_sample *s)

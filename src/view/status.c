@@ -74,7 +74,7 @@ bool status_tip_is_deployed(const struct status *s)
 
 bool status_in_step(const struct status *s)
 {
-    return status_tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute;
+    return status_tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute && !status_poll_error(s);
 }
 
 const char *status_poll_error(const struct status *s)

@@ -28,7 +28,7 @@ json_t *status_json(struct arena *arena, const json_t *agentd, const struct stat
 
 bool status_tip_is_deployed(const struct status *status);
 /* What is held may have left something else running than the last success did, also of the same commit: a new
- * image, another env_file, a retry. */
+ * image, another env_file, a retry. And of a branch that cannot be asked nobody knows. */
 bool status_in_step(const struct status *status);
 /* The newest error of polling: the journal has the first of a row and each other text, agentd what it met
  * last. */

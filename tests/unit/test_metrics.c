@@ -75,7 +75,13 @@ static void what_is_true(void **state)
     OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
     ended(f, "shop", commit_a, DEPLOYMENT_SUCCEEDED);
     const char *text = print(&h, &f->arena);
+    has(text, "deploy_agent_in_step{stack=\"shop\"} 0"); /* nobody has looked yet */
+    manager_watch(&h.manager, "shop")->good_poll_us = wall_us();
+    text = print(&h, &f->arena);
     has(text, "deploy_agent_in_step{stack=\"shop\"} 1");
+    manager_watch(&h.manager, "shop")->poll_error = (char[]){"403"};
+    has(print(&h, &f->arena), "deploy_agent_in_step{stack=\"shop\"} 0");
+    manager_watch(&h.manager, "shop")->poll_error = NULL;
     has(text, "deploy_agent_held{stack=\"shop\"} 0");
     has(text, "deploy_agent_last_deployment_state{stack=\"shop\",state=\"succeeded\"} 1");
 

@@ -30,14 +30,14 @@ int manager_read_config(const char *path, struct config *ret, char **ret_text, s
 
 /*
  * Workers read the configuration themselves. What they get is a copy of what was accepted: a file that is
- * being edited, or was refused, must not reach them.
+ * being edited, or was refused, must not reach them. It may hold secrets, as agent.conf does.
  */
 void manager_publish_config(struct manager *manager)
 {
     cleanup_arena struct arena arena = {0};
     struct error err = {0};
     const char *copy = arena_printf(&arena, "%s/agent.conf", manager->config.run_dir);
-    if (fs_write_atomic(copy, manager->config_text, strlen(manager->config_text), 0640, &err) < 0) {
+    if (fs_write_atomic(copy, manager->config_text, strlen(manager->config_text), 0600, &err) < 0) {
         log_warning("%s; workers read %s itself", err.text, manager->config_path);
         copy = manager->config_path;
     }

@@ -33,12 +33,19 @@ static const char *http_url_fault(const char *url)
     return name >= host + len || strchr(":.-", *name) ? "the URL names no host" : NULL;
 }
 
+/* "hooks/T0/B0/x8Kd…", and no word that texts have: that one would be cut out of all that is said. */
+static bool looks_like_token(const char *path)
+{
+    enum { SHORTEST = 16 };
+    return strlen(path) >= SHORTEST && strpbrk(path, "0123456789");
+}
+
 const char *config_notify_url_fault(const char *url)
 {
     secret_register(url);
     secret_register_url(url);
     const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
-    if (path && path[1]) /* where receivers have their tokens */
+    if (path && looks_like_token(path + 1)) /* where receivers have their tokens */
         secret_register(path + 1);
     return http_url_fault(url);
 }

@@ -960,7 +960,8 @@ def test_nothing_is_left_of_polls(agent):
         polls = len(agent.starts("poll"))
         agent.good("sync", "web")
         wait_for("the poll", lambda: len(agent.starts("poll")) > polls)
-    wait_for("all that was opened to be closed", lambda: at_rest() == rest)
+    # less: a caller's connection was still there at first
+    wait_for("all that was opened to be closed", lambda: (at_rest() or rest + 1) <= rest, 30)
 
 
 def test_follow_tags(agent):

@@ -260,8 +260,8 @@ struct stack_state {
 };
 int journal_stack(struct journal *journal, struct arena *arena, const char *stack, struct stack_state *ret,
                   struct error *err) MUST_CHECK; /* missing row: zeroed, with the name */
-/* Has a person asked for this deployment, by its number or by approving its commit? What follows a tag or mends
- * drift is nobody's word. A freeze keeps only the others from starting. */
+/* Has a person asked for this deployment, by its number or by approving its commit? What follows a tag or
+ * mends drift is nobody's word. A freeze keeps only the others from starting. */
 bool deployment_is_asked_for(const struct deployment *deployment, const struct stack_state *state);
 int journal_set_tip(struct journal *journal, const char *stack, const char *tip,
                     struct error *err) MUST_CHECK; /* also clears poll_error */

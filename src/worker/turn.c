@@ -7,7 +7,7 @@
 #include "steps/lease.h"
 
 static const int64_t retry_us = 2 * US_PER_S;
-/* An engine that was just started is no manager for a moment. */
+/* An engine that is being stopped or was just started is no manager for a moment. */
 static const int64_t swarm_start_us = 20 * US_PER_S;
 
 static int look(const struct turn *turn, struct error *err)
@@ -51,14 +51,15 @@ static int rest(const struct turn *turn, struct error *err)
 int turn_wait(const struct turn *turn, struct error *err)
 {
     bool logged = false;
-    for (int64_t started = mono_us();;) {
+    for (int64_t refused_us = 0;;) {
         struct error why = {0};
         if (look(turn, &why) == 0) {
             step_waiting(turn->ctx, NULL);
             return 0;
         }
         bool passed = why.kind == ERR_CONFLICT && why.code == LEASE_PASSED;
-        bool may_pass = is_passing(&why) || mono_us() - started < swarm_start_us;
+        refused_us = is_passing(&why) ? 0 : refused_us ? refused_us : mono_us();
+        bool may_pass = !refused_us || mono_us() - refused_us < swarm_start_us;
         if (passed || (!turn->begun && !may_pass)) {
             *err = why;
             return -1;

@@ -47,6 +47,8 @@ class Terminal:
         if self.pid == 0:
             with contextlib.suppress(BaseException):
                 fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", rows, width, 0, 0))
+                for number in (signal.SIGINT, signal.SIGHUP):  # as a shell at a terminal has them; a background job ignores them
+                    signal.signal(number, signal.SIG_DFL)
                 os.execve(words[0], words, env)
             os._exit(127)
 

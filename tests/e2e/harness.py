@@ -670,6 +670,7 @@ class Case(unittest.TestCase):
 class PostgresCase(Case):
     """With a service `db` that makes its files at the first start; its volume goes with the test."""
 
+    slow = True
     gate = {**Case.gate, "healthy_deadline": deadline(25)}
 
     def setUp(self):

@@ -287,6 +287,7 @@ class Bad(Backup):
         self.untouched(record)
         self.assertEqual(self.files(), [])
 
+    @long
     def test_cancel_stops_it(self):
         self.first()
         self.lock()

@@ -163,7 +163,6 @@ class WheelAnalyzer(Example):
     def migrated(self):
         return self.query("SELECT app || '.' || name FROM django_migrations ORDER BY 1")
 
-    @long
     def test_wheel_analyzer(self):
         shutil.copytree(LAB_TOOLS / "apps/django", self.clone, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         commit = self.commit(message="Wheel Analyzer on Docker Swarm")
@@ -328,6 +327,7 @@ class St44(Example):
         self.assertEqual((document["status"], document["database"]), ("healthy", "connected"))
         self.assertEqual(document["migrations"], {"applied": versions, "latest": versions[-1], "pending": []})
 
+    @long
     def test_st44(self):
         commit = self.commit(message="st44 on Docker Swarm")
         self.start()

@@ -176,6 +176,7 @@ class Gate(Case):
         self.assertEqual(self.specs(), self.before)
         self.assertIn("REFUSE is set", self.agentctl("show", str(record["id"]), "--logs").stdout)
 
+    @long
     def test_on_failure_halt(self):
         self.configure(stack={"on_failure": "halt"})
         self.agent.stop()
@@ -413,6 +414,7 @@ class Gate(Case):
 
 
 class FirstDeployment(Case):
+    @long
     def test_failing_service_is_removed(self):
         commit = self.commit(self.stack({"health": self.health()}, web=self.web(HEALTH_STATUS=500)))
         self.start()

@@ -555,6 +555,7 @@ class Database(PostgresCase, Http):
         code, body = self.becomes(lambda code, body: body["invalid_indexes"], "the invalid index")
         self.assertEqual((code, body["invalid_indexes"]), (200, ["broken"]))
 
+    @long
     def test_sql_steps(self):
         """Versions against the files of the deployed commit, tables against its expectations."""
         steps = [{"sql": {"name": "schema", "dir": "db", "table": "schema_migrations"}}, {"expect": {"tables": ["t"]}}]

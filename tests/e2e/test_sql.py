@@ -187,6 +187,7 @@ END $$;
         record = self.put("two", *steps)
         self.assertEqual([(m["step"], m["state"]) for m in record["migrations"]], [("init", "applied"), ("init", "applied")])
 
+    @long
     def test_admin_step_makes_schema_and_role_for_later_steps(self):
         """The database can be asked when the plan is made, and does not have yet what the first step makes."""
         self.configure(stack={"env_file": self.env_file(**{**ENV, "ADMIN_URL": ENV["DATABASE_URL"]})})

@@ -209,6 +209,44 @@ static const char *kept_image(const struct images_request *request, const struct
     return NULL;
 }
 
+/* A copy. NULL: the spec is of another digest, or says none. */
+static json_t *platforms_in(const json_t *spec, const char *digest)
+{
+    const char *image = json_path_string(spec, "TaskTemplate", "ContainerSpec", "Image", NULL);
+    const char *at = image ? strchr(image, '@') : NULL;
+    return at && str_eq(at + 1, digest)
+               ? json_deep_copy(json_path(spec, "TaskTemplate", "Placement", "Platforms", NULL))
+               : NULL;
+}
+
+/* The registry is not asked for what is kept: its platforms are those that were sent with it. */
+static json_t *kept_platforms(const struct images_request *request, const struct stack_service *service,
+                              const char *digest)
+{
+    json_t *found = NULL, *live;
+    size_t i;
+    for (i = 0; i < request->n_records && !found; i++) {
+        const struct service_record *r = &request->records[i];
+        const char *text = r->after ? r->after : r->before;
+        cleanup_json json_t *spec =
+            text && str_eq(r->service, service->key) ? json_loads(text, 0, NULL) : NULL;
+        found = platforms_in(spec, digest);
+    }
+    json_array_foreach (request->observed->services, i, live) {
+        const json_t *spec = json_object_get(live, "Spec");
+        if (!found && str_eq(json_path_string(spec, "Name", NULL), service->name))
+            found = platforms_in(spec, digest);
+    }
+    return found;
+}
+
+static void set_platforms(struct images *images, struct plan_image *item, json_t *owned)
+{
+    item->platforms = owned;
+    if (owned)
+        json_array_append_new(images->owned, owned);
+}
+
 static int resolve(const struct wanted *w, struct images *images, struct image_info *ret, struct error *err)
 {
     const char *waiting;
@@ -266,7 +304,7 @@ static int resolve_service(const struct images_request *request, const struct st
     if (ref.digest) {
         /* already exact; the registry is asked when it is pulled */
     } else if ((item->digest = kept_image(request, service, ref.familiar, arena))) {
-        /* as it runs */
+        set_platforms(images, item, kept_platforms(request, service, item->digest));
     } else if (same) {
         item->digest = same->digest;
         item->platforms = same->platforms;
@@ -276,9 +314,7 @@ static int resolve_service(const struct images_request *request, const struct st
         if (resolve(&w, images, &info, err) < 0)
             return -1;
         item->digest = info.digest;
-        item->platforms = info.platforms;
-        if (info.platforms)
-            json_array_append_new(images->owned, info.platforms);
+        set_platforms(images, item, info.platforms);
     }
     images->n++;
     return 0;

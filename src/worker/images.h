@@ -27,6 +27,8 @@ struct images_request {
     const char *base_commit;         /* of the last success; NULL: none */
     const struct image_record *kept; /* taken by the digest that is on record, whatever the tag says now */
     size_t n_kept;
+    const struct service_record *records; /* services of the deployment that `kept` is of */
+    size_t n_records;
     struct step_ctx *ctx; /* for waiting; NULL (agentctl plan): an image that is not there is a warning */
     /* Looked at while waiting: returns -1 with err set to give up (a newer commit came). */
     int (*give_up)(void *userdata, struct error *err);

@@ -140,11 +140,15 @@ static int last_images(const struct prepare_request *request, struct prepared *p
                        struct images_request *images, struct error *err)
 {
     struct image_record *kept;
+    struct service_record *records;
     if (!request->keep_images || p->base.id == 0 || !str_eq(p->base.commit, request->commit))
         return 0;
-    if (journal_images(request->work->journal, &p->arena, p->base.id, &kept, &images->n_kept, err) < 0)
+    if (journal_images(request->work->journal, &p->arena, p->base.id, &kept, &images->n_kept, err) < 0 ||
+        journal_services(request->work->journal, &p->arena, p->base.id, &records, &images->n_records, err) <
+            0)
         return -1;
     images->kept = kept;
+    images->records = records;
     return 0;
 }
 

@@ -129,7 +129,6 @@ class Witness:
             task = spec["TaskTemplate"]
             for network in task.get("Networks", []):
                 network["Target"] = networks.get(network["Target"], "?")
-            task.get("Placement", {}).pop("Platforms", None)  # what the registry said of the image, or did not in time
             for kind in ("Secret", "Config"):
                 for reference in task["ContainerSpec"].get(f"{kind}s", []):
                     reference.pop(f"{kind}ID")

@@ -116,7 +116,7 @@ class Page(unittest.TestCase):
         self.assertEqual(self.chromium.run("document.activeElement.className"), "skip")
         self.assertGreaterEqual(self.chromium.run("document.activeElement.getBoundingClientRect().top"), 0)
         self.chromium.key("Enter")
-        self.assertEqual(self.chromium.run("document.activeElement.id"), "main")
+        self.chromium.wait_for(lambda: self.chromium.run("document.activeElement.id") == "main", "the focus to follow the link")
         self.show("/deployments/3")
         reached = set()
         for _ in range(60):

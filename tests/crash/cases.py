@@ -79,8 +79,8 @@ ALONE = {"good job.created", "good job.recorded", "good service.updated", "good 
 ALONE_SHORT = 4  # others in each run
 # When all is on record.
 AFTER_THE_END = ("end.said", "lease.given")
-# Whoever takes it up does not come there again: the plan is on record, the deployment has ended.
-PASSED_ONCE = ("plan.saved", *AFTER_THE_END)
+# Whoever takes it up does not come there again: the plan is on record, or that the job failed; the deployment has ended.
+PASSED_ONCE = ("plan.saved", "job.failed", *AFTER_THE_END)
 # In one deployment one after the other. Three workers may die without a step coming to its end.
 CHAINS = {
     "full": ["image.resolve", "plan.save", "plan.saved", "pull.before", "step.ran", "network.create", "blob.create", "job.create",

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 
 #define CONFIG_DEFAULT_PATH "/etc/deploy-agent/agent.conf"
+enum { CONFIG_MAX_SIZE = 1 << 20 };
 
 enum act { ACT_LEADER, ACT_ALWAYS, ACT_NEVER };
 enum resolve_image { RESOLVE_ALWAYS, RESOLVE_CHANGED };
@@ -89,8 +90,7 @@ struct config {
 };
 
 int config_load(const char *path, struct config *ret, struct error *err) MUST_CHECK;
-/* The first half of it: the file's text, refused when every user may write it, or when it is larger than 1
- * MiB. */
+/* The first half of it: the file's text, refused when every user may write it, or when it is too large. */
 int config_read(struct arena *arena, const char *path, char **ret_text, size_t *ret_len,
                 struct error *err) MUST_CHECK;
 /* Pure: the same from memory; `path` is for messages. Files that it names are not looked at. */

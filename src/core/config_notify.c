@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "agent/config.h"
 #include "agent/deployment.h"
@@ -71,32 +70,6 @@ int config_parse_base_url(struct arena *arena, const char *text, void *ret, stru
         len--;
     *(const char **)ret = *text ? arena_strndup(arena, text, len) : NULL;
     return 0;
-}
-
-/* "[notify chat] url", "[records] postgres": a key whose value is a secret; NULL: there is none. */
-static const char *secret_key(struct arena *arena, const struct config *config)
-{
-    const char *url = config->records_postgres, *host = url ? strstr(url, "://") + 3 : "";
-    const char *at = memrchr(host, '@', strcspn(host, "/?"));
-    if (at && memchr(host, ':', (size_t)(at - host)))
-        return "[records] postgres";
-    for (size_t i = 0; i < config->n_notify; i++)
-        if (config->notify[i].url)
-            return arena_printf(arena, "[notify %s] url", config->notify[i].name);
-    return NULL;
-}
-
-int config_check_rights(const char *path, const struct config *config, struct error *err)
-{
-    cleanup_arena struct arena arena = {0};
-    struct stat st;
-    const char *key = secret_key(&arena, config);
-    if (!key || stat(path, &st) < 0 || !(st.st_mode & S_IROTH))
-        return 0;
-    return error_set(err, ERR_INVALID, 0,
-                     "%s: every user may read it, and %s is a secret; mend it with: chgrp "
-                     "deploy-agent %s && chmod 0640 %s, or write %s_file instead",
-                     path, key, path, path, strchr(key, ']') + 2);
 }
 
 /* ---- lists ---- */

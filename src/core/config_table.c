@@ -118,5 +118,4 @@ const struct config_key config_keys[] = {
 };
 /* clang-format on */
 const size_t n_config_keys = ARRAY_SIZE(config_keys);
-_Static_assert(ARRAY_SIZE(config_keys) <= CONFIG_MAX_KEYS,
-               "struct section in config.c has no room for another key");
+_Static_assert(ARRAY_SIZE(config_keys) <= CONFIG_MAX_KEYS, "struct config_part has no room for another key");

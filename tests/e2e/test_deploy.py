@@ -177,7 +177,9 @@ class Deploy(Case):
         commit = self.commit(self.stack({"health": self.health("first")}, first=slow, second=self.web(depends_on=["first"])))
         self.start()
         self.expect(commit, "succeeded")
-        first = self.engine.running(self.full("first"))[0]["Status"]["Timestamp"]
+        # not the time of its state, which Swarm notes when it gets to it: the application has run for a while by then
+        container = self.engine.running(self.full("first"))[0]["Status"]["ContainerStatus"]["ContainerID"]
+        first = self.engine.get(f"/containers/{container}/json")["Created"]
         second = self.engine.service(self.full("second"))["CreatedAt"]
         self.assertLess(first, second)
         from datetime import datetime

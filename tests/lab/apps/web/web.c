@@ -42,7 +42,7 @@ static const char help_text[] =
     "SLOW_MS=n (each answer)                   HANG=1 (/health never answers)\n"
     "EXIT_AFTER_S=n EXIT_CODE=n                REFUSE=1 (ends at once with 1)\n";
 
-static time_t started;
+static double started;
 
 static int eat(size_t mib)
 {
@@ -71,12 +71,12 @@ static void sleep_s(double seconds)
 		;
 }
 
-static time_t monotonic_s(void)
+static double monotonic_s(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 static void on_term(int signal_number)
@@ -93,7 +93,7 @@ static void on_term_143(int signal_number)
 static int health_status(void)
 {
 	const char *file = getenv("HEALTH_FILE");
-	double up = (double)(monotonic_s() - started);
+	double up = monotonic_s() - started;
 	double fail_after = env_number("FAIL_AFTER_S", -1);
 
 	if (file) {

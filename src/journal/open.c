@@ -136,36 +136,30 @@ void db_disconnect(struct journal *j)
 
 /* ---- migrating ---- */
 
-static int migrate_one(struct journal *j, struct error *err)
+/* Every migration that is missing, in one transaction: a reader sees the journal it knew, or this one. */
+static int migrate(struct journal *j, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     int64_t version;
+    if (check_identity(j, &version, err) < 0)
+        return -1;
+    if (version == journal_schema_version)
+        return 0;
     if (db_begin(j, err) < 0)
         return -1;
     /* read again: another process may have been faster */
-    if (read_number(j, "PRAGMA user_version", &version, err) < 0)
+    if (check_identity(j, &version, err) < 0)
         return db_rollback(j);
-    if (version >= journal_schema_version)
-        return db_commit(j, err);
-    const char *number = arena_printf(&arena, "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
-                                      (long long)application_id, (long long)version + 1);
-    if (db_exec(j, journal_migrations_sql[version], err) < 0 || db_exec(j, number, err) < 0)
-        return db_rollback(j);
-    fault_point("journal.migrate");
-    return db_commit(j, err);
-}
-
-static int migrate(struct journal *j, struct error *err)
-{
-    for (;;) {
-        int64_t version;
-        if (check_identity(j, &version, err) < 0)
-            return -1;
-        if (version == journal_schema_version)
-            return 0;
-        if (migrate_one(j, err) < 0)
-            return error_wrap(err, "bringing the journal to schema %lld", (long long)version + 1);
+    for (; version < journal_schema_version; version++) {
+        const char *number = arena_printf(&arena, "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
+                                          (long long)application_id, (long long)version + 1);
+        if (db_exec(j, journal_migrations_sql[version], err) < 0 || db_exec(j, number, err) < 0) {
+            error_wrap(err, "bringing the journal to schema %lld", (long long)version + 1);
+            return db_rollback(j);
+        }
+        fault_point("journal.migrate");
     }
+    return db_commit(j, err);
 }
 
 /* ---- opening for writing ---- */

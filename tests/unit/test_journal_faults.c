@@ -676,6 +676,9 @@ static void killed_while_creating(void **state)
     char faults[] = "journal.migrate:kill";
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(wait_for(start(f, create, faults)), -SIGKILL);
+    /* all of its migrations, or none: a reader never meets a schema between */
+    char late[] = "journal.migrate:kill:nth=4";
+    assert_int_equal(wait_for(start(f, create, late)), -SIGKILL);
     FAILS(journal_open(f->path, JOURNAL_READ, &f->journal, &f->err), ERR_NOT_FOUND);
     f->journal = NULL;
     OK(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));

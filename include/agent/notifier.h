@@ -17,6 +17,7 @@
 #include "agent/config.h"
 #include "agent/outbox.h"
 #include "net/http.h"
+#include "view/ending.h"
 
 /* What happened to a deployment. Texts are as the journal has them: cleaned, but written by anybody. */
 struct notice {
@@ -25,10 +26,10 @@ struct notice {
     const char *state;
     const char *reason;           /* NULL: none */
     struct deployment deployment; /* id 0: the stack itself is meant, and nothing but ->stack is set */
-    unsigned applied;             /* migrations that were applied, and stay */
-    int64_t at_us, took_us;       /* took 0: not known, or not at its end */
-    int64_t dropped;              /* messages before this one that never came */
-    const char *link;             /* its page; NULL: none */
+    struct ending_migrations migrations;
+    int64_t at_us, took_us; /* took 0: not known, or not at its end */
+    int64_t dropped;        /* messages before this one that never came */
+    const char *link;       /* its page; NULL: none */
 };
 /* *ret_found false: the deployment is not on record any more. link: see struct config, may be NULL. */
 int notice_load(struct journal *journal, struct arena *arena, const struct event *event, const char *link,

@@ -10,6 +10,7 @@
 
 #include "agent/spec.h"
 #include "agentctl/show.h"
+#include "view/ending.h"
 
 /* ---- which check, before and now ---- */
 
@@ -147,24 +148,17 @@ static void add_others(struct arena *arena, const struct view *v, struct str *te
         str_printf(text, ", and %zu more", shown - SHOWN);
 }
 
-static bool anything_applied(const struct view *v)
-{
-    for (size_t i = 0; i < v->n_migrations; i++)
-        if (str_eq(v->migrations[i].state, "applied") || str_starts(v->migrations[i].state, "failed"))
-            return true;
-    return false;
-}
-
 static void print_database(struct arena *arena, const struct page *page)
 {
     const struct view *v = &page->view;
     const char *backup = json_string_value(json_object_get(page->backup, "file"));
+    const struct ending_migrations ran = ending_migrations_of(v->migrations, v->n_migrations);
     cleanup_str struct str text = {0};
     if (v->n_migrations == 0 && v->n_schemas == 0)
         return;
     add_versions(arena, v, &text);
     add_others(arena, v, &text);
-    if (anything_applied(v))
+    if (ran.applied || ran.failed)
         str_append(&text, ": migrations are not undone");
     else
         str_printf(&text, "%sno migration ran", text.len ? "; " : "");
@@ -176,102 +170,23 @@ static void print_database(struct arena *arena, const struct page *page)
 
 /* ---- what next ---- */
 
-/* A rollback would send the spec that is there already, and wait for the same image. */
-static bool image_is_gone(const struct deployment *d)
+static void print_next(const struct ending *ending)
 {
-    const char *back = d->reason ? strstr(d->reason, "putting back failed") : NULL;
-    return back && strstr(back, "No such image");
-}
-
-/* Is production affected, and what now: for each end that is not good. */
-static const char *advice(struct arena *arena, const struct deployment *d)
-{
-    const char *stack = text_safe(arena, d->stack);
-    long long id = (long long)d->id;
-    switch (d->state) {
-    case DEPLOYMENT_FAILED:
-        return arena_printf(
-            arena,
-            "No application service was touched: what ran before runs on.\n"
-            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_ROLLED_BACK:
-        return arena_printf(
-            arena,
-            "The services were put back to what ran before. What migrations changed in the database stays.\n"
-            "  This commit is held. Push one that mends it, or try this one again: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_HALTED:
-        if (d->reason &&
-            (strstr(d->reason, "(-- deploy: breaking)") || strstr(d->reason, "needs a forward fix")))
-            return arena_printf(
-                arena,
-                "The schema is ahead of the code, which does not work with it: deploy a commit "
-                "that does.\n"
-                "  Or go on with this commit, once its cause is mended: agentctl retry %lld",
-                id);
-        if (image_is_gone(d))
-            return arena_printf(
-                arena,
-                "What ran before cannot start again: its image is neither on the node nor in the registry, "
-                "or "
-                "the registry does not answer.\n"
-                "  A rollback does not help before it is back there; then: agentctl rollback %s\n"
-                "  Or deploy a commit that works; or go on with this one: agentctl retry %lld",
-                stack, id);
-        return arena_printf(
-            arena,
-            "The rollout stopped half way: services listed as healthy, degraded, unverified or failed "
-            "run the new version.\n"
-            "  Those listed as halted could not be put back; the others run what ran before.\n"
-            "  Put them back: agentctl rollback %s\n"
-            "  Or go on with this commit: agentctl retry %lld",
-            stack, id);
-    case DEPLOYMENT_STUCK:
-        return arena_printf(
-            arena,
-            "It was taken up again three times and came no further; services are left as they were then.\n"
-            "  See why: journalctl -u deploy-agent DEPLOYMENT=%lld\n"
-            "  Then: agentctl retry %lld, or agentctl rollback %s",
-            id, id, stack);
-    case DEPLOYMENT_CANCELLED:
-        return arena_printf(
-            arena,
-            "Services that were touched were put back. To deploy this commit after all: agentctl retry %lld",
-            id);
-    case DEPLOYMENT_INTERRUPTED:
-        return "It resumes by itself as soon as agentd runs: systemctl status deploy-agent";
-    case DEPLOYMENT_REQUESTED:
-    case DEPLOYMENT_PLANNED:
-    case DEPLOYMENT_RUNNING:
-    case DEPLOYMENT_SUCCEEDED:
-        break;
-    case DEPLOYMENT_SUPERSEDED:
-        if (d->reason && str_starts(d->reason, "by #"))
-            return arena_printf(
-                arena,
-                "Nothing was touched: a newer commit took its place before it began. See: agentctl show %s",
-                text_safe(arena, d->reason + strlen("by #")));
-        break;
-    }
-    return NULL;
-}
-
-/* A line each. */
-static void print_paragraphs(struct arena *arena, const char *text)
-{
-    while (*text) {
-        size_t len = strcspn(text, "\n");
-        text_wrap("  ", "  ", COLOUR_NONE, arena_strndup(arena, text, len));
-        text += len;
-        text += strspn(text, "\n ");
+    text_wrap("  ", "  ", COLOUR_NONE, ending->affected);
+    for (size_t i = 0; i < ending->n_next; i++) {
+        cleanup_str struct str text = {0};
+        const struct ending_next *next = &ending->next[i];
+        str_printf(&text, "%s%s%s", next->words, next->command ? ": " : "",
+                   next->command ? next->command : "");
+        text_wrap("  ", "  ", COLOUR_NONE, str_text(&text));
     }
 }
 
 void show_end(struct arena *arena, const struct page *page)
 {
     enum deployment_state state = page->view.d.state;
-    const char *next = advice(arena, &page->view.d);
+    const struct view *v = &page->view;
+    struct ending ending = ending_of(arena, &v->d, ending_migrations_of(v->migrations, v->n_migrations));
     bool planned = page->n_steps > 0 || page->n_services > 0; /* else the reason is all there is */
     if (deployment_state_holds(state) && planned) {
         show_heading("what happened");
@@ -279,8 +194,8 @@ void show_end(struct arena *arena, const struct page *page)
         print_services_end(arena, page);
         print_database(arena, page);
     }
-    if (next) {
+    if (ending.affected) {
         show_heading("what next");
-        print_paragraphs(arena, next);
+        print_next(&ending);
     }
 }

@@ -7,6 +7,7 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "html/pages.h"
+#include "view/ending.h"
 
 /* ---- head ---- */
 
@@ -115,90 +116,25 @@ static void cause(struct html *h, const struct page *page)
     html(h, "</dl>\n");
 }
 
-static bool anything_applied(const struct view *v)
+static void next(struct html *h, const struct deployment *d, const struct ending *ending)
 {
-    for (size_t i = 0; i < v->n_migrations; i++)
-        if (str_eq(v->migrations[i].state, "applied") || str_starts(v->migrations[i].state, "failed"))
-            return true;
-    return false;
-}
-
-/* Is production affected? For each end, as docs/operations.md says it. */
-static const char *meaning(const struct page *page)
-{
-    const struct deployment *d = &page->view.d;
-    bool applied = anything_applied(&page->view);
-    switch (d->state) {
-    case DEPLOYMENT_FAILED:
-        return applied ? "No application service was touched: what ran before runs on. What migrations "
-                         "changed in "
-                         "the database stays."
-                       : "No application service was touched: what ran before runs on.";
-    case DEPLOYMENT_ROLLED_BACK:
-        return applied
-                   ? "The services were put back to what ran before. What migrations changed in the database "
-                     "stays."
-                   : "The services were put back to what ran before.";
-    case DEPLOYMENT_HALTED:
-        if (d->reason &&
-            (strstr(d->reason, "(-- deploy: breaking)") || strstr(d->reason, "needs a forward fix")))
-            return "The schema is ahead of the code, which does not work with it: a commit is needed that "
-                   "does.";
-        return "The rollout stopped half way: the table of services says which of them run the new version.";
-    case DEPLOYMENT_STUCK:
-        return "It was taken up again three times and came no further; services are as the table below says.";
-    case DEPLOYMENT_CANCELLED:
-        return "Services that were touched were put back.";
-    case DEPLOYMENT_INTERRUPTED:
-        return "Its worker ended without a verdict. It is taken up again by itself.";
-    case DEPLOYMENT_REQUESTED:
-    case DEPLOYMENT_PLANNED:
-    case DEPLOYMENT_RUNNING:
-    case DEPLOYMENT_SUCCEEDED:
-    case DEPLOYMENT_SUPERSEDED:
-        break;
+    for (size_t i = 0; i < ending->n_next; i++) {
+        const struct ending_next *one = &ending->next[i];
+        part_commands(h, arena_printf(h->arena, "%s%s", one->words, one->command ? ":" : "."),
+                      (const char *[]){one->command, NULL});
     }
-    return NULL;
-}
-
-static void next(struct html *h, const struct deployment *d)
-{
-    const char *retry = arena_printf(h->arena, "agentctl retry %lld", (long long)d->id),
-               *rollback = arena_printf(h->arena, "agentctl rollback %s", d->stack),
-               *cancel = arena_printf(h->arena, "agentctl cancel %lld", (long long)d->id),
-               *why = arena_printf(h->arena, "journalctl -u deploy-agent DEPLOYMENT=%lld", (long long)d->id);
-    switch (d->state) {
-    case DEPLOYMENT_FAILED:
-    case DEPLOYMENT_ROLLED_BACK:
-        part_commands(h,
-                      "Push a commit that mends it, or try this one again:", (const char *[]){retry, NULL});
-        break;
-    case DEPLOYMENT_HALTED:
+    if (!deployment_state_ended(d->state))
         part_commands(
-            h, "Put the services back, or go on with this commit:", (const char *[]){rollback, retry, NULL});
-        break;
-    case DEPLOYMENT_STUCK:
-        part_commands(h, "See why, then try again or go back:", (const char *[]){why, retry, rollback, NULL});
-        break;
-    case DEPLOYMENT_CANCELLED:
-        part_commands(h, "Deploy this commit after all:", (const char *[]){retry, NULL});
-        break;
-    case DEPLOYMENT_REQUESTED:
-    case DEPLOYMENT_PLANNED:
-    case DEPLOYMENT_RUNNING:
-    case DEPLOYMENT_INTERRUPTED:
-        part_commands(h, "Stop it, and put back what it touched:", (const char *[]){cancel, NULL});
-        break;
-    case DEPLOYMENT_SUCCEEDED:
-    case DEPLOYMENT_SUPERSEDED:
-        break;
-    }
+            h, "Stop it, and put back what it touched:",
+            (const char *[]){arena_printf(h->arena, "agentctl cancel %lld", (long long)d->id), NULL});
 }
 
 static void what_happened(struct html *h, const struct page *page)
 {
     const struct deployment *d = &page->view.d;
-    const char *why = view_why(h->arena, &page->view), *means = meaning(page);
+    const char *why = view_why(h->arena, &page->view);
+    struct ending ending =
+        ending_of(h->arena, d, ending_migrations_of(page->view.migrations, page->view.n_migrations));
     html(h,
          "<section class=\"notice %s\" aria-labelledby=\"why\"><h2 id=\"why\" class=\"unseen\">What "
          "happened</h2>\n",
@@ -206,9 +142,12 @@ static void what_happened(struct html *h, const struct page *page)
     if (*why)
         html(h, "<p class=\"lead\">%s</p>\n", why);
     cause(h, page);
-    if (means)
-        html(h, "<p>%s</p>\n", means);
-    next(h, d);
+    if (ending.affected)
+        html(h, "<p>%s%s</p>\n", ending.affected,
+             d->state == DEPLOYMENT_HALTED || d->state == DEPLOYMENT_STUCK
+                 ? " The table of services says which of them run the new version."
+                 : "");
+    next(h, d, &ending);
     html(h, "</section>\n");
 }
 

@@ -6,16 +6,14 @@
 
 /* What there is to say of an event, from the record. */
 
-static int count_applied(struct journal *journal, struct arena *arena, int64_t id, unsigned *ret,
-                         struct error *err)
+static int count_migrations(struct journal *journal, struct arena *arena, int64_t id,
+                            struct ending_migrations *ret, struct error *err)
 {
     struct migration_record *rows;
     size_t n;
     if (journal_migrations(journal, arena, id, &rows, &n, err) < 0)
         return -1;
-    *ret = 0;
-    for (size_t i = 0; i < n; i++)
-        *ret += str_eq(rows[i].state, "applied");
+    *ret = ending_migrations_of(rows, n);
     return 0;
 }
 
@@ -60,7 +58,7 @@ int notice_load(struct journal *journal, struct arena *arena, const struct event
     if (!*ret_found)
         return 0;
     const struct deployment *d = &notice.deployment;
-    if (count_applied(journal, arena, d->id, &notice.applied, err) < 0)
+    if (count_migrations(journal, arena, d->id, &notice.migrations, err) < 0)
         return -1;
     if (ends(&notice) && d->started_us)
         notice.took_us = event->at_us - d->started_us;

@@ -26,7 +26,7 @@ static const char *body(struct arena *arena, const struct notice *n)
     json_object_set_new(o, "requested_at", time_or_null(arena, d->requested_us));
     json_object_set_new(o, "started_at", time_or_null(arena, d->started_us));
     json_object_set_new(o, "duration_s", n->took_us > 0 ? json_integer(n->took_us / US_PER_S) : json_null());
-    json_object_set_new(o, "migrations_applied", json_integer(n->applied));
+    json_object_set_new(o, "migrations_applied", json_integer(n->migrations.applied));
     json_object_set_new(o, "title", json_string(notice_title(arena, n)));
     json_object_set_new(o, "affected", json_string(notice_affected(arena, n)));
     json_object_set_new(o, "next", json_string(notice_next(arena, n)));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -6,80 +7,84 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/*
- * What a state means, for somebody who was not there. The same as in packaging/deploy-agent.catalog and
- * docs/operations.md: nothing is said to be well that nobody has looked at.
- */
+/* A message in words: of the end of a deployment those of view/ending.h, of what else is told these. */
 
-static const struct meaning {
+static const struct told {
     const char *state, *verdict, *affected, *next;
-} meanings[] = {
-    {"requested", "requested", "", ""},
-    {"planned", "planned", "", ""},
-    {"running", "deploying", "", ""},
-    {"interrupted", "interrupted", "It is taken up again; tasks that run are left alone.", ""},
-    {"succeeded", "succeeded", "", ""},
-    {"failed", "failed", "No application service was touched: they run as before.",
-     "Push a commit that mends it, or, when the cause lay elsewhere: agentctl retry"},
-    {"rolled_back", "rolled back",
-     "The services were put back: production runs the version before. Users may have met the new one for a "
-     "short time.",
-     "Find the cause, then push a commit that mends it, or: agentctl retry"},
-    {"halted", "HALTED half way",
-     "PRODUCTION MAY BE AFFECTED: services may run different versions, or one that does not fit the "
-     "database. Nothing more happens by itself.",
-     "See what runs where, and what helps: agentctl show"},
-    {"cancelled", "cancelled", "What had been rolled was put back.", ""},
-    {"superseded", "superseded", "A newer one takes its place.", ""},
-    {"stuck", "STUCK",
-     "PRODUCTION MAY BE AFFECTED: it stopped where it was, after its worker died again and again. Tasks that "
-     "run are left alone.",
-     "See how far it came; go back with: agentctl rollback STACK"},
+} stack_words[] = {
     {"polls_stalled", "cannot be polled",
      "Production is not affected by that: the services run as before. But nothing that is pushed is "
      "deployed.",
-     "Try each part, with advice: agentctl check STACK"},
-    {"polls_recovered", "can be polled again", "What was pushed meanwhile is looked at now.", ""},
+     "Try each part, with advice: agentctl check"},
+    {"polls_recovered", "can be polled again", "What was pushed meanwhile is looked at now.", NULL},
     {"approval_needed", "needs a person", "Until then the services run as before.",
-     "See what would change with agentctl plan; deploy it: agentctl approve STACK"},
+     "See what would change with agentctl plan; deploy it: agentctl approve"},
 };
 
-static const struct meaning *meaning_of(const struct notice *notice)
+static const struct told *stack_words_of(const struct notice *notice)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(meanings); i++)
-        if (str_eq(meanings[i].state, notice->state))
-            return &meanings[i];
-    return &meanings[0];
+    for (size_t i = 0; i < ARRAY_SIZE(stack_words); i++)
+        if (str_eq(stack_words[i].state, notice->state))
+            return &stack_words[i];
+    return NULL;
+}
+
+/* The deployment may have gone on since the event. */
+static bool ending_then(struct arena *arena, const struct notice *notice, struct ending *ret)
+{
+    struct deployment d = notice->deployment;
+    if (!d.id || deployment_state_parse(notice->state, &d.state) < 0)
+        return false;
+    d.reason = notice->reason;
+    *ret = ending_of(arena, &d, notice->migrations);
+    return true;
+}
+
+static const char *verdict(struct arena *arena, const struct notice *notice)
+{
+    static const char *const loud[][2] = {
+        {"running", "deploying"}, {"halted", "HALTED half way"}, {"stuck", "STUCK"}};
+    const struct told *told = stack_words_of(notice);
+    for (size_t i = 0; i < ARRAY_SIZE(loud); i++)
+        if (str_eq(loud[i][0], notice->state))
+            return loud[i][1];
+    return told ? told->verdict : view_words(arena, notice->state);
 }
 
 const char *notice_title(struct arena *arena, const struct notice *notice)
 {
     const struct deployment *d = &notice->deployment;
-    const char *verdict = meaning_of(notice)->verdict;
-    return d->id ? arena_printf(arena, "%s: %s (%.7s)", d->stack, verdict, d->commit)
-                 : arena_printf(arena, "%s: %s", d->stack, verdict);
+    return d->id ? arena_printf(arena, "%s: %s (%.7s)", d->stack, verdict(arena, notice), d->commit)
+                 : arena_printf(arena, "%s: %s", d->stack, verdict(arena, notice));
 }
 
 const char *notice_affected(struct arena *arena, const struct notice *notice)
 {
-    const char *text = meaning_of(notice)->affected;
-    if (!*text || !notice->applied)
-        return text;
-    return arena_printf(arena, "%s %u migration%s applied and stay%s.", text, notice->applied,
-                        notice->applied == 1 ? " was" : "s were", notice->applied == 1 ? "s" : "");
+    const struct told *told = stack_words_of(notice);
+    struct ending ending;
+    if (told)
+        return told->affected;
+    return ending_then(arena, notice, &ending) && ending.affected ? ending.affected : "";
 }
 
 const char *notice_next(struct arena *arena, const struct notice *notice)
 {
-    const struct meaning *m = meaning_of(notice);
+    const struct told *told = stack_words_of(notice);
     const struct deployment *d = &notice->deployment;
-    if (!*m->next)
-        return "";
-    const char *look = d->id ? arena_printf(arena, " (agentctl show %" PRId64 ")", d->id) : "";
-    if (str_ends(m->next, "STACK"))
-        return arena_printf(arena, "%.*s%s%s", (int)(strlen(m->next) - strlen("STACK")), m->next, d->stack,
-                            look);
-    return arena_printf(arena, "%s %" PRId64 "%s", m->next, d->id, look);
+    cleanup_str struct str text = {0};
+    struct ending ending;
+    if (told && told->next)
+        str_printf(&text, "%s %s", told->next, d->stack);
+    else if (!told && ending_then(arena, notice, &ending))
+        for (size_t i = 0; i < ending.n_next; i++) {
+            const struct ending_next *next = &ending.next[i];
+            str_printf(&text, "%s%c%s%s%s", i ? "; " : "",
+                       i ? tolower((unsigned char)*next->words) : *next->words, next->words + 1,
+                       next->command ? ": " : "", next->command ? next->command : "");
+        }
+    if (text.len && d->id)
+        str_printf(&text, " (what happened: agentctl show %" PRId64 ")", d->id);
+    return arena_strdup(arena, str_text(&text));
 }
 
 static const char *as_it_is(struct arena *arena, const char *text)

@@ -57,8 +57,8 @@ what happened
   database    schema at 002 (001 before): migrations are not undone
 
 what next
-  The services were put back to what ran before. What migrations changed in the database stays.
-  This commit is held. Push one that mends it, or try this one again: agentctl retry 2
+  The services were put back to what ran before. Users may have met the new version for a short time. 1 migration was applied and stays.
+  This commit is held. Push one that mends it, or, when the cause lay elsewhere, try this one again: agentctl retry 2
 """
 
 
@@ -352,7 +352,7 @@ class Bad(Sql):
         self.assertIn("002_rename.sql of schema (-- deploy: breaking)", record["reason"])
         self.assertIn("database stays at 002", record["reason"])
         page = self.agentctl("show", str(record["id"])).stdout
-        self.assertIn("The schema is ahead of the code", page)
+        self.assertIn("the schema is ahead of the code", page)
         self.assertNotIn("agentctl rollback", page)
 
     @long

@@ -191,7 +191,7 @@ class EveryState(Served):
 
     def test_what_next(self):
         for n, words in {2: "No application service was touched", 3: "put back to what ran before", 4: "stopped half way", 5: "were put back",
-                         7: "came no further", 8: "taken up again by itself"}.items():
+                         7: "came no further", 8: "taken up again as soon as agentd runs"}.items():
             self.says(f"/deployments/{n}", words)
         for n, command in {2: "agentctl retry 2", 4: "agentctl rollback intern", 5: "agentctl retry 5", 7: "journalctl -u deploy-agent DEPLOYMENT=7",
                            9: "agentctl cancel 9"}.items():

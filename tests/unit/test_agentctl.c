@@ -350,42 +350,45 @@ static void show_page(void **state)
     struct ran r = RUN("show", "1");
     assert_int_equal(r.code, 0);
     assert_string_equal(
-        r.out, "deployment 1 of shop: failed\n"
-               "  commit      9f3c1ab0c4d5e6f708192a3b4c5d6e7f80912a3b on main\n"
-               "  subject     Add the index\n"
-               "  author      bob\n"
-               "  trigger     sync, by uid 1000\n"
-               "  requested   2026-08-22 08:54:59\n"
-               "  started     2026-08-22 08:55:00\n"
-               "  finished    2026-08-22 08:55:19, took 0m19s\n"
-               "  why         schema: 0119_add_index.sql:3: lock timeout; no service was touched\n"
-               "\n"
-               "warnings\n"
-               "  - web has no healthcheck\n"
-               "\n"
-               "steps\n"
-               "  ├─  1  08:55:00   0m02s  failed   run django\n"
-               "  │      exit 1: lock timeout\n"
-               "  │      9f3c1ab0c4d5 manage.py migrate: failed\n"
-               "  │      the last 20 of 30 lines; all of them: agentctl show 1 --logs\n"
-               "  │      │ line 11\n  │      │ line 12\n  │      │ line 13\n  │      │ line 14\n"
-               "  │      │ line 15\n  │      │ line 16\n  │      │ line 17\n  │      │ line 18\n"
-               "  │      │ line 19\n  │      │ line 20\n  │      │ line 21\n  │      │ line 22\n"
-               "  │      │ line 23\n  │      │ line 24\n  │      │ line 25\n  │      │ line 26\n"
-               "  │      │ line 27\n  │      │ line 28\n  │      │ line 29\n  │      │ line 30\n"
-               "  └─  2                    not run  roll web\n"
-               "\n"
-               "images\n"
-               "  web: registry/web:2 sha256:abc\n"
-               "\n"
-               "what happened\n"
-               "  failed      step 1, run django: exit 1: lock timeout\n"
-               "  runs new    web\n"
-               "  database    django manage.py migrate failed: migrations are not undone\n"
-               "\n"
-               "what next\n"
-               "  No application service was touched: what ran before runs on.\n"
-               "  This commit is held. Push one that mends it, or try this one again: agentctl retry 1\n");
+        r.out,
+        "deployment 1 of shop: failed\n"
+        "  commit      9f3c1ab0c4d5e6f708192a3b4c5d6e7f80912a3b on main\n"
+        "  subject     Add the index\n"
+        "  author      bob\n"
+        "  trigger     sync, by uid 1000\n"
+        "  requested   2026-08-22 08:54:59\n"
+        "  started     2026-08-22 08:55:00\n"
+        "  finished    2026-08-22 08:55:19, took 0m19s\n"
+        "  why         schema: 0119_add_index.sql:3: lock timeout; no service was touched\n"
+        "\n"
+        "warnings\n"
+        "  - web has no healthcheck\n"
+        "\n"
+        "steps\n"
+        "  ├─  1  08:55:00   0m02s  failed   run django\n"
+        "  │      exit 1: lock timeout\n"
+        "  │      9f3c1ab0c4d5 manage.py migrate: failed\n"
+        "  │      the last 20 of 30 lines; all of them: agentctl show 1 --logs\n"
+        "  │      │ line 11\n  │      │ line 12\n  │      │ line 13\n  │      │ line 14\n"
+        "  │      │ line 15\n  │      │ line 16\n  │      │ line 17\n  │      │ line 18\n"
+        "  │      │ line 19\n  │      │ line 20\n  │      │ line 21\n  │      │ line 22\n"
+        "  │      │ line 23\n  │      │ line 24\n  │      │ line 25\n  │      │ line 26\n"
+        "  │      │ line 27\n  │      │ line 28\n  │      │ line 29\n  │      │ line 30\n"
+        "  └─  2                    not run  roll web\n"
+        "\n"
+        "images\n"
+        "  web: registry/web:2 sha256:abc\n"
+        "\n"
+        "what happened\n"
+        "  failed      step 1, run django: exit 1: lock timeout\n"
+        "  runs new    web\n"
+        "  database    django manage.py migrate failed: migrations are not undone\n"
+        "\n"
+        "what next\n"
+        "  No application service was touched: what ran before runs on. What the failed migration "
+        "changed in the database stays.\n"
+        "  This commit is held. Push one that mends it, or, when the cause lay elsewhere, try this one "
+        "again: agentctl retry 1\n");
     assert_non_null(strstr(RUN("show", "2", "--logs").out, "│ line 1\n"));
     assert_null(strstr(RUN("show", "2").out, "│ line"));
     assert_non_null(strstr(RUN("show", "#3").out, "The services were put back to what ran before."));
@@ -496,7 +499,7 @@ static void show_halted(void **state)
     static const char *const ends[][2] = {
         {"task a rejected: No such image: registry/web:1",
          "A rollback does not help before it is back there"},
-        {"3 tasks failed", "Put them back: agentctl rollback shop"},
+        {"3 tasks failed", "Put the services back: agentctl rollback shop"},
     };
     for (size_t i = 0; i < 2; i++) {
         int64_t id = request(f, "shop", commit_b);

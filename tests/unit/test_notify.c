@@ -30,7 +30,7 @@ static struct notice notice_of(const char *state)
                        .author = "alice",
                        .trigger = TRIGGER_POLL,
                        .requested_us = 1764000000 * US_PER_S},
-        .applied = 2,
+        .migrations = {.applied = 2},
         .at_us = 1764000192 * US_PER_S,
         .took_us = 192 * US_PER_S,
     };
@@ -83,7 +83,7 @@ static void generic(void **state)
     assert_int_equal(json_integer_value(json_object_get(o, "deployment")), 42);
     assert_true(json_is_null(json_object_get(o, "link")));
     assert_true(json_is_null(json_object_get(o, "started_at")));
-    assert_non_null(strstr(get(o, "affected"), "production runs the version before"));
+    assert_non_null(strstr(get(o, "affected"), "put back to what ran before"));
     assert_non_null(strstr(get(o, "affected"), "2 migrations were applied and stay"));
     assert_non_null(strstr(get(o, "next"), "agentctl show 42"));
 }
@@ -100,7 +100,7 @@ static void states(void **state)
         {"halted", "shop: HALTED half way (9f3c1ab)", "PRODUCTION MAY BE AFFECTED"},
         {"stuck", "shop: STUCK (9f3c1ab)", "PRODUCTION MAY BE AFFECTED"},
         {"succeeded", "shop: succeeded (9f3c1ab)", "took 3m12s"},
-        {"cancelled", "shop: cancelled (9f3c1ab)", "was put back"},
+        {"cancelled", "shop: cancelled (9f3c1ab)", "were put back"},
         {"running", "shop: deploying (9f3c1ab)", "#42 on poll"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

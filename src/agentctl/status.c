@@ -189,18 +189,14 @@ static void print_frozen(struct arena *arena, const struct status *s)
 /* A line for each service, then why they stay so. */
 static void print_drift(struct arena *arena, const struct status *s)
 {
-    cleanup_json json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
-    const char *note = json_string_value(json_object_get(drift, "note"));
-    const json_t *entry;
-    size_t i;
-    if (!drift)
+    struct status_drift drift;
+    if (!status_drift(arena, s, &drift))
         return;
-    json_array_foreach (json_object_get(drift, "services"), i, entry)
-        field(i ? "" : "drift", text_safe(arena, json_string_value(json_object_get(entry, "text"))),
-              COLOUR_CAREFUL);
+    for (size_t i = 0; i < drift.n; i++)
+        field(i ? "" : "drift", drift.services[i], COLOUR_CAREFUL);
     field("",
-          arena_printf(arena, "seen since %s%s%s", time_local(arena, s->row.drift_since_us), note ? "; " : "",
-                       text_safe(arena, note)),
+          arena_printf(arena, "seen since %s%s%s", time_local(arena, s->row.drift_since_us),
+                       *drift.note ? "; " : "", drift.note),
           COLOUR_NONE);
 }
 

@@ -2,7 +2,6 @@
 
 /* What a person should know, of a stack and of the agent, each with the command that goes on. */
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "html/pages.h"
 
@@ -97,21 +96,15 @@ static void polling(struct html *h, const struct status *s)
 
 static void drift(struct html *h, const struct status *s)
 {
-    cleanup_json json_t *found = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
-    const char *note = json_string_value(json_object_get(found, "note"));
-    const json_t *entry;
-    size_t i;
-    if (!found)
+    struct status_drift found;
+    if (!status_drift(h->arena, s, &found))
         return;
     notice_begin(h, TONE_CAREFUL);
     html(h, "<strong>Changed by others</strong>, seen since ");
     part_time(h, s->row.drift_since_us);
-    html(h, "%s%s</p><ul>", note ? "; " : "", note);
-    json_array_foreach (json_object_get(found, "services"), i, entry) {
-        if (html_is_full(h))
-            break;
-        html(h, "<li>%s</li>", json_string_value(json_object_get(entry, "text")));
-    }
+    html(h, "%s%s</p><ul>", *found.note ? "; " : "", found.note);
+    for (size_t i = 0; i < found.n && !html_is_full(h); i++)
+        html(h, "<li>%s</li>", found.services[i]);
     html(h, "</ul></li>\n");
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view/status.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "view/json.h"
@@ -86,6 +87,20 @@ const char *status_poll_error(const struct status *s)
 bool status_pause_is_on(const struct stack_state *row)
 {
     return row->paused && (row->paused_until_us == 0 || row->paused_until_us > wall_us());
+}
+
+bool status_drift(struct arena *arena, const struct status *s, struct status_drift *ret)
+{
+    cleanup_json json_t *drift = s->row.drift ? json_loads(s->row.drift, 0, NULL) : NULL;
+    const json_t *services = json_object_get(drift, "services"), *entry;
+    size_t i;
+    *ret = (struct status_drift){
+        .services = arena_array(arena, json_array_size(services), sizeof *ret->services),
+        .note = text_safe(arena, json_string_value(json_object_get(drift, "note"))),
+    };
+    json_array_foreach (services, i, entry)
+        ret->services[ret->n++] = text_safe(arena, json_string_value(json_object_get(entry, "text")));
+    return drift != NULL;
 }
 
 /* ---- JSON ---- */

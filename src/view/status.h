@@ -34,3 +34,12 @@ bool status_in_step(const struct status *status);
  * last. */
 const char *status_poll_error(const struct status *status);
 bool status_pause_is_on(const struct stack_state *row);
+
+/* What others changed, in words. */
+struct status_drift {
+    const char **services; /* a line each */
+    size_t n;
+    const char *note; /* why they stay so; "": nothing to say */
+};
+/* False: nothing was changed, as far as that was seen. */
+bool status_drift(struct arena *arena, const struct status *status, struct status_drift *ret);

@@ -6,19 +6,17 @@ and `agent-worker run ID`: no agentd. What has come of it is seen by the checker
 """
 
 import contextlib
-import http.client
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
 from checker import ENDED, Witness
 from expect import PATIENCE, Failure, check, same, wait_for
@@ -26,64 +24,16 @@ from points import Table
 from tap import Tap
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from labs import Engine, settings  # noqa: E402
+
 LAB_TOOLS = HERE.parent / "lab"
 STOPPED, LOCKED = 75, 76
 KILLED = -signal.SIGKILL
 # What a worker has passed when it is at work again, whatever it still has to do.
 AT_WORK = {"step.begin", "putback.begin", "end.record", "end.state"}
 RESUME_LIMIT_S = 10
-
-
-class Engine:
-    """The Engine API over its socket."""
-
-    class Connection(http.client.HTTPConnection):
-        def __init__(self, path, timeout):
-            super().__init__("localhost", timeout=timeout)
-            self.path = path
-
-        def connect(self):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(self.path)
-
-    def __init__(self, path):
-        self.path = path
-
-    def call(self, method, path, body=None, timeout=30, **query):
-        if query:
-            path += "?" + urllib.parse.urlencode({k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in query.items()})
-        connection = self.Connection(self.path, timeout)
-        try:
-            text = json.dumps(body) if body is not None else None
-            connection.request(method, "/v1.41" + path, body=text, headers={"Content-Type": "application/json"})
-            response = connection.getresponse()
-            data = response.read()
-            if response.status == 404:
-                return None
-            if response.status >= 300:
-                raise Failure(f"{method} {path}: {response.status} {data.decode(errors='replace')}")
-            return json.loads(data) if data.strip() else True
-        finally:
-            connection.close()
-
-    def get(self, path, **query):
-        return self.call("GET", path, **query)
-
-    def labelled(self, kind, label):
-        return self.get(f"/{kind}", filters={"label": [label]}) or []
-
-    def service(self, name):
-        return self.get(f"/services/{name}")
-
-    def tasks(self, service):
-        return sorted(self.get("/tasks", filters={"service": [service]}) or [], key=lambda task: task["CreatedAt"])
-
-    def update(self, name, change):
-        """`docker service update` by somebody else: change(spec) edits the spec in place."""
-        live = self.service(name)
-        change(live["Spec"])
-        self.call("POST", f"/services/{live['ID']}/update", live["Spec"], version=live["Version"]["Index"])
 
 
 class Lab:
@@ -94,12 +44,10 @@ class Lab:
         self.own = not os.path.exists(f"{directory}/env")
         if self.own:
             subprocess.run([LAB_TOOLS / "up", "--dir", self.dir, "--engine", engine], check=True, stdout=subprocess.DEVNULL)
-        words = subprocess.run(["bash", "-c", f'set -a; . "{directory}/env"; env -0'], env={}, check=True, capture_output=True)
-        pairs = (item.split("=", 1) for item in words.stdout.decode().split("\0") if "=" in item)
-        self.env = {name: value for name, value in pairs if name.isupper()}
+        self.env = settings(directory)
         self.registry = self.env["REGISTRY"]
         self.socket = self.env["DOCKER_HOST_1"].removeprefix("unix://")
-        self.engine = Engine(self.socket)
+        self.engine = Engine(self.socket, Failure)
         self.dead = False
 
     def tool(self, name, *arguments):

@@ -8,7 +8,6 @@ the folder of agentd, agent-worker and agentctl.
 """
 
 import contextlib
-import http.client
 import json
 import os
 import pathlib
@@ -21,12 +20,12 @@ import sys
 import tempfile
 import time
 import unittest
-import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import faultproxy  # noqa: E402
+from labs import Engine, settings  # noqa: E402
 
 LAB_TOOLS = HERE.parent / "lab"
 ENDED = {"succeeded", "failed", "rolled_back", "halted", "cancelled", "superseded", "stuck"}
@@ -62,9 +61,7 @@ class Lab:
         if not directory or not os.path.exists(f"{directory}/env"):
             raise SystemExit("e2e: E2E_LAB must name the directory of a lab that is up: tests/lab/up --dir DIR")
         self.dir = directory
-        words = subprocess.run(["bash", "-c", f'set -a; . "{directory}/env"; env -0'], env={}, check=True, capture_output=True)
-        pairs = (item.split("=", 1) for item in words.stdout.decode().split("\0") if "=" in item)
-        self.env = {name: value for name, value in pairs if name.isupper()}
+        self.env = settings(directory)
         self.registry = self.env["REGISTRY"]
         self.socket = self.env["DOCKER_HOST_1"].removeprefix("unix://")
         self.engine = Engine(self.socket)
@@ -105,62 +102,6 @@ class Lab:
                 words += [f"--{name}", value]
             self.tool("image", reference, folder, *words)
         return reference
-
-
-class Engine:
-    """The Engine API over its socket, read mostly."""
-
-    class Connection(http.client.HTTPConnection):
-        def __init__(self, path):
-            super().__init__("localhost", timeout=30)
-            self.path = path
-
-        def connect(self):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(self.path)
-
-    def __init__(self, path):
-        self.path = path
-
-    def call(self, method, path, body=None, **query):
-        if query:
-            path += "?" + urllib.parse.urlencode({k: json.dumps(v) if isinstance(v, (dict, list)) else v for k, v in query.items()})
-        connection = self.Connection(self.path)
-        try:
-            text = json.dumps(body) if body is not None else None
-            connection.request(method, "/v1.41" + path, body=text, headers={"Content-Type": "application/json"})
-            response = connection.getresponse()
-            data = response.read()
-            if response.status == 404:
-                return None
-            if response.status >= 300:
-                raise AssertionError(f"{method} {path}: {response.status} {data.decode(errors='replace')}")
-            return json.loads(data) if data.strip() else True
-        finally:
-            connection.close()
-
-    def get(self, path, **query):
-        return self.call("GET", path, **query)
-
-    def services(self, stack):
-        return self.get("/services", filters={"label": [f"com.docker.stack.namespace={stack}"]})
-
-    def service(self, name):
-        return self.get(f"/services/{name}")
-
-    def tasks(self, service):
-        """All tasks the engine still knows of a service, oldest first."""
-        return sorted(self.get("/tasks", filters={"service": [service]}) or [], key=lambda task: task["CreatedAt"])
-
-    def running(self, service):
-        return [t for t in self.tasks(service) if t["DesiredState"] == "running" and t["Status"]["State"] == "running"]
-
-    def update(self, name, change):
-        """`docker service update` by somebody else: change(spec) edits the spec in place."""
-        live = self.service(name)
-        change(live["Spec"])
-        self.call("POST", f"/services/{live['ID']}/update", live["Spec"], version=live["Version"]["Index"])
 
 
 def lab():

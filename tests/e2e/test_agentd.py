@@ -19,6 +19,8 @@ import threading
 import time
 import traceback
 
+from clock import zone_at
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
@@ -507,19 +509,11 @@ def test_pause_that_ends_while_agentd_is_down(agent):
     check(agent.good("status")["stacks"][0]["paused"] is False)
 
 
-def clock(shown):
-    """A time zone in which it is that time now: "11:59:50"."""
-    wanted = [int(x) for x in shown.split(":")]
-    now = time.gmtime()
-    ahead = (wanted[0] * 60 + wanted[1]) * 60 + wanted[2] - (now.tm_hour * 60 + now.tm_min) * 60 - now.tm_sec
-    return {"TZ": f"XXX{'-' if ahead >= 0 else '+'}{abs(ahead) // 3600:02}:{abs(ahead) // 60 % 60:02}:{abs(ahead) % 60:02}"}
-
-
 def test_freeze_ends(agent):
     """What was requested before a freeze waits; afterwards the branch is looked at first, and only its newest commit is deployed."""
     agent.configure(["web"], "1h", stack_extra="freeze = 11:00..12:00, 20:00..21:00")
     agent.script("poll-web", {"say": {"result": "unchanged", "tip": A}})
-    agent.settle(env=clock("11:59:20"))
+    agent.settle(env={"TZ": zone_at("11:59:20")})
     check(agent.good("status")["stacks"][0]["frozen_until"], agent.log())
     agent.script("poll-web", [{"request": B}, {"request": C}, {"say": {"result": "unchanged", "tip": C}}])
     number = agent.good("sync", "web")["deployment"]

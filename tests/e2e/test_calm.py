@@ -2,8 +2,8 @@
 """Freezes and approvals, from push to running service."""
 
 import signal
-import time
 
+from clock import zone_at
 from harness import Case, long
 
 ALWAYS = "2020-01-01 00:00..2100-01-01 00:00"
@@ -57,8 +57,7 @@ class Calm(Case):
         self.configure(stack={"freeze": "12:00..13:00", "image_wait": "10m"})
         image = f"{self.registry}/{self.name}:late"
         commit = self.commit(self.stack(web=self.web(image=image)))
-        ahead = 12 * 3600 - 20 - int(time.time()) % 86400  # the clocks of this agent show 11:59:40
-        self.start(TZ=f"XXX{'-' if ahead >= 0 else '+'}{abs(ahead) // 3600:02}:{abs(ahead) // 60 % 60:02}:{abs(ahead) % 60:02}")
+        self.start(TZ=zone_at("11:59:40"))
         self.wait(lambda: "late" in self.waiting(), 15, "the wait for the image")
         self.wait(lambda: "the end of the freeze" in self.waiting(), 40, "the freeze")
         self.lab.image(f"{self.name}:late")

@@ -94,6 +94,9 @@ static inline bool step_is_shutdown(const struct error *err)
 
 /* Looked at in every wait. Sets err (ERR_CANCELLED) and returns -1 when the work has to stop. */
 int step_should_stop(struct step_ctx *ctx, struct error *err) MUST_CHECK;
+/* What the step has to know when it is taken up again, in its row of the journal. */
+int step_save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress,
+                       struct error *err) MUST_CHECK;
 enum stop_reason step_stop_reason(struct step_ctx *ctx);
 /* Shows in `status` what is waited for; NULL clears. Failing to write it is not worth failing for. */
 void step_waiting(struct step_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -168,11 +168,10 @@ static int measure(struct step_ctx *ctx, const struct step *step, json_t **ret, 
     watches_close(&watches);
     if (r < 0)
         return -1;
-    cleanup_free char *text = json_dumps(result, JSON_COMPACT);
     (void)record(ctx);
     json_object_set(ctx->baselines, step->kind, result);
     *ret = TAKE(result);
-    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+    return step_save_progress(ctx, step, *ret, err);
 }
 
 /* ---- before anything ---- */

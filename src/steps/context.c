@@ -174,6 +174,13 @@ static const char **relay_networks(struct step_ctx *ctx)
     return names;
 }
 
+int step_save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress,
+                       struct error *err)
+{
+    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
+    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+}
+
 int step_relay(struct step_ctx *ctx, struct relay **ret, struct error *err)
 {
     if (!ctx->relay) {

@@ -61,8 +61,6 @@ struct job_request {
 };
 int job_run(struct step_ctx *ctx, const struct job_request *request, struct error *err) MUST_CHECK;
 
-int job_save(struct step_ctx *ctx, const struct step *step, const json_t *progress,
-             struct error *err) MUST_CHECK;
 int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase,
                    struct error *err) MUST_CHECK;
 /* Removes this deployment's job of that name, whose outcome is on record and that a dead worker left. */

@@ -38,12 +38,6 @@ struct job {
 
 /* ---- progress ---- */
 
-int job_save(struct step_ctx *ctx, const struct step *step, const json_t *progress, struct error *err)
-{
-    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
-}
-
 int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progress, const char *phase,
                    struct error *err)
 {
@@ -52,7 +46,7 @@ int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progre
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         json_object_del(progress, members[i]);
     json_object_set_new(progress, "phase", json_string(phase));
-    return job_save(ctx, step, progress, err);
+    return step_save_progress(ctx, step, progress, err);
 }
 
 /* ---- removing ---- */
@@ -186,7 +180,7 @@ static int finish_output(struct job *job, struct error *err)
         }
         /* was it the journal? Then this waits for it */
         int64_t before = mono_us();
-        if (job_save(job->ctx, job->step, job->progress, err) < 0)
+        if (step_save_progress(job->ctx, job->step, job->progress, err) < 0)
             return -1;
         until += mono_us() - before;
         if (job_tasks(job->ctx, job->id, &tasks, &job->removed, &away) < 0 && send_is_transient(&away))
@@ -354,7 +348,7 @@ static int fail(struct job *job, struct error *err)
     json_object_set(job->progress, "failed_in", json_object_get(job->progress, "phase"));
     json_object_set_new(job->progress, "phase", json_string("failed"));
     json_object_set_new(job->progress, "error", json_string(err->text));
-    if (job_save(job->ctx, job->step, job->progress, &saving) < 0) {
+    if (step_save_progress(job->ctx, job->step, job->progress, &saving) < 0) {
         *err = saving;
         return -1;
     }
@@ -437,7 +431,7 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
     if (r > 0)
         return skip(&job, err);
     json_object_set_new(progress, "id", json_string(job.id));
-    if (!confirmed && job_save(ctx, request->step, progress, err) < 0)
+    if (!confirmed && step_save_progress(ctx, request->step, progress, err) < 0)
         return -1;
     fault_point("job.created");
     job.deadline_us = mono_us() + request->timeout_us - job.noted_us;

@@ -23,13 +23,6 @@
  * known, "foreign": true when somebody changed it before that was known}
  */
 
-static int save_progress(struct step_ctx *ctx, const struct step *step, const json_t *progress,
-                         struct error *err)
-{
-    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
-}
-
 static int save_state(struct step_ctx *ctx, const struct step *step, const char *state, const char *note,
                       struct error *err)
 {
@@ -50,7 +43,7 @@ static int note_intent(struct step_ctx *ctx, const struct step *step, const json
     cleanup_json json_t *progress =
         json_pack("{s:s?, s:o, s:b, s:O?}", "id", id, "excused", task_ids(tasks), "was_well", was_well,
                   "status", json_object_get(live, "UpdateStatus"));
-    if (save_progress(ctx, step, progress, err) < 0 || save_state(ctx, step, "updating", NULL, err) < 0)
+    if (step_save_progress(ctx, step, progress, err) < 0 || save_state(ctx, step, "updating", NULL, err) < 0)
         return -1;
     *ret = TAKE(progress);
     return 0;
@@ -95,7 +88,7 @@ static int note_foreign(struct step_ctx *ctx, const struct step *step, json_t *p
                         struct error *err)
 {
     json_object_set_new(progress, "foreign", json_true());
-    if (save_progress(ctx, step, progress, err) < 0)
+    if (step_save_progress(ctx, step, progress, err) < 0)
         return -1;
     return error_set(err, ERR_CONFLICT, 0, "%s: the service was %s by someone else during the rollout",
                      step->name, verb);
@@ -123,7 +116,7 @@ static int note_sent(struct step_ctx *ctx, const struct step *step, json_t *prog
         return note_foreign(ctx, step, progress, "changed", err);
     spec_hash(spec, hash);
     json_object_set_new(progress, "sent", json_string(hash));
-    return save_progress(ctx, step, progress, err);
+    return step_save_progress(ctx, step, progress, err);
 }
 
 static int send_spec(struct step_ctx *ctx, const struct step *step, const json_t *params,
@@ -163,7 +156,7 @@ static int send(struct step_ctx *ctx, const struct step *step, const json_t *par
         if (send_create(ctx, spec, &id, err) < 0)
             return -1;
         json_object_set_new(progress, "id", json_string(id));
-        if (save_progress(ctx, step, progress, err) < 0)
+        if (step_save_progress(ctx, step, progress, err) < 0)
             return -1;
     } else if (send_spec(ctx, step, params, progress, err) < 0) {
         return -1;

@@ -112,8 +112,7 @@ int speed_keep(struct step_ctx *ctx, const struct step *step, const struct watch
         note(ctx, others->items[i].service->key, others->items[i].prober, all);
     if (json_object_size(all) == 0)
         return 0;
-    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+    return step_save_progress(ctx, step, progress, err);
 }
 
 const char *speed_words(struct step_ctx *ctx)

@@ -115,10 +115,7 @@ const char *sql_breaking(struct arena *arena, const struct step *step)
 static int set_breaking(struct sql_record *record, const char *file, struct error *err)
 {
     cleanup_json json_t *progress = json_pack("{s:s*}", "breaking", file);
-    cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-    return PERSIST(
-        journal_step_progress(record->ctx->journal, record->step->deployment, record->step->seq, text, err),
-        err);
+    return step_save_progress(record->ctx, record->step, progress, err);
 }
 
 /* Known before the file begins; forgotten only when it is certain that nothing of it stayed. */

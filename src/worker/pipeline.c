@@ -250,8 +250,7 @@ static int save_regressed(struct step_ctx *ctx, const struct step *step, struct 
         cleanup_json json_t *kept = steps[i].progress ? json_loads(steps[i].progress, 0, NULL) : NULL;
         cleanup_json json_t *progress = kept ? json_incref(kept) : json_object();
         json_object_set(progress, "regressed", ctx->regressed);
-        cleanup_free char *text = json_dumps(progress, JSON_COMPACT);
-        return PERSIST(journal_step_progress(ctx->journal, step->deployment, step->seq, text, err), err);
+        return step_save_progress(ctx, step, progress, err);
     }
     return 0;
 }

@@ -51,10 +51,6 @@ int outbox_receivers(struct journal *journal, struct arena *arena, struct receiv
                      struct error *err) MUST_CHECK;
 int outbox_receiver(struct journal *journal, struct arena *arena, const char *name, struct receiver *ret,
                     bool *ret_found, struct error *err) MUST_CHECK;
-/* What waits: how many events, and the time of the oldest (0: none). Counts row by row: for status and
- * metrics. */
-int outbox_backlog(struct journal *journal, const char *receiver, int64_t *ret_events, int64_t *ret_oldest_us,
-                   struct error *err) MUST_CHECK;
 
 struct event {
     int64_t id;         /* counts up, with gaps, never twice in a journal */

@@ -173,18 +173,6 @@ int outbox_receiver(struct journal *journal, struct arena *arena, const char *na
     return 0;
 }
 
-int outbox_backlog(struct journal *journal, const char *receiver, int64_t *ret_events, int64_t *ret_oldest_us,
-                   struct error *err)
-{
-    cleanup_query sqlite3_stmt *q = db_query(
-        journal, err, "SELECT count(*), min(at_us) FROM outbox WHERE receiver = ?", V_TEXT(receiver));
-    if (db_next(journal, q, err) < 0)
-        return -1;
-    *ret_events = col_int(q, 0);
-    *ret_oldest_us = col_int(q, 1);
-    return 0;
-}
-
 int outbox_next(struct journal *journal, struct arena *arena, const char *receiver, unsigned limit,
                 struct event **ret, size_t *ret_count, struct error *err)
 {

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include "agent/outbox.h"
+#include "agent/summary.h"
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -42,7 +43,7 @@ static struct receiver receiver(struct fixture *f, const char *name)
 static int64_t backlog(struct fixture *f, const char *name)
 {
     int64_t events = -1, oldest;
-    OK(outbox_backlog(f->journal, name, &events, &oldest, &f->err));
+    OK(journal_backlog(f->journal, name, -1, &events, &oldest, &f->err));
     assert_int_equal(oldest != 0, events != 0);
     assert_int_equal(receiver(f, name).waiting, events != 0);
     return events;

@@ -31,6 +31,9 @@ const char *json_path_string(const json_t *object, ...)
 json_int_t json_path_integer(const json_t *object, json_int_t fallback, const char *key, const char *key2,
                              const char *key3);
 
+/* A new array; NULL: an empty one. */
+json_t *json_strings(const char *const *items);
+
 /* A label of a spec ({"Labels":{…}}); NULL: none. */
 const char *spec_label(const json_t *spec, const char *label);
 /* "HOSTID/ID", as LABEL_DEPLOYMENT has it: the ID where the host is this one; 0: another's, or NULL. */

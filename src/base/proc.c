@@ -127,3 +127,10 @@ void proc_alive(void)
     if (on_alive)
         on_alive();
 }
+
+int proc_heed_stop(void *userdata, struct error *err)
+{
+    (void)userdata;
+    proc_alive();
+    return proc_stop_requested() ? error_set(err, ERR_CANCELLED, 0, "stopped by a signal") : 0;
+}

@@ -37,3 +37,5 @@ bool proc_stop_requested(void);
  */
 void proc_alive(void);
 void proc_on_alive(void (*handler)(void));
+/* For who waits: a sign of life, and -1 (ERR_CANCELLED) once a signal asked to stop. Needs no userdata. */
+int proc_heed_stop(void *userdata, struct error *err) MUST_CHECK;

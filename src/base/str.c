@@ -240,30 +240,6 @@ char *duration_text(struct arena *arena, int64_t us)
     return arena_printf(arena, "%lldd%02lldh", s / 86400, s / 3600 % 24);
 }
 
-int size_parse(const char *text, uint64_t *ret_bytes, struct error *err)
-{
-    static const char units[] = "KMGT";
-    uint64_t value = 0;
-    const char *p = text;
-    if (!isdigit((unsigned char)*p))
-        return error_set(err, ERR_INVALID, 0, "'%s' is not a size (64M, 1G, 512K)", text);
-    for (; isdigit((unsigned char)*p); p++)
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
-            return error_set(err, ERR_INVALID, 0, "'%s' is too large a size", text);
-    if (*p) {
-        const char *unit = strchr(units, *p);
-        if (!unit || p[1])
-            return error_set(err, ERR_INVALID, 0, "'%s' is not a size (64M, 1G, 512K)", text);
-        unsigned shift = 10 * (unsigned)(unit - units + 1);
-        if (value > UINT64_MAX >> shift)
-            return error_set(err, ERR_INVALID, 0, "'%s' is too large a size", text);
-        value <<= shift;
-    }
-    *ret_bytes = value;
-    return 0;
-}
-
 int bool_parse(const char *text, bool *ret, struct error *err)
 {
     static const struct {
@@ -298,7 +274,7 @@ char **words_split(struct arena *arena, const char *text, size_t *ret_count)
     return words;
 }
 
-static int hex_value(char c)
+int str_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -311,8 +287,9 @@ char *str_percent_decode(struct arena *arena, const char *text, size_t len)
     char *out = arena_alloc(arena, len + 1);
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
-            out[n++] = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+        if (text[i] == '%' && i + 2 < len && str_hex_digit(text[i + 1]) >= 0 &&
+            str_hex_digit(text[i + 2]) >= 0) {
+            out[n++] = (char)(str_hex_digit(text[i + 1]) << 4 | str_hex_digit(text[i + 2]));
             i += 2;
         } else {
             out[n++] = text[i];

@@ -50,12 +50,11 @@ int duration_parse(const char *text, int64_t *ret_us, struct error *err) MUST_CH
 /* "3m12s", "0m19s", "1h02m"; the TOOK column of agentctl log */
 char *duration_text(struct arena *arena, int64_t us);
 
-/* "64M" "1G" "512K" "100": powers of 1024; bytes. */
-int size_parse(const char *text, uint64_t *ret_bytes, struct error *err) MUST_CHECK;
-
 /* "yes no true false on off 1 0" as systemd reads them */
 int bool_parse(const char *text, bool *ret, struct error *err) MUST_CHECK;
 
+/* 0 to 15; -1: no hex digit */
+int str_hex_digit(char c);
 /* %XX as bytes; a percent sign without two hex digits stays. */
 char *str_percent_decode(struct arena *arena, const char *text, size_t len);
 

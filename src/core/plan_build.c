@@ -93,14 +93,6 @@ void builder_warn(struct plan_builder *b, const char *format, ...)
     b->warnings[b->n_warnings++] = text;
 }
 
-static json_t *string_array(const char *const *items)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; items && items[i]; i++)
-        json_array_append_new(array, json_string(items[i]));
-    return array;
-}
-
 void builder_service(struct plan_builder *b, const char *key, const char *name, const char *action,
                      const char **changes, bool restarts, const json_t *before)
 {
@@ -114,7 +106,7 @@ void builder_service(struct plan_builder *b, const char *key, const char *name, 
     };
     json_array_append_new(b->json_services,
                           json_pack("{s:s, s:s, s:s, s:o, s:b}", "service", key, "name", name, "action",
-                                    action, "changes", string_array(changes), "restarts", restarts));
+                                    action, "changes", json_strings(changes), "restarts", restarts));
 }
 
 /* Of a service as it was before: context for a verdict on its successor. */

@@ -9,14 +9,6 @@
 
 /* sql and expect steps: what they need to run, what of their files is pending. */
 
-static json_t *list(const char *const *items)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; items && items[i]; i++)
-        json_array_append_new(array, json_string(items[i]));
-    return array;
-}
-
 static const char *hash(struct arena *arena, const json_t *value)
 {
     char hex[SHA256_HEX_SIZE];
@@ -49,7 +41,8 @@ static json_t *sql_params(const struct plan_builder *b, const struct release_ste
         "table", sql->table, "versioned", sql->versioned, "for_each_schema", sql->for_each_schema,
         "continue_on_error", sql->continue_on_error, "timeout_us", (json_int_t)sql->timeout_us,
         "lock_timeout_us", (json_int_t)sql->lock_timeout_us, "on_edited", edited[sql->rules.on_edited],
-        "accept_duplicates", list(sql->rules.accept_duplicates), "lint_errors", list(sql->rules.lint_errors));
+        "accept_duplicates", json_strings(sql->rules.accept_duplicates), "lint_errors",
+        json_strings(sql->rules.lint_errors));
     add_target(b, params, sql->admin);
     return params;
 }
@@ -109,12 +102,12 @@ static void add_summary(struct plan_builder *b, const struct release_step *step,
                         const struct plan_sql_run *run)
 {
     const struct migration_diff *diff = run->diff;
-    json_array_append_new(b->json_sql,
-                          json_pack("{s:s, s:s*, s:s, s:b, s:s*, s:I, s:s, s:s, s:o, s:o}", "step",
-                                    step->name, "schema", run->schema, "dir", step->sql.dir, "asked",
-                                    sql->asked, "not_asked", sql->why_not, "pending",
-                                    (json_int_t)diff->n_pending, "before", diff->before, "after", diff->after,
-                                    "ahead", list(diff->ahead), "modified", list(diff->modified)));
+    json_array_append_new(
+        b->json_sql,
+        json_pack("{s:s, s:s*, s:s, s:b, s:s*, s:I, s:s, s:s, s:o, s:o}", "step", step->name, "schema",
+                  run->schema, "dir", step->sql.dir, "asked", sql->asked, "not_asked", sql->why_not,
+                  "pending", (json_int_t)diff->n_pending, "before", diff->before, "after", diff->after,
+                  "ahead", json_strings(diff->ahead), "modified", json_strings(diff->modified)));
 }
 
 void plan_sql_migrations(struct plan_builder *b, size_t index)
@@ -143,9 +136,10 @@ void plan_expect(struct plan_builder *b, size_t index, struct planned_step *ret)
 {
     const struct release_step *step = &b->input->manifest->release.steps[index];
     const struct expect_step *e = &step->expect;
-    json_t *params = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s?}", "step", step->name, "tables",
-                               list(e->tables), "columns", list(e->columns), "constraints",
-                               list(e->constraints), "indexes", list(e->indexes), "query", e->query);
+    json_t *params =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:s?}", "step", step->name, "tables", json_strings(e->tables),
+                  "columns", json_strings(e->columns), "constraints", json_strings(e->constraints), "indexes",
+                  json_strings(e->indexes), "query", e->query);
     add_target(b, params, false);
     *ret = (struct planned_step){.params = builder_keep(b, params)};
     ret->fingerprint = hash(b->arena, params);

@@ -46,6 +46,14 @@ json_int_t json_path_integer(const json_t *object, json_int_t fallback, const ch
     return json_is_integer(object) ? json_integer_value(object) : fallback;
 }
 
+json_t *json_strings(const char *const *items)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; items && items[i]; i++)
+        json_array_append_new(array, json_string(items[i]));
+    return array;
+}
+
 const char *spec_label(const json_t *spec, const char *label)
 {
     return json_path_string(spec, "Labels", label, NULL);

@@ -25,21 +25,13 @@ static bool same(const struct digest *a, const struct digest *b)
     return memeql_sec(a->bytes, b->bytes, sizeof a->bytes) != 0;
 }
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Exactly 64 hex digits. */
 static bool read_hex(const char *text, struct digest *ret)
 {
     if (!text || strlen(text) != 2 * sizeof ret->bytes)
         return false;
     for (size_t i = 0; i < sizeof ret->bytes; i++) {
-        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        int high = str_hex_digit(text[2 * i]), low = str_hex_digit(text[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;
         ret->bytes[i] = (uint8_t)(high << 4 | low);

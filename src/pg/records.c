@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/proc.h"
 #include "pg/records_migrations.h"
 #include "pg/records_session.h"
 
@@ -68,7 +69,7 @@ int records_schema(struct arena *arena, const struct migrate_target *target, int
         .entries = embedded(arena),
         .n_entries = (size_t)records_schema_version,
         .read = read_embedded,
-        .should_stop = records_should_stop,
+        .should_stop = proc_heed_stop,
     };
     *ret = (struct migrate_result){0};
     if (refuse_newer(arena, &step, err) < 0)

@@ -38,13 +38,6 @@ int records_url(struct arena *arena, const char *text, struct pg_url *ret, struc
 
 /* ---- the session ---- */
 
-int records_should_stop(void *userdata, struct error *err)
-{
-    (void)userdata;
-    proc_alive();
-    return proc_stop_requested() ? error_set(err, ERR_CANCELLED, 0, "stopped by a signal") : 0;
-}
-
 int records_ask(struct records_session *s, const char *doing, PGresult **ret, struct error *err,
                 const char *sql, size_t n_params, const char *const *params)
 {
@@ -94,7 +87,7 @@ int records_open(struct records_session *s, const struct pg_url *url, int64_t de
 {
     int64_t left = deadline_us - mono_us();
     *s = (struct records_session){.deadline_us = deadline_us,
-                                  .conn = {.deadline_us = deadline_us, .should_stop = records_should_stop}};
+                                  .conn = {.deadline_us = deadline_us, .should_stop = proc_heed_stop}};
     const struct pg_conn_options options = {.url = url,
                                             .application_name = application_name,
                                             .timeout_us =

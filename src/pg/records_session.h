@@ -13,9 +13,6 @@ struct records_session {
     int schema;          /* version found; 0: none */
 };
 
-/* A signal asked to: a hook of connections and of the runner. */
-int records_should_stop(void *userdata, struct error *err);
-
 /* Connects, begins a transaction (read only or not) and looks at the schema; that it is what is needed
  * records_check() says. */
 int records_open(struct records_session *s, const struct pg_url *url, int64_t deadline_us, bool read_only,

@@ -8,14 +8,6 @@
 #include "base/proc.h"
 #include "pg/conn.h"
 
-/* A check may take longer than a worker may be silent. */
-static int stop_on_signal(void *userdata, struct error *err)
-{
-    (void)userdata;
-    proc_alive();
-    return proc_stop_requested() ? error_set(err, ERR_CANCELLED, 0, "stopped by a signal") : 0;
-}
-
 /* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
  * there may be somebody else's. */
 static int begin(struct pg_conn *conn, struct arena *arena, int64_t timeout_us, struct error *err)
@@ -32,7 +24,7 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
              struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = stop_on_signal};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = proc_heed_stop};
     const struct pg_conn_options options = {
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_result result = {0};

@@ -6,17 +6,6 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 enum pkt_kind pkt_next(struct pkt_reader *reader, const char **ret, size_t *ret_len)
 {
     size_t left = (size_t)(reader->end - reader->at);
@@ -27,7 +16,7 @@ enum pkt_kind pkt_next(struct pkt_reader *reader, const char **ret, size_t *ret_
 
     size_t size = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_value(reader->at[i]);
+        int digit = str_hex_digit(reader->at[i]);
         if (digit < 0)
             return PKT_BROKEN;
         size = size * 16 + (size_t)digit;
@@ -86,7 +75,7 @@ static int parse_ref(const char *line, size_t len, const char *ref, struct ref_l
                      struct error *err)
 {
     size_t digits = 0;
-    while (digits < len && hex_value(line[digits]) >= 0)
+    while (digits < len && str_hex_digit(line[digits]) >= 0)
         digits++;
     if (digits == 64 && digits < len && line[digits] == ' ')
         return foreign_format(err);
@@ -101,7 +90,7 @@ static int parse_ref(const char *line, size_t len, const char *ref, struct ref_l
         return 0;
     listing->found = true;
     for (int i = 0; i < OID_HEX; i++)
-        listing->id[i] = "0123456789abcdef"[hex_value(line[i])];
+        listing->id[i] = "0123456789abcdef"[str_hex_digit(line[i])];
     listing->id[OID_HEX] = '\0';
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "sql/diff_internal.h"
+#include "sql/names.h"
 
 void diff_check_table(struct diff *d)
 {
@@ -65,24 +66,10 @@ static void check_version_fits(struct diff *d, const struct migration *m)
 
 /* ---- lints ---- */
 
-static const char *last_part(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
-}
-
-/* One of the two may be written without its schema. */
-static bool same_table(const char *a, const char *b)
-{
-    if (strchr(a, '.') && strchr(b, '.'))
-        return strcmp(a, b) == 0;
-    return strcmp(last_part(a), last_part(b)) == 0;
-}
-
 static bool names_table(const char *const *list, const char *table)
 {
     for (size_t i = 0; list && list[i]; i++)
-        if (same_table(list[i], table))
+        if (sql_name_same(list[i], table))
             return true;
     return false;
 }

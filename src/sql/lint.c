@@ -33,23 +33,10 @@ struct lints {
     unsigned update_line, ddl_line; /* of this transaction; 0: none */
 };
 
-/* Where one of them has no schema only the last part counts. */
-static const char *last_part(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
-}
-
-static bool same_name(const char *a, const char *b)
-{
-    const char *last_a = last_part(a), *last_b = last_part(b);
-    return a != last_a && b != last_b ? str_eq(a, b) : str_eq(last_a, last_b);
-}
-
 static struct made **bucket_of(struct lints *l, const char *name)
 {
     unsigned hash = 5381;
-    for (const char *c = last_part(name); *c; c++)
+    for (const char *c = sql_name_last(name); *c; c++)
         hash = hash * 33 ^ (unsigned char)*c;
     return &l->made[hash % BUCKETS];
 }
@@ -57,7 +44,7 @@ static struct made **bucket_of(struct lints *l, const char *name)
 static bool is_made(struct lints *l, const char *name)
 {
     for (const struct made *m = name ? *bucket_of(l, name) : NULL; m; m = m->next)
-        if (same_name(m->name, name))
+        if (sql_name_same(m->name, name))
             return true;
     return false;
 }

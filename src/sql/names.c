@@ -64,3 +64,15 @@ char *sql_table_made(struct arena *arena, const struct sql_statement *s)
         return renamed(arena, &names[0], &names[1]);
     return NULL;
 }
+
+const char *sql_name_last(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+bool sql_name_same(const char *a, const char *b)
+{
+    const char *last_a = sql_name_last(a), *last_b = sql_name_last(b);
+    return a != last_a && b != last_b ? str_eq(a, b) : str_eq(last_a, last_b);
+}

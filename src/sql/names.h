@@ -8,5 +8,10 @@
  */
 char *sql_name_fold(struct arena *arena, const struct sql_name *name);
 
+/* What stands behind its schema. */
+const char *sql_name_last(const char *name);
+/* Of two folded names; one of them may be written without its schema. */
+bool sql_name_same(const char *a, const char *b);
+
 /* The name of the table that a statement makes, folded; NULL: it makes none. */
 char *sql_table_made(struct arena *arena, const struct sql_statement *s);

@@ -179,12 +179,6 @@ static int find_schemas(struct migrating *m, const struct sql_source *source, co
 
 /* ---- acting ---- */
 
-static int should_stop(void *userdata, struct error *err)
-{
-    (void)userdata;
-    return proc_stop_requested() ? error_set(err, ERR_CANCELLED, 0, "stopped by a signal") : 0;
-}
-
 static void waiting(void *userdata, const char *text)
 {
     (void)userdata;
@@ -223,7 +217,7 @@ static int one_schema(struct migrating *m, const struct sql_source *source, cons
     step.timeout_us = patience_us;
     step.lock_wait_us = lock_wait_us;
     step.run_id = arena_printf(&m->work.arena, "%s/migrate", m->work.host_id);
-    step.should_stop = should_stop;
+    step.should_stop = proc_heed_stop;
     step.waiting = waiting;
     if (strcmp(m->request.action, "status") == 0)
         return migrate_show(m, &step, where, err);

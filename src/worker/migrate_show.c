@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "worker/migrate.h"
@@ -29,14 +30,6 @@ static bool is_open(const struct migration_log *log)
 }
 
 /* ---- JSON ---- */
-
-static json_t *list(const char *const *items)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; items && items[i]; i++)
-        json_array_append_new(array, json_string(items[i]));
-    return array;
-}
 
 static json_t *applied_json(const struct found *f)
 {
@@ -80,10 +73,10 @@ static json_t *found_json(struct arena *arena, const struct found *f)
     json_object_set_new(o, "refused", f->refusal ? json_string(f->refusal) : json_null());
     json_object_set_new(o, "before", json_string(d->before ? d->before : ""));
     json_object_set_new(o, "after", json_string(d->after ? d->after : ""));
-    json_object_set_new(o, "ahead", list(d->ahead));
-    json_object_set_new(o, "modified", list(d->modified));
-    json_object_set_new(o, "not_adopted", list(d->adopted));
-    json_object_set_new(o, "warnings", list(d->warnings));
+    json_object_set_new(o, "ahead", json_strings(d->ahead));
+    json_object_set_new(o, "modified", json_strings(d->modified));
+    json_object_set_new(o, "not_adopted", json_strings(d->adopted));
+    json_object_set_new(o, "warnings", json_strings(d->warnings));
     return o;
 }
 

@@ -49,20 +49,6 @@ static void durations(void **state)
     }
 }
 
-static void sizes(void **state)
-{
-    (void)state;
-    uint64_t n = 0;
-    struct error err = {0};
-    assert_int_equal(size_parse("64M", &n, &err), 0);
-    assert_int_equal(n, 64 << 20);
-    assert_int_equal(size_parse("17", &n, &err), 0);
-    assert_int_equal(n, 17);
-    assert_int_equal(size_parse("64MB", &n, &err), -1);
-    assert_int_equal(size_parse("-1", &n, &err), -1);
-    assert_int_equal(size_parse("99999999999T", &n, &err), -1);
-}
-
 static void cleaning(void **state)
 {
     (void)state;
@@ -275,11 +261,9 @@ static void folding_has_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations), cmocka_unit_test(sizes),
-        cmocka_unit_test(cleaning),  cmocka_unit_test(redaction_of_urls),
-        cmocka_unit_test(redaction), cmocka_unit_test(growing),
-        cmocka_unit_test(hashing),   cmocka_unit_test(times),
-        cmocka_unit_test(error_cut), cmocka_unit_test(room),
+        cmocka_unit_test(durations), cmocka_unit_test(cleaning),         cmocka_unit_test(redaction_of_urls),
+        cmocka_unit_test(redaction), cmocka_unit_test(growing),          cmocka_unit_test(hashing),
+        cmocka_unit_test(times),     cmocka_unit_test(error_cut),        cmocka_unit_test(room),
         cmocka_unit_test(folding),   cmocka_unit_test(folding_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

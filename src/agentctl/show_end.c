@@ -14,16 +14,6 @@
 
 /* ---- which check, before and now ---- */
 
-/* "3 of 3 samples passed, the last: 200" */
-static const char *counted(struct arena *arena, const json_t *count, const char *which)
-{
-    const char *last = text_safe(arena, json_path_string(count, "last", NULL));
-    return arena_printf(arena, "%lld of %s%lld samples passed%s%s",
-                        (long long)json_path_integer(count, 0, "passed", NULL, NULL), which,
-                        (long long)json_path_integer(count, 0, "asked", NULL, NULL),
-                        *last ? ", the last: " : "", last);
-}
-
 static const struct step *failed_step(const struct page *page)
 {
     for (size_t i = 0; i < page->n_steps; i++)
@@ -38,9 +28,8 @@ static void print_cause(struct arena *arena, const struct page *page)
     const json_t *before = json_object_get(page->regressed, "before");
     if (page->regressed) {
         show_field("check", text_safe(arena, json_path_string(page->regressed, "check", NULL)));
-        show_field("before",
-                   before ? counted(arena, before, "") : "not asked: a new service, or a new check");
-        show_field("now", counted(arena, json_object_get(page->regressed, "now"), "the newest "));
+        show_field("before", view_samples(arena, before, ""));
+        show_field("now", view_samples(arena, json_object_get(page->regressed, "now"), "the newest "));
     }
     if (failed)
         show_field(page->view.d.state == DEPLOYMENT_CANCELLED ? "stopped in" : "failed",

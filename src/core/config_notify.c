@@ -74,17 +74,6 @@ int config_parse_base_url(struct arena *arena, const char *text, void *ret, stru
 
 /* ---- lists ---- */
 
-static int each_once(struct arena *arena, const char *text, char ***ret, size_t *ret_n, struct error *err)
-{
-    char **words = words_split(arena, text, ret_n);
-    for (size_t i = 0; i < *ret_n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(words[i], words[j]))
-                return error_set(err, ERR_INVALID, 0, "'" SHOWN "' is there twice", words[i]);
-    *ret = words;
-    return 0;
-}
-
 const char *const config_stack_words[] = {"polls_stalled", "polls_recovered", "approval_needed", NULL};
 
 static bool can_be_told(const char *word)
@@ -102,7 +91,7 @@ int config_parse_states(struct arena *arena, const char *text, void *ret, struct
 {
     char **words;
     size_t n;
-    if (each_once(arena, text, &words, &n, err) < 0)
+    if (config_split(arena, text, SIZE_MAX, &words, &n, err) < 0)
         return -1;
     if (n == 0)
         return error_set(err, ERR_INVALID, 0, "at least one state is needed, such as failed");
@@ -121,7 +110,7 @@ int config_parse_stacks(struct arena *arena, const char *text, void *ret, struct
 {
     char **words;
     size_t n;
-    if (each_once(arena, text, &words, &n, err) < 0)
+    if (config_split(arena, text, SIZE_MAX, &words, &n, err) < 0)
         return -1;
     *(char ***)ret = words;
     return 0;

@@ -95,6 +95,10 @@ int config_parse_base_url(struct arena *arena, const char *text, void *ret,
 int config_parse_freeze(struct arena *arena, const char *text, void *ret,
                         struct error *err); /* struct freeze */
 
+/* The words of a list, each of them once. */
+int config_split(struct arena *arena, const char *text, size_t max, char ***ret, size_t *ret_n,
+                 struct error *err);
+
 bool config_stack_name_is_valid(const char *name);
 /* Completes forge, status_url and project from the repository; NULL, or why they cannot be known. */
 const char *config_find_forge(struct arena *arena, struct stack_config *stack);

@@ -230,30 +230,27 @@ static int check_repository_path(const char *path, struct error *err)
     return strlen(path) < PATH_MAX ? 0 : invalid(err, "the path is too long");
 }
 
-static int refuse_twice(char **words, size_t n, struct error *err)
+static const size_t max_words = 64;
+
+int config_split(struct arena *arena, const char *text, size_t max, char ***ret, size_t *ret_n,
+                 struct error *err)
 {
-    for (size_t i = 0; i < n; i++)
+    char **words = words_split(arena, text, ret_n);
+    if (*ret_n > max)
+        return error_set(err, ERR_INVALID, 0, "more than %zu values", max);
+    for (size_t i = 0; i < *ret_n; i++)
         for (size_t j = 0; j < i; j++)
             if (str_eq(words[i], words[j]))
                 return error_set(err, ERR_INVALID, 0, "'" SHOWN "' is there twice", words[i]);
+    *ret = words;
     return 0;
-}
-
-static const size_t max_words = 64;
-
-static int split(struct arena *arena, const char *text, char ***ret, size_t *ret_n, struct error *err)
-{
-    *ret = words_split(arena, text, ret_n);
-    if (*ret_n > max_words)
-        return error_set(err, ERR_INVALID, 0, "more than %zu values", max_words);
-    return refuse_twice(*ret, *ret_n, err);
 }
 
 int config_parse_files(struct arena *arena, const char *text, void *ret, struct error *err)
 {
     size_t n;
     char **words;
-    if (split(arena, text, &words, &n, err) < 0)
+    if (config_split(arena, text, max_words, &words, &n, err) < 0)
         return -1;
     if (n == 0)
         return invalid(err, "a path in the repository is needed, such as deploy/stack.yml");
@@ -271,7 +268,7 @@ int config_parse_paths(struct arena *arena, const char *text, void *ret, struct 
 {
     size_t n;
     char **words;
-    if (split(arena, text, &words, &n, err) < 0)
+    if (config_split(arena, text, max_words, &words, &n, err) < 0)
         return -1;
     if (n == 0)
         return invalid(err, "a path in the repository is needed; . is all of it");
@@ -290,7 +287,7 @@ int config_parse_images(struct arena *arena, const char *text, void *ret, struct
 {
     size_t n;
     char **words;
-    if (split(arena, text, &words, &n, err) < 0)
+    if (config_split(arena, text, max_words, &words, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
         const char *w = words[i], *slash = strrchr(w, '/'), *last = slash ? slash + 1 : w;

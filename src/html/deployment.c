@@ -91,28 +91,14 @@ static void facts(struct html *h, const struct site *site, const struct page *pa
 
 /* ---- what happened ---- */
 
-/* "3 of 3 samples passed, the last: 200" */
-static void counted(struct html *h, const char *name, const json_t *count, const char *which)
-{
-    const char *last = json_path_string(count, "last", NULL);
-    html(h, "<div><dt>%s</dt><dd>%lld of %s%lld samples passed%s%s</dd></div>\n", name,
-         (long long)json_path_integer(count, 0, "passed", NULL, NULL), which,
-         (long long)json_path_integer(count, 0, "asked", NULL, NULL), last && *last ? ", the last: " : "",
-         last);
-}
-
 static void cause(struct html *h, const struct page *page)
 {
-    const json_t *before = json_object_get(page->regressed, "before");
     if (!page->regressed)
         return;
     html(h, "<dl class=\"facts\">\n");
     fact(h, "Check", json_path_string(page->regressed, "check", NULL));
-    if (before)
-        counted(h, "Before", before, "");
-    else
-        fact(h, "Before", "not asked: a new service, or a new check");
-    counted(h, "Now", json_object_get(page->regressed, "now"), "the newest ");
+    fact(h, "Before", view_samples(h->arena, json_object_get(page->regressed, "before"), ""));
+    fact(h, "Now", view_samples(h->arena, json_object_get(page->regressed, "now"), "the newest "));
     html(h, "</dl>\n");
 }
 

@@ -3,11 +3,6 @@
 
 #include "syntax.h"
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* Nanoseconds of the unit at *s, which is passed; 0: none. */
 static uint64_t read_unit(const char **s)
 {
@@ -35,7 +30,7 @@ static bool read_fraction(const char **s, uint64_t *ret, double *ret_scale)
     bool any = false, full = false;
     *ret = 0;
     *ret_scale = 1;
-    for (; is_digit(**s); (*s)++) {
+    for (; ascii_digit(**s); (*s)++) {
         any = true;
         if (full)
             continue;
@@ -54,7 +49,7 @@ static bool read_whole(const char **s, uint64_t *ret, bool *ret_any)
 {
     *ret = 0;
     *ret_any = false;
-    for (; is_digit(**s); (*s)++) {
+    for (; ascii_digit(**s); (*s)++) {
         *ret_any = true;
         if (__builtin_mul_overflow(*ret, UINT64_C(10), ret) ||
             __builtin_add_overflow(*ret, (uint64_t)(**s - '0'), ret) || *ret > UINT64_C(1) << 63)

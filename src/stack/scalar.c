@@ -11,11 +11,6 @@
 #include "base/str.h"
 #include "syntax.h"
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool one_of(const char *text, const char *const *list)
 {
     for (; *list; list++)
@@ -69,7 +64,7 @@ static bool parse_magnitude(const char *s, uint64_t *ret)
     uint64_t value = 0;
     for (; *s; s++) {
         unsigned digit;
-        if (is_digit(*s))
+        if (ascii_digit(*s))
             digit = (unsigned)(*s - '0');
         else if ((*s | 0x20) >= 'a' && (*s | 0x20) <= 'f')
             digit = (unsigned)((*s | 0x20) - 'a') + 10;
@@ -121,7 +116,7 @@ static bool is_decimal_float(const char *s)
         s++;
         if (*s == '-' || *s == '+')
             s++;
-        if (!is_digit(*s))
+        if (!ascii_digit(*s))
             return false;
         s += strspn(s, "0123456789");
     }
@@ -146,7 +141,7 @@ static bool read_number(const char **s, size_t min_digits, size_t max_digits, in
 {
     size_t n = 0;
     int value = 0;
-    while (n < max_digits && is_digit((*s)[n]))
+    while (n < max_digits && ascii_digit((*s)[n]))
         value = value * 10 + ((*s)[n++] - '0');
     if (n < min_digits || value > max)
         return false;
@@ -187,7 +182,7 @@ static bool read_clock(const char **s, struct stamp *t)
     if (!read_number(s, 1, 2, 23, &t->hour) || !skip(s, ':') || !read_number(s, 1, 2, 59, &t->minute) ||
         !skip(s, ':') || !read_number(s, 1, 2, 59, &t->second))
         return false;
-    if ((**s == '.' || **s == ',') && is_digit((*s)[1])) {
+    if ((**s == '.' || **s == ',') && ascii_digit((*s)[1])) {
         const char *digits = ++*s;
         size_t n = strspn(digits, "0123456789");
         *s += n;
@@ -285,7 +280,7 @@ void scalar_resolve(struct arena *arena, const char *text, size_t len, bool time
             ret->real = value;
             return;
         }
-    } else if (*text == '+' || *text == '-' || is_digit(*text)) {
+    } else if (*text == '+' || *text == '-' || ascii_digit(*text)) {
         const char *stamp = timestamps ? timestamp_text(arena, text) : NULL;
         if (stamp) {
             ret->type = NODE_TIME;

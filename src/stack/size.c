@@ -5,11 +5,6 @@
 #include "base/str.h"
 #include "syntax.h"
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* ---- memory ---- */
 
 /* -1: unknown; else the power of 1024 */
@@ -30,7 +25,7 @@ static int suffix_power(const char *suffix)
 bool memory_parse(struct arena *arena, const char *text, int64_t *ret_bytes, const char **ret_problem)
 {
     size_t n = strlen(text);
-    while (n && !is_digit(text[n - 1]) && text[n - 1] != '.' && text[n - 1] != ' ')
+    while (n && !ascii_digit(text[n - 1]) && text[n - 1] != '.' && text[n - 1] != ' ')
         n--;
     if (!n) {
         *ret_problem = arena_printf(arena, "invalid size: '%s'", text);
@@ -88,7 +83,7 @@ static bool push_digit(struct decimal *d, unsigned base, unsigned digit)
 
 static unsigned digit_value(char c)
 {
-    if (is_digit(c))
+    if (ascii_digit(c))
         return (unsigned)(c - '0');
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 99;
@@ -140,10 +135,10 @@ static bool read_exponent(const char **s, struct decimal *d)
     bool negative = **s == '-';
     if (**s == '-' || **s == '+')
         (*s)++;
-    if (!is_digit(**s))
+    if (!ascii_digit(**s))
         return false;
     long value = 0;
-    for (; is_digit(**s) || (**s == '_' && is_digit((*s)[1])); (*s)++)
+    for (; ascii_digit(**s) || (**s == '_' && ascii_digit((*s)[1])); (*s)++)
         if (**s != '_')
             value = value < 100000 ? value * 10 + (**s - '0') : value;
     d->exponent += negative ? -value : value;

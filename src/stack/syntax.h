@@ -13,6 +13,12 @@
 #include "base/arena.h"
 #include "model.h"
 
+/* Whatever the locale. */
+static inline bool ascii_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Bytes of the white space character, as Unicode has it, at s; 0: it is none. */
 size_t go_space(const char *s);
 

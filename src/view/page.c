@@ -189,3 +189,14 @@ json_t *page_json(const struct page *page, bool logs)
     json_object_set_new(o, "services", services);
     return o;
 }
+
+const char *view_samples(struct arena *arena, const json_t *count, const char *which)
+{
+    const char *last = text_safe(arena, json_path_string(count, "last", NULL));
+    if (!count)
+        return "not asked: a new service, or a new check";
+    return arena_printf(arena, "%lld of %s%lld samples passed%s%s",
+                        (long long)json_path_integer(count, 0, "passed", NULL, NULL), which,
+                        (long long)json_path_integer(count, 0, "asked", NULL, NULL),
+                        *last ? ", the last: " : "", last);
+}

@@ -35,5 +35,8 @@ json_t *page_json(const struct page *page, bool logs);
 json_t *page_head_json(const struct page *page);
 json_t *page_step_json(const struct step *step, bool logs);
 json_t *page_service_json(const struct page *page, const struct service_record *service);
+/* "0 of the newest 3 samples passed, the last: 500", of a member of `regressed`; which: "" or "the newest ".
+ */
+const char *view_samples(struct arena *arena, const json_t *count, const char *which);
 /* Tasks of the service that failed in the minutes before the plan was made. */
 unsigned page_failures_before(const struct page *page, const char *service);

@@ -3,7 +3,7 @@
 
 /*
  * Every key of agent.conf in one array: parser, place in the struct, default, help. agent.conf.example and
- * agent.conf(5) are compared with it by tests/unit/test_config.c. A new setting is a field in agent/config.h
+ * agent.conf(5) are compared with it by tests/unit/test_manual.c. A new setting is a field in agent/config.h
  * and a row.
  */
 

@@ -13,7 +13,6 @@
 #include "agent/config.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "core/config_table.h"
@@ -522,97 +521,6 @@ static void loading(void **state)
     unlink(path);
 }
 
-/*
- * agent.conf.example has every row of the table, a comment above it, and the default as its value. Keys stand
- * there as comments without a blank ("#key = value"); with those taken away it must be a file that is
- * accepted.
- */
-static char *read_source(struct arena *arena, const char *path)
-{
-    char *text;
-    size_t len;
-    struct error err = {0};
-    if (fs_read(arena, path, 1 << 20, &text, &len, &err) < 0)
-        fail_msg("%s", err.text);
-    return text;
-}
-
-static bool in_example(const struct config_key *key, const char *text)
-{
-    cleanup_arena struct arena arena = {0};
-    const char *section = arena_printf(&arena, "[%s", key->section), *previous = "";
-    bool here = false;
-    for (const char *p = text; *p; p += *p == '\n') {
-        size_t len = strcspn(p, "\n");
-        const char *line = arena_strndup(&arena, p, len);
-        p += len;
-        line += *line == '#' && line[1] != ' ';
-        if (*line == '[')
-            here = str_starts(line, section) && strchr(" ]", line[strlen(section)]);
-        const char *equals = strstr(line, " =");
-        if (here && equals && strlen(key->key) == (size_t)(equals - line) && str_starts(line, key->key)) {
-            const char *value = equals + 2 + strspn(equals + 2, " ");
-            if (!str_starts(previous, "# "))
-                fail_msg("[%s] %s has no comment", key->section, key->key);
-            if (key->fallback && !str_eq(value, key->fallback))
-                fail_msg("[%s] %s is '%s' and not '%s'", key->section, key->key, value, key->fallback);
-            return true;
-        }
-        previous = line;
-    }
-    return false;
-}
-
-static void example(void **state)
-{
-    (void)state;
-    cleanup_arena struct arena arena = {0};
-    const char *text = read_source(&arena, "agent.conf.example");
-    for (size_t i = 0; i < n_config_keys; i++)
-        if (!in_example(&config_keys[i], text))
-            fail_msg("agent.conf.example lacks [%s] %s", config_keys[i].section, config_keys[i].key);
-
-    struct config config = {0};
-    parse_good(text, &config); /* as it is shipped */
-    config_release(&config);
-
-    cleanup_str struct str plain = {0};
-    for (const char *p = text; *p; p += *p == '\n') {
-        size_t len = strcspn(p, "\n");
-        const char *line = arena_strndup(&arena, p, len);
-        p += len;
-        line += *line == '#' && line[1] != ' ';
-        str_printf(&plain, "%s%s\n", line, str_eq(line, "url =") ? " https://chat.example.org/x" : "");
-    }
-    parse_good(str_text(&plain), &config);
-    assert_int_equal(config.n_stacks, 1);
-    config_release(&config);
-}
-
-static void manual(void **state)
-{
-    (void)state;
-    cleanup_arena struct arena arena = {0};
-    const char *text = read_source(&arena, "docs/man/agent.conf.5");
-    for (size_t i = 0; i < n_config_keys; i++) {
-        const struct config_key *key = &config_keys[i];
-        const char *title = arena_printf(&arena, ".SH \"[%s", key->section), *section = strstr(text, title);
-        if (!section)
-            fail_msg("agent.conf(5) lacks [%s]", key->section);
-        const char *end = strstr(section + 1, ".SH");
-        const char *want = arena_printf(&arena, "\n.B %s\n", key->key);
-        if (key->fallback)
-            want = arena_printf(
-                &arena, strpbrk(key->fallback, " ") ? "\n.BR %s \" (\" \"%s\" )\n" : "\n.BR %s \" (\" %s )\n",
-                key->key, key->fallback);
-        if (key->fallback && !*key->fallback)
-            want = arena_printf(&arena, "\n.BR %s \" ()\"\n", key->key);
-        const char *at = strstr(section, want);
-        if (!at || at > end)
-            fail_msg("agent.conf(5) lacks%s", want);
-    }
-}
-
 /* ---- who is told ---- */
 
 static void receivers(void **state)
@@ -703,11 +611,10 @@ static void table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals), cmocka_unit_test(accepted_values), cmocka_unit_test(fields),
-        cmocka_unit_test(defaults), cmocka_unit_test(many_errors),     cmocka_unit_test(bytes_and_sizes),
-        cmocka_unit_test(rights),   cmocka_unit_test(loading),         cmocka_unit_test(example),
-        cmocka_unit_test(manual),   cmocka_unit_test(table),           cmocka_unit_test(receivers),
-        cmocka_unit_test(forges),
+        cmocka_unit_test(refusals),  cmocka_unit_test(accepted_values), cmocka_unit_test(fields),
+        cmocka_unit_test(defaults),  cmocka_unit_test(many_errors),     cmocka_unit_test(bytes_and_sizes),
+        cmocka_unit_test(rights),    cmocka_unit_test(loading),         cmocka_unit_test(table),
+        cmocka_unit_test(receivers), cmocka_unit_test(forges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

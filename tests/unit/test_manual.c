@@ -6,12 +6,118 @@
 
 #include <cmocka.h>
 
+#include "agent/config.h"
 #include "base/fs.h"
+#include "core/config_table.h"
 #include "core_fixture.h"
+
+/* What people are told of settings and keys is what there is. */
+
+static char *read_source(struct arena *arena, const char *path)
+{
+    char *text;
+    size_t len;
+    struct error err = {0};
+    if (fs_read(arena, path, 1 << 20, &text, &len, &err) < 0)
+        fail_msg("%s", err.text);
+    return text;
+}
+
+/* ---- agent.conf ---- */
+
+/*
+ * agent.conf.example has every row of the table, a comment above it, and the default as its value. Keys stand
+ * there as comments without a blank ("#key = value"); with those taken away it must be a file that is
+ * accepted.
+ */
+static bool in_example(const struct config_key *key, const char *text)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *section = arena_printf(&arena, "[%s", key->section), *previous = "";
+    bool here = false;
+    for (const char *p = text; *p; p += *p == '\n') {
+        size_t len = strcspn(p, "\n");
+        const char *line = arena_strndup(&arena, p, len);
+        p += len;
+        line += *line == '#' && line[1] != ' ';
+        if (*line == '[')
+            here = str_starts(line, section) && strchr(" ]", line[strlen(section)]);
+        const char *equals = strstr(line, " =");
+        if (here && equals && strlen(key->key) == (size_t)(equals - line) && str_starts(line, key->key)) {
+            const char *value = equals + 2 + strspn(equals + 2, " ");
+            if (!str_starts(previous, "# "))
+                fail_msg("[%s] %s has no comment", key->section, key->key);
+            if (key->fallback && !str_eq(value, key->fallback))
+                fail_msg("[%s] %s is '%s' and not '%s'", key->section, key->key, value, key->fallback);
+            return true;
+        }
+        previous = line;
+    }
+    return false;
+}
+
+static size_t stacks_of(const char *text)
+{
+    struct config config;
+    struct error err = {0};
+    if (config_parse("agent.conf", text, strlen(text), &config, &err) < 0)
+        fail_msg("%s", err.text);
+    size_t n = config.n_stacks;
+    config_release(&config);
+    return n;
+}
+
+static void example(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    const char *text = read_source(&arena, "agent.conf.example");
+    for (size_t i = 0; i < n_config_keys; i++)
+        if (!in_example(&config_keys[i], text))
+            fail_msg("agent.conf.example lacks [%s] %s", config_keys[i].section, config_keys[i].key);
+
+    assert_int_equal(stacks_of(text), 0); /* as it is shipped */
+
+    cleanup_str struct str plain = {0};
+    for (const char *p = text; *p; p += *p == '\n') {
+        size_t len = strcspn(p, "\n");
+        const char *line = arena_strndup(&arena, p, len);
+        p += len;
+        line += *line == '#' && line[1] != ' ';
+        str_printf(&plain, "%s%s\n", line, str_eq(line, "url =") ? " https://chat.example.org/x" : "");
+    }
+    assert_int_equal(stacks_of(str_text(&plain)), 1);
+}
+
+static void manual(void **state)
+{
+    (void)state;
+    cleanup_arena struct arena arena = {0};
+    const char *text = read_source(&arena, "docs/man/agent.conf.5");
+    for (size_t i = 0; i < n_config_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        const char *title = arena_printf(&arena, ".SH \"[%s", key->section), *section = strstr(text, title);
+        if (!section)
+            fail_msg("agent.conf(5) lacks [%s]", key->section);
+        const char *end = strstr(section + 1, ".SH");
+        const char *want = arena_printf(&arena, "\n.B %s\n", key->key);
+        if (key->fallback)
+            want = arena_printf(
+                &arena, strpbrk(key->fallback, " ") ? "\n.BR %s \" (\" \"%s\" )\n" : "\n.BR %s \" (\" %s )\n",
+                key->key, key->fallback);
+        if (key->fallback && !*key->fallback)
+            want = arena_printf(&arena, "\n.BR %s \" ()\"\n", key->key);
+        const char *at = strstr(section, want);
+        if (!at || at > end)
+            fail_msg("agent.conf(5) lacks%s", want);
+    }
+}
+
+/* ---- x-release ---- */
 
 /*
  * deploy-agent-stack(5) and docs/stack-file.md have each key of x-release, and the page has no other. What is
- * said of a key that nobody knows names all the others. agent.conf(5) is compared in test_config.c.
+ * said of a key that nobody knows names all the others.
  */
 
 static const struct mapping {
@@ -43,16 +149,6 @@ static const char *known_keys(struct arena *arena, const struct mapping *mapping
         fail_msg("%s: no list of keys in: %s", mapping->heading, err.text);
     list += strlen(before);
     return arena_strndup(arena, list, strcspn(list, ")"));
-}
-
-static char *read_source(struct arena *arena, const char *path)
-{
-    char *text;
-    size_t len;
-    struct error err = {0};
-    if (fs_read(arena, path, 1 << 20, &text, &len, &err) < 0)
-        fail_msg("%s", err.text);
-    return text;
 }
 
 static const char *section_of(struct arena *arena, const char *page, const char *heading)
@@ -121,6 +217,8 @@ static void no_other_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(example),
+        cmocka_unit_test(manual),
         cmocka_unit_test(each_key_is_told),
         cmocka_unit_test(no_other_is_told),
     };

@@ -28,12 +28,6 @@ static struct headline headline_under_way(const struct status *s)
                                        : (struct headline){"requested", TONE_BUSY};
 }
 
-/* agentd has asked Git since it was started, and got an answer. */
-static bool is_seen(const struct status *s)
-{
-    return json_is_string(json_object_get(s->agentd, "last_poll")) && !status_poll_error(s);
-}
-
 /* The gravest of what is true: a person reads one word first, and "in step" is said only of what was seen. */
 struct headline stack_headline(const struct status *s)
 {
@@ -49,7 +43,7 @@ struct headline stack_headline(const struct status *s)
         return (struct headline){"paused", TONE_CAREFUL};
     if (!s->agentd)
         return (struct headline){"not watched", TONE_PLAIN};
-    if (!is_seen(s))
+    if (!status_is_seen(s))
         return (struct headline){"not asked yet", TONE_PLAIN};
     if (!s->deployed.id)
         return (struct headline){"not deployed yet", TONE_PLAIN};

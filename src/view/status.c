@@ -78,6 +78,11 @@ bool status_in_step(const struct status *s)
     return status_tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute && !status_poll_error(s);
 }
 
+bool status_is_seen(const struct status *s)
+{
+    return json_is_string(json_object_get(s->agentd, "last_poll")) && !status_poll_error(s);
+}
+
 const char *status_poll_error(const struct status *s)
 {
     const char *text = json_string_value(json_object_get(s->agentd, "poll_error"));

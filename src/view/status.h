@@ -30,6 +30,9 @@ bool status_tip_is_deployed(const struct status *status);
 /* What is held may have left something else running than the last success did, also of the same commit: a new
  * image, another env_file, a retry. And of a branch that cannot be asked nobody knows. */
 bool status_in_step(const struct status *status);
+/* This agentd has asked Git since it was started, and got an answer: only then is a stack said to be in step.
+ */
+bool status_is_seen(const struct status *status);
 /* The newest error of polling: the journal has the first of a row and each other text, agentd what it met
  * last. */
 const char *status_poll_error(const struct status *status);

@@ -30,7 +30,7 @@ int64_t __wrap_wall_us(void)
     return now;
 }
 
-static bool agentd_runs;
+static bool agentd_runs, has_polled;
 static const char *poll_error, *frozen_until;
 
 /* The disk of whoever runs this is no part of what is printed. */
@@ -50,12 +50,12 @@ int __wrap_control_call(const char *socket_path, const json_t *request, int64_t 
     struct arena arena = {0};
     if (!agentd_runs)
         return error_set(err, ERR_NOT_FOUND, 0, "agentd is not running");
-    *ret_reply = json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s?, s:s, s:s}]}", "ok",
+    *ret_reply = json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s?, s:s?, s:s}]}", "ok",
                            1, "exit", 0, "agentd", "version", "0.1.0", "pid", 812, "config",
                            "/etc/deploy-agent/agent.conf", "since", "2026-08-20T06:00:00Z", "journal_error",
                            "stacks", "stack", "shop", "poll_error", poll_error, "frozen_until", frozen_until,
-                           "last_poll", rfc3339_utc(&arena, now - 12 * US_PER_S), "next_poll",
-                           rfc3339_utc(&arena, now + 18 * US_PER_S));
+                           "last_poll", has_polled ? rfc3339_utc(&arena, now - 12 * US_PER_S) : NULL,
+                           "next_poll", rfc3339_utc(&arena, now + 18 * US_PER_S));
     arena_release(&arena);
     return 0;
 }
@@ -755,6 +755,19 @@ static void receiver_fails(struct fixture *f, struct transcript *t)
     JSON_OF("status", "status", "--json");
 }
 
+/* Of a branch that this agentd has not asked for yet, nobody knows whether it is in step. */
+static void started_again(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    OK(journal_set_tip(f->journal, "shop", commit_a, &f->err));
+    int64_t id = ask(f, commit_a, "Say in the README how to run the tests", TRIGGER_POLL);
+    save_plan(f, id, true);
+    end(f, id, DEPLOYMENT_SUCCEEDED, "no change");
+    tick(3600);
+    has_polled = false;
+    SHOW("status");
+}
+
 static void polling_fails(struct fixture *f, struct transcript *t)
 {
     bool first;
@@ -844,7 +857,7 @@ static int setup(void **state)
     setenv("TZ", "UTC", 1);
     setenv("NO_COLOR", "1", 1);
     tzset();
-    agentd_runs = true;
+    agentd_runs = has_polled = true;
     poll_error = frozen_until = NULL;
     deployed(f);
     return 0;
@@ -885,6 +898,7 @@ SCENARIO(alarm_raised)
 SCENARIO(approval)
 SCENARIO(frozen)
 SCENARIO(receiver_fails)
+SCENARIO(started_again)
 SCENARIO(polling_fails)
 SCENARIO(drifted)
 
@@ -893,11 +907,11 @@ SCENARIO(drifted)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(succeeded),     TEST(no_change),    TEST(failed),       TEST(failed_sql), TEST(failed_early),
-        TEST(rolled_back),   TEST(halted),       TEST(cancelled),    TEST(superseded), TEST(interrupted),
-        TEST(stuck),         TEST(running),      TEST(putting_back), TEST(held),       TEST(paused),
-        TEST(waiting),       TEST(alarm_raised), TEST(approval),     TEST(frozen),     TEST(receiver_fails),
-        TEST(polling_fails), TEST(drifted),
+        TEST(succeeded),     TEST(no_change),     TEST(failed),       TEST(failed_sql), TEST(failed_early),
+        TEST(rolled_back),   TEST(halted),        TEST(cancelled),    TEST(superseded), TEST(interrupted),
+        TEST(stuck),         TEST(running),       TEST(putting_back), TEST(held),       TEST(paused),
+        TEST(waiting),       TEST(alarm_raised),  TEST(approval),     TEST(frozen),     TEST(receiver_fails),
+        TEST(started_again), TEST(polling_fails), TEST(drifted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

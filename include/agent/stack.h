@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * An ordinary Compose stack file, turned into the bodies that `docker stack deploy` (CLI 28.2.2) would
- * send, without the agent's own labels. Pure: bytes in, structs out; files that the stack file names
- * (env_file, configs, secrets) come through a callback.
+ * An ordinary Compose stack file, turned into the bodies that `docker stack deploy` (CLI 28.2.2, in these
+ * files "the oracle": tests/stack compares) would send, without the agent's own labels. Pure: bytes in,
+ * structs out; files that the stack file names (env_file, configs, secrets) come through a callback.
  *
  *     struct stack *stack = NULL;
  *     if (stack_load(&input, &stack, err) < 0) …   the text lists each refusal with file:line:column
@@ -123,8 +123,7 @@ const struct stack_volume *stack_volume(const struct stack *stack, const char *k
  */
 json_t *stack_render(const struct stack *stack);
 
-/* The variables of an env file in the oracle's format (compose-to-swarm.md 5.2); for agent.conf's env_file.
- */
+/* The variables of an env file in the oracle's format; for agent.conf's env_file. */
 int env_file_parse(struct arena *arena, const char *path, const char *text, size_t len, struct variable **ret,
                    size_t *ret_count, struct error *err) MUST_CHECK;
 

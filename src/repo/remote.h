@@ -8,7 +8,7 @@
  *
  *     struct remote remote = {0};
  *     remote_open(&remote, stack, &url, NULL or a mirror, deadline, err)   connected, references listed
- *     remote_find(), remote_heads()
+ *     remote_find_branch(), remote_heads()
  *     git_remote_download(remote.git, …, &remote.fetch)
  *     remote_close(&remote)
  *

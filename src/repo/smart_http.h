@@ -3,7 +3,7 @@
 
 /*
  * Git's smart HTTP (gitprotocol-http(5)) over src/net: used by repo_tip() directly, and by libgit2 through
- * smart_http_transport() instead of its own HTTP client. So there is one TLS stack, one trust store, one
+ * remote_http_transport() instead of its own HTTP client. So there is one TLS stack, one trust store, one
  * place that sends a password, and every request has a deadline; libgit2 1.5.1 has none and by default
  * shows its password to the host a redirect names.
  *

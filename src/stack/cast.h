@@ -4,5 +4,5 @@
 #include "agent/node.h"
 #include "report.h"
 
-/* Turns a string that substitution changed into the type its path needs (compose-to-swarm 3.3). */
+/* Turns a string that substitution changed into the type its path needs. */
 void cast(struct report *report, const struct path *path, struct node *node);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* From the merged model to Engine API bodies (compose-to-swarm, sections 7 and 8). */
+/* From the merged model to Engine API bodies. */
 
 #include <jansson.h>
 

@@ -10,7 +10,7 @@ enum {
 };
 
 /*
- * Environment of a service (compose-to-swarm 5.2): its env files, then `environment` on top. In both a
+ * Environment of a service: its env files, then `environment` on top. In both a
  * value that is empty, or not given at all, is replaced by the variable of that name if there is one.
  */
 static void resolve(struct decoder *d, const struct node *at, const struct path *path,

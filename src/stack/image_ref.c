@@ -5,8 +5,8 @@
 #include "base/str.h"
 
 /*
- * Docker's reference grammar (compose-to-swarm 7.1): DOMAIN/PATH:TAG@DIGEST, with docker.io and library/
- * left out in the familiar form.
+ * Docker's grammar of references (github.com/distribution/reference): DOMAIN/PATH:TAG@DIGEST, with docker.io
+ * and library/ left out in the familiar form.
  */
 
 static const char lower_digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";

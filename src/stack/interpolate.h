@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Variables in the string values of a file (compose-to-swarm, section 3), and the casts that follow where
+ * Variables in the string values of a file (docs/stack-file.md, section 3), and the casts that follow where
  * substitution changed a value that must be a number or a boolean.
  */
 

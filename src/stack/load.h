@@ -3,7 +3,7 @@
 
 /*
  * A YAML file into nodes: anchors, merge keys and tags resolved the way the docker CLI's parser does it
- * (compose-to-swarm, section 2), within limits that keep hostile files cheap.
+ * (docs/stack-file.md, section 2), within limits that keep hostile files cheap.
  */
 
 #include <stddef.h>

@@ -4,6 +4,5 @@
 #include "decode.h"
 #include "model.h"
 
-/* Lays a later file over an earlier one, as `docker stack deploy -c A -c B` does (compose-to-swarm, section
- * 6). */
+/* Lays a later file over an earlier one, as `docker stack deploy -c A -c B` does. */
 void project_merge(struct arena *arena, struct project *base, const struct project *override);

@@ -3,7 +3,7 @@
 
 /*
  * A decoded Compose file, before and after merging. "given" tells an absent value from an empty one where
- * the two mean different things (compose-to-swarm 10.1); `at` says where a refusal belongs. Zeroed is
+ * the two mean different things; `at` says where a refusal belongs. Zeroed is
  * "nothing given". Everything lives in one arena.
  */
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What a plain YAML scalar means to the docker CLI (compose-to-swarm 2.1; Go's yaml.v3): neither exactly
+ * What a plain YAML scalar means to the docker CLI (Go's yaml.v3): neither exactly
  * YAML 1.1 nor 1.2, so libyaml, which leaves types to its user, suits well.
  */
 

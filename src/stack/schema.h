@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The shape of a Compose file, versions 3.0 to 3.13 (compose-to-swarm, section 4): tables of rules
+ * The shape of a Compose file, versions 3.0 to 3.13: tables of rules
  * (schema_table.c) and one validator that reports every violation in the oracle's words.
  */
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The small languages inside a stack file (compose-to-swarm, section 5). Parsers that can fail for one
+ * The small languages inside a stack file. Parsers that can fail for one
  * reason return false; those with several say which in *ret_problem, in the oracle's words.
  */
 

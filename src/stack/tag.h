@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* YAML tags (compose-to-swarm 2.1; unknown ones make the value a string, as measured on the oracle). */
+/* YAML tags (docs/stack-file.md, section 2; unknown ones make the value a string, as measured on the oracle).
+ */
 
 #include <stdbool.h>
 

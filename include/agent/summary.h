@@ -28,7 +28,7 @@ int journal_summary(struct journal *journal, const char *stack, struct stack_sum
 int journal_backlog(struct journal *journal, const char *receiver, int64_t most, int64_t *ret_events,
                     int64_t *ret_oldest_us, struct error *err) MUST_CHECK;
 
-/* Steps of a deployment without params, progress, fingerprint and output. */
+/* Steps of a deployment without params, progress, fingerprint, live and output. */
 int journal_step_times(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
                        size_t *ret_count, struct error *err) MUST_CHECK;
 

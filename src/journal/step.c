@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "agent/summary.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "journal/db.h"
 
-int journal_steps(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
-                  size_t *ret_count, struct error *err)
+#define COLUMNS "seq, kind, name, state, error, started_us, finished_us"
+
+/* whole: behind COLUMNS are those that may be large. */
+static int read_steps(struct journal *j, struct arena *arena, sqlite3_stmt *q, int64_t id, bool whole,
+                      struct step **ret, size_t *ret_count, struct error *err)
 {
     struct step *steps = NULL;
     size_t n = 0;
     int r;
-    cleanup_query sqlite3_stmt *q =
-        db_query(journal, err,
-                 "SELECT seq, kind, name, state, params, progress, fingerprint, error, started_us,"
-                 " finished_us, live FROM step WHERE deployment = ? ORDER BY seq",
-                 V_INT(id));
-    while ((r = db_next(journal, q, err)) > 0) {
+    while ((r = db_next(j, q, err)) > 0) {
         steps = arena_grow(arena, steps, n, sizeof *steps);
         struct step *s = &steps[n++];
         *s = (struct step){
@@ -24,13 +23,13 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
             .seq = (unsigned)col_int(q, 0),
             .kind = col_text(arena, q, 1),
             .name = col_text(arena, q, 2),
-            .params = col_text(arena, q, 4),
-            .progress = col_text(arena, q, 5),
-            .fingerprint = col_text(arena, q, 6),
-            .error = col_text(arena, q, 7),
-            .started_us = col_int(q, 8),
-            .finished_us = col_int(q, 9),
-            .live = col_text(arena, q, 10),
+            .error = col_text(arena, q, 4),
+            .started_us = col_int(q, 5),
+            .finished_us = col_int(q, 6),
+            .params = whole ? col_text(arena, q, 7) : NULL,
+            .progress = whole ? col_text(arena, q, 8) : NULL,
+            .fingerprint = whole ? col_text(arena, q, 9) : NULL,
+            .live = whole ? col_text(arena, q, 10) : NULL,
         };
         if (step_state_parse((const char *)sqlite3_column_text(q, 3), &s->state) < 0)
             return error_set(err, ERR_INTERNAL, 0, "step %u of deployment %lld has an unknown state", s->seq,
@@ -41,6 +40,24 @@ int journal_steps(struct journal *journal, struct arena *arena, int64_t id, stru
     *ret = steps;
     *ret_count = n;
     return 0;
+}
+
+int journal_steps(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
+                  size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q = db_query(journal, err,
+                                             "SELECT " COLUMNS ", params, progress, fingerprint, live"
+                                             " FROM step WHERE deployment = ? ORDER BY seq",
+                                             V_INT(id));
+    return read_steps(journal, arena, q, id, true, ret, ret_count, err);
+}
+
+int journal_step_times(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
+                       size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err, "SELECT " COLUMNS " FROM step WHERE deployment = ? ORDER BY seq", V_INT(id));
+    return read_steps(journal, arena, q, id, false, ret, ret_count, err);
 }
 
 int journal_step_begin(struct journal *journal, int64_t id, unsigned seq, const char *progress,

@@ -5,15 +5,23 @@
 #include <string.h>
 
 #include "agent/summary.h"
-#include "base/str.h"
 #include "journal/db.h"
 
-#define COLUMNS "id, state, requested_us, started_us, finished_us, commit_id"
+#define OF_STACK                                                                                             \
+    "SELECT id, state, requested_us, started_us, finished_us, commit_id FROM deployment WHERE stack = ?"
 
-/* The first row of a query for COLUMNS; id 0: there is none. */
-static int read_brief(struct journal *j, sqlite3_stmt *q, struct deployment_brief *ret, struct error *err)
+static const char last[] =
+    OF_STACK " AND state <> 'superseded' AND finished_us IS NOT NULL ORDER BY id DESC LIMIT 1";
+static const char success[] = OF_STACK " AND state = 'succeeded' ORDER BY id DESC LIMIT 1";
+static const char under_way[] = OF_STACK " AND state IN ('requested', 'planned', 'running', 'interrupted')"
+                                         " ORDER BY state = 'requested', id DESC LIMIT 1";
+
+/* The first row of one of these queries; id 0: there is none. */
+static int read_brief(struct journal *j, const char *sql, const char *stack, struct deployment_brief *ret,
+                      struct error *err)
 {
     struct deployment_brief b = {0};
+    cleanup_query sqlite3_stmt *q = db_query(j, err, sql, V_TEXT(stack));
     int r = db_next(j, q, err);
     if (r < 0)
         return -1;
@@ -32,43 +40,12 @@ static int read_brief(struct journal *j, sqlite3_stmt *q, struct deployment_brie
     return 0;
 }
 
-static int read_last(struct journal *j, const char *stack, struct deployment_brief *ret, struct error *err)
-{
-    cleanup_query sqlite3_stmt *q =
-        db_query(j, err,
-                 "SELECT " COLUMNS " FROM deployment WHERE stack = ? AND state <> 'superseded'"
-                 " AND finished_us IS NOT NULL ORDER BY id DESC LIMIT 1",
-                 V_TEXT(stack));
-    return read_brief(j, q, ret, err);
-}
-
-static int read_success(struct journal *j, const char *stack, struct deployment_brief *ret, struct error *err)
-{
-    cleanup_query sqlite3_stmt *q =
-        db_query(j, err,
-                 "SELECT " COLUMNS " FROM deployment WHERE stack = ? AND state = 'succeeded'"
-                 " ORDER BY id DESC LIMIT 1",
-                 V_TEXT(stack));
-    return read_brief(j, q, ret, err);
-}
-
-static int read_under_way(struct journal *j, const char *stack, struct deployment_brief *ret,
-                          struct error *err)
-{
-    cleanup_query sqlite3_stmt *q =
-        db_query(j, err,
-                 "SELECT " COLUMNS " FROM deployment WHERE stack = ?"
-                 " AND state IN ('requested', 'planned', 'running', 'interrupted')"
-                 " ORDER BY state = 'requested', id DESC LIMIT 1",
-                 V_TEXT(stack));
-    return read_brief(j, q, ret, err);
-}
-
 int journal_summary(struct journal *journal, const char *stack, struct stack_summary *ret, struct error *err)
 {
     struct stack_summary s;
-    if (read_last(journal, stack, &s.last, err) < 0 || read_success(journal, stack, &s.success, err) < 0 ||
-        read_under_way(journal, stack, &s.under_way, err) < 0)
+    if (read_brief(journal, last, stack, &s.last, err) < 0 ||
+        read_brief(journal, success, stack, &s.success, err) < 0 ||
+        read_brief(journal, under_way, stack, &s.under_way, err) < 0)
         return -1;
     *ret = s;
     return 0;
@@ -86,39 +63,6 @@ int journal_backlog(struct journal *journal, const char *receiver, int64_t most,
         return -1;
     *ret_events = col_int(q, 0);
     *ret_oldest_us = col_int(q, 1);
-    return 0;
-}
-
-int journal_step_times(struct journal *journal, struct arena *arena, int64_t id, struct step **ret,
-                       size_t *ret_count, struct error *err)
-{
-    struct step *rows = NULL;
-    size_t n = 0;
-    int r;
-    cleanup_query sqlite3_stmt *q = db_query(journal, err,
-                                             "SELECT seq, kind, name, state, error, started_us, finished_us"
-                                             " FROM step WHERE deployment = ? ORDER BY seq",
-                                             V_INT(id));
-    while ((r = db_next(journal, q, err)) > 0) {
-        rows = arena_grow(arena, rows, n, sizeof *rows);
-        rows[n] = (struct step){.deployment = id,
-                                .seq = (unsigned)col_int(q, 0),
-                                .kind = col_text(arena, q, 1),
-                                .name = col_text(arena, q, 2),
-                                .error = col_text(arena, q, 4),
-                                .started_us = col_int(q, 5),
-                                .finished_us = col_int(q, 6)};
-        if (step_state_parse((const char *)sqlite3_column_text(q, 3), &rows[n].state) < 0) {
-            r = error_set(err, ERR_INTERNAL, 0, "step %u of deployment %lld has an unknown state",
-                          rows[n].seq, (long long)id);
-            break;
-        }
-        n++;
-    }
-    if (r < 0)
-        return -1;
-    *ret = rows;
-    *ret_count = n;
     return 0;
 }
 

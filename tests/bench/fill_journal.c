@@ -84,7 +84,7 @@ static int deploy(struct journal *journal, unsigned number, struct error *err)
         {DEPLOYMENT_SUCCEEDED, "applied", "4 services, 60s stable"},
         {DEPLOYMENT_FAILED, "failed", "django: exit 1: lock timeout; no service was touched"},
         {DEPLOYMENT_ROLLED_BACK, "applied",
-         "web /health: 200 before, 500 now (12 of 12); back on the one before"},
+         "web /health: 5 of 5 before, 0 of 5 now (200 before, 500 now); back on the one before"},
     };
     cleanup_arena struct arena arena = {0};
     unsigned end = number % 20 == 7 ? 1 : number % 20 == 13 ? 2 : 0;

@@ -59,7 +59,7 @@ class Days(Served):
         self.assertNotIn("hunter22", text)
 
     def test_rolled_back(self):
-        self.says("/deployments/6", "rolled back", "The services were put back to what ran before.", "KeyError: 'CACHE_URL'", "500 now (18 of 18)")
+        self.says("/deployments/6", "rolled back", "The services were put back to what ran before.", "KeyError: 'CACHE_URL'", "0 of 5 now (200 before, 500 now)")
 
     def test_running(self):
         self.says("/deployments/9", "running", "so far", "agentctl cancel 9", "1 of 2 replicas up: starting")

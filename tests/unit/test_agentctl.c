@@ -148,7 +148,7 @@ static int setup(void **state)
         {"bob", "Mend it", NULL, DEPLOYMENT_SUCCEEDED, "4 services, 60s stable", "2026-08-22 09:11:00",
          "2026-08-22 09:12:04"},
         {"alice \033[31m", "Redden", "applied", DEPLOYMENT_ROLLED_BACK,
-         "web /health: 200 before, 500 now (12 of 12); back on #41, database stays at 0118",
+         "web /health: 5 of 5 before, 0 of 5 now (200 before, 500 now); back on #41, database stays at 0118",
          "2026-08-23 14:02:00", "2026-08-23 14:05:12"},
     };
     if (fixture_open(state) < 0)
@@ -181,14 +181,15 @@ static void log_table(void **state)
     (void)state;
     struct ran r = RUN("log", "--wide");
     assert_int_equal(r.code, 0);
-    assert_string_equal(r.out,
-                        "ID  WHEN              COMMIT   AUTHOR      MIGRATIONS     VERDICT      TOOK   WHY\n"
-                        "3   2026-08-23 14:02  9f3c1ab  alice [31m  1 applied      rolled back  3m12s  "
-                        "web /health: 200 before, 500 now (12 of 12); back on #41, database stays at 0118\n"
-                        "2   2026-08-22 09:11  9f3c1ab  bob         none           succeeded    1m04s  4 "
-                        "services, 60s stable\n"
-                        "1   2026-08-22 08:55  9f3c1ab  bob         FAILED exit 1  failed       0m19s  "
-                        "schema: 0119_add_index.sql:3: lock timeout; no service was touched\n");
+    assert_string_equal(
+        r.out,
+        "ID  WHEN              COMMIT   AUTHOR      MIGRATIONS     VERDICT      TOOK   WHY\n"
+        "3   2026-08-23 14:02  9f3c1ab  alice [31m  1 applied      rolled back  3m12s  "
+        "web /health: 5 of 5 before, 0 of 5 now (200 before, 500 now); back on #41, database stays at 0118\n"
+        "2   2026-08-22 09:11  9f3c1ab  bob         none           succeeded    1m04s  4 "
+        "services, 60s stable\n"
+        "1   2026-08-22 08:55  9f3c1ab  bob         FAILED exit 1  failed       0m19s  "
+        "schema: 0119_add_index.sql:3: lock timeout; no service was touched\n");
 }
 
 static void log_fits(void **state)

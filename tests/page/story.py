@@ -18,6 +18,7 @@ class Story:
         self.db = sqlite3.connect(path)
         self.now = time.time_ns() // 1000
         self.ids = []
+        self.good = {}  # of each stack, the last
 
     def insert(self, table, **row):
         names = ", ".join(row)
@@ -42,8 +43,10 @@ class Story:
         plan = more.pop("plan", None)
         id_ = self.insert("deployment", stack=stack, state=state, commit_id=commit_id(number), branch="main", subject=subject, author=author,
                           trigger_name=trigger, reason=reason, requested_us=self.ago(ago + 0.05), started_us=started,
-                          finished_us=self.ago(ago - took) if ended else None, base_id=self.ids[-1] if self.ids else 0, **more)
+                          finished_us=self.ago(ago - took) if ended else None, base_id=self.good.get(stack, 0), **more)
         self.ids.append(id_)
+        if state == "succeeded":
+            self.good[stack] = id_
         if plan:
             self.insert("plan", deployment=id_, body=json.dumps(plan))
         at = started or 0

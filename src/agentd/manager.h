@@ -49,6 +49,7 @@ struct watch {
     int64_t last_poll_us, next_poll_us; /* wall time; 0: not yet */
     int64_t good_poll_us;               /* the last that ended well */
     unsigned failures;                  /* polls that failed, in a row */
+    bool lease_seen;                    /* none of an ended deployment is left, since the last one */
     bool failing;                       /* the journal says that polls fail */
     int64_t failing_since_us;           /* monotonic: when the first of them did */
     bool alarmed;                       /* and it was said that they have done so for long */
@@ -169,6 +170,7 @@ struct poll_result {
     const char *message;
     const char *drift; /* news of it: in words, "" when it is gone; NULL: none */
     int64_t deployment;
+    bool lease_seen; /* of an observe that was asked to */
 };
 struct json_t;
 int poll_result_parse(const struct json_t *hint, struct poll_result *ret, struct error *err) MUST_CHECK;

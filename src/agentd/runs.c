@@ -397,6 +397,7 @@ static void on_run_ended(struct worker *worker)
     live_progress(w);
     w->tip[0] = '\0'; /* what the poll may skip was judged before this deployment */
     w->poll_overtaken = true;
+    w->lease_seen = false;
     log_watch(NULL);
     if (w->manager->stopping)
         return;

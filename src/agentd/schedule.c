@@ -65,6 +65,7 @@ int poll_result_parse(const json_t *hint, struct poll_result *ret, struct error 
                                         .tip = tip && is_commit(tip) ? tip : "",
                                         .message = message ? message : "",
                                         .drift = drift,
+                                        .lease_seen = json_is_true(json_object_get(hint, "lease")),
                                         .deployment = json_integer_value(deployment)};
             return 0;
         }
@@ -221,10 +222,10 @@ static void set_alarm(struct watch *w, const char *alarm)
     set_text(&w->alarm, alarm);
 }
 
-/* Is it of interest, after this poll, whether something changed without a commit? */
+/* Is it of interest, after this poll, whether something changed without a commit, or a lease was left? */
 static bool wants_observe(const struct watch *w, const struct poll_result *result)
 {
-    return (w->config->follow_tags || w->config->drift != DRIFT_IGNORE) && !w->run &&
+    return (w->config->follow_tags || w->config->drift != DRIFT_IGNORE || !w->lease_seen) && !w->run &&
            (result->verdict == POLL_UNCHANGED || result->verdict == POLL_NOTHING ||
             result->verdict == POLL_HELD);
 }
@@ -256,6 +257,7 @@ static void log_drift(const struct watch *w, const char *drift)
 static void take_observe_result(struct watch *w, const struct poll_result *result)
 {
     log_drift(w, result->drift);
+    w->lease_seen |= result->lease_seen;
     if (result->verdict == POLL_ERROR)
         poll_failed(w, *result->message ? result->message : "agent-worker observe gave no reason");
     else
@@ -341,7 +343,8 @@ static bool start_worker(struct watch *w, enum worker_kind kind, const char *con
 
 static bool observe_start(struct watch *w)
 {
-    return start_worker(w, WORKER_OBSERVE, (const char *const[]){"observe", w->name, NULL});
+    return start_worker(w, WORKER_OBSERVE,
+                        (const char *const[]){"observe", w->name, w->lease_seen ? NULL : "--lease", NULL});
 }
 
 static void poll_start(struct watch *w, bool sync)

@@ -11,6 +11,7 @@
 #include "agent/step.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "stack/base64.h"
 
@@ -391,12 +392,23 @@ int lease_note_job(struct lease *lease, const char *job, struct error *err)
     return -1;
 }
 
-void lease_give(struct lease *lease, const char *held_commit, const char *why)
+static int give_once(struct lease *lease, struct error *err)
 {
     cleanup_json json_t *config = NULL;
     cleanup_arena struct arena arena = {0};
     struct lease_record now;
+    if (look(lease, &arena, &now, &config, err) < 0)
+        return -1;
+    if (!config || !now.held || !lease_is_of(&now, &lease->owner) ||
+        !str_eq(now.deployment, lease->deployment))
+        return 0; /* somebody was faster */
+    return put(lease, config, false, err);
+}
+
+void lease_give(struct lease *lease, const char *held_commit, const char *why)
+{
     struct error err = {0};
+    int r;
     if (!lease || !lease->taken || lease->lost_to)
         return;
     lease->taken = false;
@@ -404,10 +416,35 @@ void lease_give(struct lease *lease, const char *held_commit, const char *why)
         lease->held_commit = arena_strdup(&lease->arena, held_commit);
         lease->held_why = arena_strdup(&lease->arena, why);
     }
-    if (look(lease, &arena, &now, &config, &err) < 0 ||
-        (config && now.held && lease_is_of(&now, &lease->owner) && put(lease, config, false, &err) < 0))
-        log_info("the lease of stack %s could not be given back, and expires: %s", lease->stack, err.text);
+    for (int64_t until = mono_us() + lease_patience_us; (r = give_once(lease, &err)) < 0;
+         step_sleep(fresh_us))
+        if (err.kind == ERR_REFUSED || proc_stop_requested() || mono_us() >= until)
+            break;
+    if (r < 0)
+        log_info("the lease of stack %s could not be given back now: %s", lease->stack, err.text);
     fault_point("lease.given");
+}
+
+bool lease_is_anothers(const struct lease *lease)
+{
+    return lease->standing == LEASE_HELD;
+}
+
+int64_t lease_left(const struct lease *lease)
+{
+    return lease->standing == LEASE_OURS ? label_own_deployment(lease->seen.deployment, lease->owner.host_id)
+                                         : 0;
+}
+
+void lease_take_left(struct lease *lease)
+{
+    const struct lease_record *seen = &lease->seen;
+    if (lease->standing != LEASE_OURS)
+        return;
+    lease->deployment = arena_strdup(&lease->arena, seen->deployment);
+    lease->from = arena_strdup(&lease->arena, seen->from);
+    lease->done = arena_strdup(&lease->arena, seen->done);
+    lease->taken = true;
 }
 
 int lease_check_hold(const struct lease *lease, const char *commit, struct error *err)

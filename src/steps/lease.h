@@ -112,9 +112,16 @@ int lease_note_job(struct lease *lease, const char *job, struct error *err) MUST
  */
 bool lease_doubts(const struct lease *lease, const char *deployment);
 /*
- * held_commit: is not to be tried by another agent on its own, because of `why`; NULL: there is none. What
- * cannot be given back now expires.
+ * held_commit: is not to be tried by another agent on its own, because of `why`; NULL: there is none. An
+ * engine that is away is asked again until others may take the lease over anyway.
  */
 void lease_give(struct lease *lease, const char *held_commit, const char *why);
+/*
+ * For one that a dead worker left, by the last look: the deployment of this agent that holds it; 0: none. Who
+ * has made sure that it has ended takes its place, to give it back.
+ */
+int64_t lease_left(const struct lease *lease);
+void lease_take_left(struct lease *lease);
+bool lease_is_anothers(const struct lease *lease);
 /* ERR_REFUSED when another agent has, by the last look, given back the lease so for this commit. */
 int lease_check_hold(const struct lease *lease, const char *commit, struct error *err) MUST_CHECK;

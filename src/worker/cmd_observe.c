@@ -8,24 +8,27 @@
 #include "base/str.h"
 #include "steps/hint.h"
 #include "worker/drift.h"
+#include "worker/lease_end.h"
 #include "worker/verbs.h"
 #include "worker/work.h"
 
 /*
  * What can change without a commit: the services themselves (drift), and what the tags of their images point
- * at (follow_tags: the registry is asked once per image of the last success).
+ * at (follow_tags: the registry is asked once per image of the last success). With --lease also a lease that
+ * a worker of an ended deployment has left.
  */
 
 struct observation {
     struct work work;
+    bool lease, lease_seen;
     struct drift_look record;
     struct drift_answer drift;
 };
 
 static int answer(const struct observation *o, const char *result, int64_t deployment, const char *message)
 {
-    hint(json_pack("{s:s, s:I, s:s?, s:s?}", "result", result, "deployment", (json_int_t)deployment,
-                   "message", message, "drift", o->drift.news));
+    hint(json_pack("{s:s, s:I, s:s?, s:s?, s:b}", "result", result, "deployment", (json_int_t)deployment,
+                   "message", message, "drift", o->drift.news, "lease", o->lease_seen));
     return EXIT_GOOD;
 }
 
@@ -157,11 +160,20 @@ static int look_for_drift(struct observation *o, struct error *err)
     return drift_look(&o->work, &o->record, &o->drift, err);
 }
 
+static int look_at_lease(struct observation *o, struct error *err)
+{
+    if (!o->lease || lease_end_left(&o->work, err) == 0)
+        o->lease_seen = o->lease;
+    else if (!drift_is_unknown(err))
+        return -1;
+    return 0;
+}
+
 static int observe_once(struct observation *o, struct error *err)
 {
     bool idle;
     if (work_open_journal(&o->work, JOURNAL_WRITE, err) < 0 || work_open_docker(&o->work, err) < 0 ||
-        load_record(o, &idle, err) < 0)
+        look_at_lease(o, err) < 0 || load_record(o, &idle, err) < 0)
         return -1;
     if (!idle)
         return answer(o, "nothing", 0, NULL);
@@ -178,8 +190,12 @@ int cmd_observe(const struct verb_context *context, int argc, char **argv)
 {
     struct observation o = {0};
     struct error err = {0};
+    if (argc > 1 && strcmp(argv[argc - 1], "--lease") == 0) {
+        o.lease = true;
+        argc--;
+    }
     if (argc > 2) {
-        fprintf(stderr, "usage: agent-worker observe STACK\n");
+        fprintf(stderr, "usage: agent-worker observe STACK [--lease]\n");
         return EXIT_BAD_USAGE;
     }
     int r = work_open(&o.work, context->config_path, &err);

@@ -15,6 +15,7 @@
 #include "steps/lease.h"
 #include "steps/persist.h"
 #include "worker/doubt.h"
+#include "worker/lease_end.h"
 #include "worker/old_images.h"
 #include "worker/pipeline.h"
 #include "worker/prepare.h"
@@ -333,21 +334,11 @@ static int check_hold(struct run *run, struct error *err)
     return lease_check_hold(run->ctx.lease, run->deployment.commit, err);
 }
 
-/* For the agents of other managers, whose records know nothing of this end. */
 static void give_lease(struct run *run)
 {
     struct error ignored = {0};
-    struct stack_state state = {0};
-    const struct deployment *d = &run->deployment;
-    const char *held = NULL, *why = "rolled back from by request";
-    if (load_deployment(run, d->id, &ignored) == 0 && deployment_state_holds(d->state)) {
-        held = d->commit;
-        why = deployment_state_name(d->state);
-    } else if (d->state == DEPLOYMENT_SUCCEEDED && d->trigger == TRIGGER_ROLLBACK &&
-               journal_stack(run->work.journal, &run->work.arena, d->stack, &state, &ignored) == 0) {
-        held = state.tip;
-    }
-    lease_give(run->ctx.lease, held, why);
+    (void)load_deployment(run, run->deployment.id, &ignored);
+    lease_end(&run->work, &run->deployment, run->ctx.lease);
 }
 
 static int make_plan(struct run *run, bool *ret_empty, struct error *err)

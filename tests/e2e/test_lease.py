@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from harness import Case, ENDED, Host, deadline, long
+from harness import Case, ENDED, Host, deadline, faultproxy, long
 
 
 class Lease(Case):
@@ -156,6 +156,44 @@ class Lease(Case):
         self.assertEqual(record["state"], "rolled_back", record["reason"])
         self.assertIn("/health", record["reason"])
         self.assertIn("VERSION=one", self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"])
+
+    def left_by_a_dead_worker(self, **stack):
+        """It fails, says so on record, and dies before it has given the lease back."""
+        self.needs_faults()
+        one = Host(self, "left", agent={"act": "always"}, stack=stack)
+        commit = self.commit(self.stack({"steps": [self.job(command=["exit", "3"])]}, web=self.web()))
+        one.start(FAULTS="end.said:kill")
+        self.assertEqual(one.ended(commit)["state"], "failed")
+        labels = self.wait(lambda: (x := self.lease()["Spec"]["Labels"])["deploy-agent.lease"] == "free" and x, 12, "the lease to be given back")
+        self.assertEqual((labels["deploy-agent.lease-held-commit"], labels["deploy-agent.lease-held-why"]), (commit, "failed"))
+        self.assertTrue(labels["deploy-agent.deployment"].endswith(f"/{one.record(commit)['id']}"))
+
+    def test_given_back_for_a_dead_worker(self):
+        self.left_by_a_dead_worker(drift="ignore")
+
+    @long
+    def test_given_back_for_a_dead_worker_beside_drift(self):
+        self.left_by_a_dead_worker()
+
+    @long
+    def test_engine_goes_just_as_it_fails(self):
+        """The lease is given back when the engine is there again: nobody waits for its expiry, and the next agent knows what is held."""
+        self.needs_faults()
+        tap = faultproxy.Proxy(self.lab.socket, self.dir / "engine.sock")
+        self.addCleanup(tap.close)
+        one = Host(self, "cut off", agent={"act": "always", "docker": f"unix://{tap.listen}"})
+        commit = self.commit(self.stack({"steps": [self.job(command=["exit", "3"])]}, web=self.web()))
+        one.start(FAULTS="end.said:sleep=2")
+        self.wait(lambda: "fault point end.said" in one.log_text(), 60, "the end")
+        away = tap.fault(lambda data: True, unsent=True)
+        began = self.lease()
+        self.assertEqual(began["Spec"]["Labels"]["deploy-agent.lease"], "held")
+        self.wait(lambda: away.hits > 2, 30, "it to be tried")
+        self.assertEqual(self.lease()["Version"], began["Version"])
+        away.over()
+        self.wait(lambda: self.lease()["Spec"]["Labels"]["deploy-agent.lease"] == "free", 12, "the lease to be given back")
+        self.two.start()
+        self.assertIn("is held since the agent on", self.two.ended(commit)["reason"])
 
     def test_migration_of_a_dead_agent(self):
         """It ends while nobody is there; who takes over reads its outcome, and does not run it again."""

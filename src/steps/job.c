@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "steps/lease.h"
+#include "steps/remove.h"
 #include "steps/send.h"
 
 const int64_t job_look_interval_us = 250000;
@@ -140,25 +141,7 @@ int job_none_runs(struct step_ctx *ctx, struct error *err)
 
 /* ---- removing ---- */
 
-bool job_is_emptied(const json_t *spec)
-{
-    const json_t *replicas = json_path(spec, "Mode", "Replicated", "Replicas", NULL);
-    return json_is_integer(replicas) && json_integer_value(replicas) == 0;
-}
-
-/* What runs is stopped, and no task is left behind. */
-static int empty_job(struct step_ctx *ctx, const char *id, const json_t *live, struct error *err)
-{
-    cleanup_json json_t *body = json_deep_copy(json_object_get(live, "Spec"));
-    uint64_t index = (uint64_t)json_path_integer(live, 0, "Version", "Index", NULL);
-    json_object_set_new(body, "Mode", json_pack("{s:{s:i}}", "Replicated", "Replicas", 0));
-    return docker_service_update(ctx->docker, id, index, body, NULL, NULL, err);
-}
-
-/*
- * Engines panic when a service is removed just as Swarm forgets one of its tasks (moby/swarmkit#3222, seen on
- * 20.10): it is removed once there is none. One that ended on a node which is gone may stay.
- */
+/* What runs is to have stopped. A task that ended on a node which is gone may stay. */
 static bool is_forgotten(const json_t *tasks, int64_t emptied_us)
 {
     size_t i;
@@ -178,8 +161,8 @@ static int removal_step(struct step_ctx *ctx, const char *id, int64_t *emptied_u
     cleanup_json json_t *live = NULL, *tasks = NULL;
     if (docker_service(ctx->docker, id, &live, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 1 : -1;
-    if (!job_is_emptied(json_object_get(live, "Spec")))
-        return empty_job(ctx, id, live, err);
+    if (!service_is_emptied(json_object_get(live, "Spec")))
+        return service_empty(ctx, id, live, err);
     if (docker_tasks(ctx->docker, id, false, &tasks, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 1 : -1;
     if (*emptied_us == 0)

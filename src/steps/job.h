@@ -20,7 +20,6 @@ enum job_end { JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED };
 /* As long as one of them runs, or waits to, there is no end; then one success is enough. */
 enum job_end job_state(const json_t *tasks, const json_t **ret_task);
 bool job_any_runs(const json_t *tasks);
-bool job_is_emptied(const json_t *spec);
 
 /*
  * The tasks of a job, its service having been removed or not; an empty array when the engine knows none any

@@ -15,6 +15,7 @@
 #include "steps/lease.h"
 #include "steps/output.h"
 #include "steps/persist.h"
+#include "steps/remove.h"
 #include "steps/send.h"
 
 static const int64_t log_interval_us = US_PER_S;
@@ -78,7 +79,7 @@ static int clear_earlier(struct job *job, const json_t *live, struct error *err)
         return -1;
     /* of a deployment that was taken over: nobody will ask for the outcome */
     bool abandoned = lease_inherits(job->ctx->lease, label);
-    if (job_state(tasks, &task) == JOB_RUNNING && !job_is_emptied(spec) && !abandoned)
+    if (job_state(tasks, &task) == JOB_RUNNING && !service_is_emptied(spec) && !abandoned)
         return error_set(err, ERR_CONFLICT, 0,
                          "the job %s of deployment %s still runs; a %s never runs twice at once. Wait "
                          "for it, or remove the service when you are sure",

@@ -9,6 +9,7 @@
 #include "steps/job.h"
 #include "steps/lease.h"
 #include "steps/output.h"
+#include "steps/remove.h"
 #include "steps/send.h"
 
 /* Jobs that workers which died have left behind. */
@@ -121,6 +122,7 @@ static const char *settle(struct step_ctx *ctx, const json_t *live)
                       : code ? arena_printf(ctx->arena, "had failed with exit %lld", (long long)code)
                              : "had failed";
     keep_output(ctx, id, spec_label(spec, LABEL_STEP));
+    service_settle(ctx, id);
     if (docker_service_remove(ctx->docker, id, &err) < 0 && err.kind != ERR_NOT_FOUND)
         return arena_printf(ctx->arena, "; its job %s %s and could not be removed: %s", name, how, err.text);
     return arena_printf(ctx->arena, "; its job %s %s and was removed: a retry runs it again", name, how);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "steps/kinds.h"
 #include "steps/persist.h"
+#include "steps/remove.h"
 #include "steps/send.h"
 
 /* Last of all, when everything new is seen to work: what the stack file no longer has. */
@@ -21,10 +22,8 @@ static int remove_service(struct step_ctx *ctx, const json_t *item, struct error
         return 0; /* no longer ours */
     if (live)
         fault_point("prune.remove");
-    for (int64_t since = 0;
-         live && docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
-        if (send_wait(ctx, &since, err) < 0)
-            return error_wrap(err, "removing service %s", key);
+    if (live && service_remove(ctx, id, err) < 0)
+        return error_wrap(err, "removing service %s", key);
     return PERSIST(
         journal_set_service(ctx->journal, ctx->deployment->id, key, "removed", NULL, NULL, NULL, err), err);
 }

@@ -12,6 +12,7 @@
 #include "steps/kinds.h"
 #include "steps/output.h"
 #include "steps/persist.h"
+#include "steps/remove.h"
 #include "steps/send.h"
 
 /*
@@ -20,7 +21,7 @@
  *
  * progress: {"id": service, "excused": [task IDs before], "was_well": bool,
  *            "status": UpdateStatus before|null, "sent": hash of the spec that our update left, once it is
- * known, "foreign": true when somebody changed it before that was known}
+ * known, "foreign": true when somebody changed it before that was known, "removing": true once it is to go}
  */
 
 static int save_state(struct step_ctx *ctx, const struct step *step, const char *state, const char *note,
@@ -232,8 +233,15 @@ static int wait_until_gone(struct step_ctx *ctx, const char *id, struct error *e
     }
 }
 
+/* A worker has died in the middle of removing it, and it is empty. */
+static bool is_half_removed(struct step_ctx *ctx, const json_t *progress, const json_t *spec)
+{
+    return json_object_get(progress, "removing") && service_is_emptied(spec) &&
+           str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(ctx));
+}
+
 static int remove_created(struct step_ctx *ctx, const struct step *step, const json_t *params,
-                          const json_t *progress, bool *ret_touched, struct error *err)
+                          json_t *progress, bool *ret_touched, struct error *err)
 {
     cleanup_json json_t *live = NULL;
     const char *name = json_path_string(params, "name", NULL);
@@ -244,18 +252,19 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
         *ret_touched = json_path_string(progress, "id", NULL) != NULL;
         return save_state(ctx, step, *ret_touched ? "removed" : "untouched", NULL, err);
     }
-    if (!is_ours(ctx, progress, json_object_get(live, "Spec")))
+    const json_t *spec = json_object_get(live, "Spec");
+    if (!is_ours(ctx, progress, spec) && !is_half_removed(ctx, progress, spec))
         return error_set(err, ERR_CONFLICT, 0, "service %s was changed by someone else; it was left alone",
                          name);
     *ret_touched = true;
+    json_object_set_new(progress, "removing", json_true());
+    if (step_save_progress(ctx, step, progress, err) < 0)
+        return -1;
     const char *id = json_path_string(live, "ID", NULL);
     if (step->state != STEP_FAILED) /* a failed one has its output already */
         output_new_tasks_tail(ctx, step, id, NULL);
     fault_point("putback.remove");
-    for (int64_t since = 0; docker_service_remove(ctx->docker, id, err) < 0 && err->kind != ERR_NOT_FOUND;)
-        if (send_wait(ctx, &since, err) < 0)
-            return error_wrap(err, "removing service %s", name);
-    if (wait_until_gone(ctx, id, err) < 0)
+    if (service_remove(ctx, id, err) < 0 || wait_until_gone(ctx, id, err) < 0)
         return error_wrap(err, "removing service %s", name);
     return save_state(ctx, step, "removed", NULL, err);
 }

@@ -68,7 +68,7 @@ POINTS = {
     "health-fails": ["gate.look", "putback.begin", "putback.sent"],
     "rejected": ["putback.begin", "putback.intent", "putback.sent", "end.state"],
     "crash-loop": ["gate.look", "putback.sent"],
-    "first-fails": ["putback.begin", "putback.remove"],
+    "first-fails": ["putback.begin", "putback.remove", "service.remove"],
 }
 # In the short version each point is passed at least once, most of them in a chain; of these some also alone.
 ALONE = {"good job.created", "good job.recorded", "good service.updated", "good end.said", "good journal.begin", "good journal.commit",
@@ -87,7 +87,7 @@ CHAINS = {
              "job.created", "job.succeeded", "roll.intent", "service.updated", "roll.sent", "soak.look",
              "prune.remove", "end.record", "end.state"],
     "rejected": ["plan.saved", "job.created", "job.succeeded", "roll.sent", "putback.begin", "putback.intent", "putback.sent", "end.state"],
-    "first-fails": ["putback.begin", "putback.remove"],
+    "first-fails": ["putback.begin", "putback.remove", "service.remove"],
     "checks": ["check.created", "check.ended", "job.created", "check.created", "roll.sent", "check.ended", "soak.look"],
     # no more than three in a step
     "sql": ["sql.locked", "sql.statement", "sql.before_commit", "sql.schema_done", "step.ran"],

@@ -169,12 +169,38 @@ class Gate(Case):
         self.assertEqual(self.specs(), self.before)
 
     def test_new_service_that_fails_is_removed(self):
+        """It is emptied first: engines panic when a service is removed just as Swarm forgets one of its tasks."""
+        left = []
+
+        def looked(data):
+            if data.startswith(b"DELETE ") and b"/services/" in data:
+                left.append([t["Status"]["State"] for t in self.engine.tasks(self.full("extra")) if t["DesiredState"] != "shutdown"])
+            return False
+
+        self.tap.fault(looked)
         stack = self.two(VERSION="one")
         stack["services"]["extra"] = self.web(REFUSE=1)
         record = self.expect(self.commit(stack), "rolled_back", 90)
+        self.assertEqual(left, [[]], "tasks of it when it was removed, beside history")
         self.assertIsNone(self.spec("extra"))
         self.assertEqual(self.specs(), self.before)
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}["extra"], "removed")
         self.assertIn("REFUSE is set", self.agentctl("show", str(record["id"]), "--logs").stdout)
+
+    @long
+    def test_new_service_is_half_removed(self):
+        """Its worker dies between the two; the next one knows the empty service as its own."""
+        self.agent.stop()
+        stack = self.two(VERSION="one")
+        stack["services"]["extra"] = self.web(REFUSE=1)
+        commit = self.commit(stack)
+        self.start(FAULTS="service.remove:kill")
+        self.wait(lambda: "fault point service.remove" in self.agent.log.read_text(errors="replace"), 90, "the removal")
+        self.agent.kill()
+        self.assertEqual(self.spec("extra")["Mode"], {"Replicated": {"Replicas": 0}})
+        self.start_ready()
+        self.assertEqual(self.expect(commit, "rolled_back", 90)["reason"].count("someone else"), 0)
+        self.assertEqual(self.specs(), self.before)
 
     @long
     def test_on_failure_halt(self):

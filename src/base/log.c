@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fold.h"
+#include "base/journald.h"
 #include "base/secret.h"
 #include "base/str.h"
 
@@ -64,26 +64,37 @@ int log_level_parse(const char *name, enum log_level *ret)
     return -1;
 }
 
+/* Nobody waits for journald: what it does not take is lost, and that is said once it takes lines again. */
+static void say_lost(unsigned *lost)
+{
+    char text[96];
+    snprintf(text, sizeof text, "MESSAGE=%u line%s before this one could not be written to the journal",
+             *lost, *lost == 1 ? "" : "s");
+    if (journald_send((const char *const[]){text, "PRIORITY=4"}, 2) == 0)
+        *lost = 0;
+}
+
 static void to_journal(struct arena *arena, enum log_level level, const char *message_id, const char *text)
 {
     const struct {
         const char *name, *value;
-    } fields[] = {{"MESSAGE_ID", message_id},
+    } fields[] = {{"SYSLOG_IDENTIFIER", program_invocation_short_name},
+                  {"MESSAGE_ID", message_id},
                   {"STACK", context_stack},
                   {"DEPLOYMENT", context_deployment},
                   {"COMMIT", context_commit},
                   {"STEP", context_step}};
-    struct iovec iov[8];
+    static unsigned lost;
     size_t n = 0;
-    char *parts[8];
+    const char *parts[8];
     parts[n++] = arena_printf(arena, "MESSAGE=%s", text);
     parts[n++] = arena_printf(arena, "PRIORITY=%d", (int)level);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (fields[i].value && *fields[i].value)
             parts[n++] = arena_printf(arena, "%s=%s", fields[i].name, fields[i].value);
-    for (size_t i = 0; i < n; i++)
-        iov[i] = (struct iovec){parts[i], strlen(parts[i])};
-    sd_journal_sendv(iov, (int)n);
+    if (lost)
+        say_lost(&lost);
+    lost += journald_send(parts, n) < 0;
 }
 
 /* systemd sets JOURNAL_STREAM to device:inode of the stderr it gave; a child's may have been turned elsewhere

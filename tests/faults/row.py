@@ -61,6 +61,7 @@ class Judged:
 
     tapped = True
     shimmed = None
+    beginning = None
     # what breaks here takes its time, and the deadline of the gate is not what is tested
     gate = {**Case.gate, "healthy_deadline": "60s"}
 
@@ -192,7 +193,45 @@ class Judged:
         (folder / "agentctl").symlink_to(super().program("agentctl"))
 
     def program(self, name):
+        if name == "agentd" and self.beginning:
+            return self.beginning
         return self.dir / "shimmed" / name if self.shimmed else super().program(name)
+
+    def agentd_in_its_own(self, namespaces, *commands):
+        """From the next start on it is in such namespaces (--net, --mount), where the shell's commands come first; None: where it was."""
+        real, self.beginning = self.program("agentd"), None
+        if namespaces:
+            self.beginning = self.dir / "begin"
+            words = "; ".join((*commands, f'exec {shlex.quote(str(real))} "$@"'))
+            self.beginning.write_text(f'#!/bin/sh\nexec unshare {namespaces} sh -ec {shlex.quote(words)} agentd "$@"\n')
+            self.beginning.chmod(0o755)
+
+    def group(self, controller, **values):
+        """A control group: a function that puts processes in, and one that sets values."""
+        folder = pathlib.Path("/sys/fs/cgroup", controller, f"deploy-agent-{self.name}")
+        if not folder.parent.is_dir():
+            self.skipTest(f"this machine has no control groups of version 1 for {controller}")
+        folder.mkdir()
+
+        def leave():
+            for pid in (folder / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    (folder.parent / "cgroup.procs").write_text(pid)
+            wait_for(lambda: not (folder / "cgroup.procs").read_text(), 10, "the group to be empty")
+            folder.rmdir()
+
+        self.addCleanup(leave)
+
+        def write(**values):
+            for name, value in values.items():
+                (folder / name.replace("__", ".")).write_text(str(value))
+
+        def put(*pids):
+            for pid in pids:
+                (folder / "cgroup.procs").write_text(str(pid))
+
+        write(**values)
+        return put, write
 
     def canary(self, text):
         """A secret that may be found nowhere afterwards."""

@@ -28,6 +28,18 @@ static const struct {
     {"42501", "the role may not connect to this database"},
 };
 
+/* libpq's own words, in a process without a locale: nothing of this comes from the server, and none of it has
+   a SQLSTATE. */
+static bool is_about_tls(const char *text)
+{
+    static const char *const words[] = {"server does not support SSL", "certificate verify failed",
+                                        "does not match host name", "root certificate file"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strstr(text, words[i]))
+            return true;
+    return false;
+}
+
 static int classify(struct arena *arena, const struct pg_conn *conn, const char *sqlstate, const char *text,
                     struct error *err)
 {
@@ -38,6 +50,10 @@ static int classify(struct arena *arena, const struct pg_conn *conn, const char 
                              "PostgreSQL refuses the login of role \"%s\" to database \"%s\" (%s): %s",
                              pg_mask(arena, user ? user : "", 64), pg_mask(arena, db ? db : "", 64), sqlstate,
                              refusals[i].words);
+    if (!*sqlstate && is_about_tls(text))
+        return error_set(err, ERR_REFUSED, 0,
+                         "PostgreSQL cannot be spoken to as the URL's sslmode and sslrootcert ask for: %s",
+                         text);
     return error_set(err, ERR_UNAVAILABLE, 0, "PostgreSQL is not ready: %s", text);
 }
 

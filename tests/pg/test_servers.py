@@ -116,6 +116,14 @@ class Servers(Case):
         session.do("SELECT 1")
         return session
 
+    def test_59c_no_tls(self):
+        """The URL asks for what the server does not have."""
+        for mode in ("require", "verify-full"):
+            for op in ("login", "run"):
+                answer = self.drive(op, url=f"{self.server.url('postgres')}?sslmode={mode}")
+                self.assertEqual(answer.kind, "refused", answer)
+                self.assertRegex(answer.error, "SSL|certificate")
+
     def test_59b_starting_up_and_shutting_down(self):
         server = Server()
         self.addCleanup(server.close)

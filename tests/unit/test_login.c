@@ -133,7 +133,7 @@ static void silent_after_the_login(void **state)
 static void tls_is_not_optional(void **state)
 {
     (void)state;
-    login(true, "?sslmode=require", ERR_UNAVAILABLE, "SSL");
+    login(true, "?sslmode=require", ERR_REFUSED, "SSL");
 }
 
 int main(void)

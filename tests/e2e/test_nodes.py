@@ -201,6 +201,36 @@ class Nodes(Case):
         wait_for(lambda: f"node{self.heir}" not in self.hosts_of("web") and len(self.hosts_of("web")) == 3, 90, "three tasks on what is left")
 
     @long
+    def test_node_dies_during_a_migration(self):
+        """Nobody knows whether it has ended: it is not started again, neither by Swarm elsewhere nor when the node is back, and a person is told where to look."""
+        def version(number, *steps):
+            stack = self.version(number, *steps)
+            stack["services"]["web"]["deploy"]["placement"] = {"constraints": [f"node.hostname == node{self.heir}"]}
+            return stack
+
+        first = self.commit(version("one"))
+        self.start_all()
+        self.assertEqual(self.hosts[self.leader].ended(first)["state"], "succeeded")
+        step = self.job(command=["sleep", "600"])
+        step["run"]["timeout"] = "45s"
+        second = self.commit(version("two", step))
+        job = wait_for(lambda: next(iter(self.job_services()), None), 60, "the job")
+        runs = wait_for(lambda: [t for t in self.engine.tasks(job["ID"]) if t["Status"]["State"] == "running"], 60, "its task")
+        self.assertEqual(len(runs), 1)
+        self.lab.ctl("kill-engine", self.heir)
+        record = self.hosts[self.leader].ended(second, 200)
+        self.assertEqual(record["state"], "failed", record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        seen = {t["ID"] for t in self.engine.get("/tasks") if t["ServiceID"] == job["ID"]}
+        self.assertLessEqual(seen, {runs[0]["ID"]})
+        self.lab.ctl("start-engine", self.heir)
+        wait_for(lambda: all(n["Status"]["State"] == "ready" for n in self.engine.get("/nodes")), 60, "the node")
+        self.hosts[self.leader].polls(3)
+        seen = {t["ID"] for t in self.engine.get("/tasks") if t["ServiceID"] == job["ID"]}
+        self.assertLessEqual(seen, {runs[0]["ID"]})
+        self.assertIn("VERSION=one", self.env_of("web"))
+
+    @long
     def test_database_on_a_worker_node(self):
         """The agent has nothing of it but the overlay network: login, SQL files and checks go through the relay."""
         self.node("demote", f"node{self.heir}", by=self.home)

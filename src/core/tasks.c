@@ -131,6 +131,13 @@ static void note_active(struct arena *arena, const json_t *task, bool is_new, st
     };
 }
 
+/* Its node's engine was only just starting. That is said, and decides nothing: Swarm makes another one. */
+static bool node_was_not_ready(const json_t *task)
+{
+    const char *error = json_path_string(task, "Status", "Err", NULL);
+    return error && strstr(error, "when swarm is not active");
+}
+
 /* newest: when the trouble that j tells of happened */
 static void judge_one(struct arena *arena, const json_t *service, const json_t *task, bool counted,
                       struct tasks_judgement *j, const char **newest)
@@ -149,10 +156,10 @@ static void judge_one(struct arena *arena, const json_t *service, const json_t *
                strcmp(state, "rejected") == 0) {
         if (!counted)
             return;
-        if (strcmp(state, "rejected") == 0)
-            j->rejected++;
-        else
+        if (strcmp(state, "rejected") != 0)
             j->failed++;
+        else if (!node_was_not_ready(task))
+            j->rejected++;
         note_trouble(arena, task, j, newest);
     } else if (on_the_way(state) && wanted) {
         j->pending = arena_printf(arena, "%s: %s", state, status_text(arena, task));

@@ -75,6 +75,11 @@ static void judge(void **state)
          NULL},
         {"failed without words", SERVICE(REPLICAS("1"), ""), TASK("a", "failed", "shutdown"), "",
          "1 failed=1", "task a failed: ", NULL},
+        {"rejected by a node that was just starting", SERVICE(REPLICAS("1"), ""),
+         TASK_MORE("a", "rejected", "shutdown",
+                   "'Message': 'preparing', 'Err': 'cannot create a swarm scoped network when swarm is not "
+                   "active'"),
+         "", "1", "task a rejected: cannot create a swarm scoped network when swarm is not active", NULL},
         {"rejected", SERVICE(REPLICAS("1"), ""),
          TASK_MORE("a", "rejected", "shutdown", "'Message': 'preparing', 'Err': 'No such image: nope:1'"), "",
          "1 rejected=1", "task a rejected: No such image: nope:1", NULL},

@@ -195,7 +195,8 @@ class Nodes(Case):
         number = {"succeeded": "two", "rolled_back": "one"}.get(record["state"])
         self.assertIsNotNone(number, record["reason"])
         if number == "one":
-            self.assertRegex(record["reason"], r"^web: not healthy after 1m00s: (\d of 3 tasks running|Swarm is still updating it).*; back on #1")
+            seconds = int(self.gate["healthy_deadline"].rstrip("s"))
+            self.assertRegex(record["reason"], rf"^web: not healthy after {seconds // 60}m{seconds % 60:02}s: (\d of 3 tasks running|Swarm is still updating it).*; back on #1")
         for service in ("web", "other"):
             self.assertIn(f"VERSION={number}", self.env_of(service))
         wait_for(lambda: f"node{self.heir}" not in self.hosts_of("web") and len(self.hosts_of("web")) == 3, 90, "three tasks on what is left")

@@ -74,6 +74,8 @@ def main():
         if "request" in todo:
             say = {"result": "requested", "tip": todo["request"]}
             say["deployment"] = request(journal(config), stack, todo["request"])
+        if "--lease" in rest and say:
+            say["lease"] = True  # none was left
         sys.stdout.write(todo.get("noise", ""))
         if say:
             print(json.dumps(say), flush=True)

@@ -244,6 +244,7 @@ struct stack_state {
     const char *poll_error; /* NULL: the last poll went well */
     int64_t poll_failing_since_us;
     unsigned poll_failures;
+    bool polls_stalled;  /* receivers were told that, see outbox_tell_polls() */
     const char *waiting; /* what the running deployment waits for, in words; NULL: nothing */
     int64_t waiting_since_us;
     const char *alarm; /* needs a person: "main no longer contains …; agentctl approve STACK"; NULL: none */
@@ -274,7 +275,7 @@ int journal_set_waiting(struct journal *journal, const char *stack, const char *
                         struct error *err) MUST_CHECK; /* unchanged text: nothing is written; NULL clears.
                                                    waiting_since_us is when it became other than NULL */
 int journal_set_alarm(struct journal *journal, const char *stack, const char *alarm, const char *commit,
-                      struct error *err) MUST_CHECK;
+                      struct error *err) MUST_CHECK; /* a new text is an event, approval_needed */
 int journal_approve(struct journal *journal, const char *stack, const char *commit,
                     struct error *err) MUST_CHECK; /* clears the alarm */
 int journal_pause(struct journal *journal, const char *stack, bool paused, const char *reason,

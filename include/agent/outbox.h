@@ -54,7 +54,7 @@ int outbox_receiver(struct journal *journal, struct arena *arena, const char *na
 
 struct event {
     int64_t id;         /* counts up, with gaps, never twice in a journal */
-    int64_t deployment; /* kept by journal_trim() as long as an event names it; 0: none, see outbox_tell() */
+    int64_t deployment; /* kept by journal_trim() as long as an event names it; 0: none, see journal/0006 */
     const char *stack;
     const char *state;  /* what it was then; the deployment may have gone on */
     const char *reason; /* NULL: none */
@@ -96,6 +96,8 @@ int outbox_failed(struct journal *journal, const char *receiver, const char *err
 int64_t outbox_retry_us(unsigned attempts);
 /* No longer, unless the receiver asks for more; then an hour. */
 #define OUTBOX_RETRY_MOST_US ((int64_t)3600 * 1000000)
-/* An event of the stack itself, without a deployment. The state is a word that receivers may ask for. */
-int outbox_tell(struct journal *journal, const char *stack, const char *state, const char *reason,
-                struct error *err) MUST_CHECK;
+/* An event of the stack itself, without a deployment: its polls have failed for long (polls_stalled), and
+   later that they succeed again (polls_recovered). Each follows the other: nothing is written where that was
+   told last. */
+int outbox_tell_polls(struct journal *journal, const char *stack, bool stalled, const char *reason,
+                      struct error *err) MUST_CHECK;

@@ -198,6 +198,7 @@ void watch_load(struct watch *w)
         manager_journal_failed(manager, &err, "reading the journal");
         return;
     }
+    w->stalled = state.polls_stalled;
     w->failing = state.poll_error != NULL;
     if (w->failing) {
         int64_t since = wall_us() - state.poll_failing_since_us;

@@ -52,7 +52,8 @@ struct watch {
     bool lease_seen;                    /* none of an ended deployment is left, since the last one */
     bool failing;                       /* the journal says that polls fail */
     int64_t failing_since_us;           /* monotonic: when the first of them did */
-    bool alarmed;                       /* and it was said that they have done so for long */
+    bool alarmed;                       /* and it was logged that they have done so for long */
+    bool stalled;                       /* and told: as the stack's row says */
     char *poll_error;                   /* NULL: the last poll went well */
     char tip[41];                       /* what the next poll may take as known; "": it looks closely */
     char *alarm;                        /* the last one logged; NULL: none */
@@ -194,8 +195,9 @@ int64_t runs_restart_delay(unsigned deaths);
 
 void receivers_configure(struct manager *manager); /* the configuration or the journal is a new one */
 void receivers_wake(struct manager *manager);      /* something may have happened; cheap */
-/* Something of the stack itself, see config_stack_words. */
-void receivers_tell(struct watch *watch, const char *state, const char *reason);
+/* That polls of the stack stall, or succeed again. -1: it is not on record, and that was said: tell it again.
+ */
+int receivers_tell_polls(struct watch *watch, bool stalled, const char *reason);
 void receivers_free(struct manager *manager);
 /* ---- freeze.c ---- */
 

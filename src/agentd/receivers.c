@@ -194,15 +194,18 @@ void receivers_wake(struct manager *manager)
         wake_in(manager, gather_us);
 }
 
-void receivers_tell(struct watch *watch, const char *state, const char *reason)
+int receivers_tell_polls(struct watch *watch, bool stalled, const char *reason)
 {
     struct manager *manager = watch->manager;
     struct error err = {0};
-    if (!manager->n_receivers || !manager->journal)
-        return;
-    if (outbox_tell(manager->journal, watch->name, state, reason, &err) < 0)
+    if (!manager->journal)
+        return -1;
+    if (outbox_tell_polls(manager->journal, watch->name, stalled, reason, &err) < 0) {
         manager_journal_failed(manager, &err, "recording what is to be told");
+        return -1;
+    }
     receivers_wake(manager);
+    return 0;
 }
 
 void receivers_free(struct manager *manager)

@@ -155,16 +155,19 @@ static bool have_stalled(const struct watch *w)
            fault_errno("poll.stalled") != 0;
 }
 
-/* Once in a row of failures; and once more by each agentd that finds them going on. */
+/* Told once in a row of failures; logged by each agentd that finds them going on. */
 static void look_for_alarm(struct watch *w)
 {
     cleanup_arena struct arena arena = {0};
-    if (w->alarmed || !have_stalled(w))
+    if (!have_stalled(w))
+        return;
+    if (!w->stalled)
+        w->stalled = receivers_tell_polls(w, true,
+                                          arena_printf(&arena, "could not be polled for %s: %s",
+                                                       failing_for(&arena, w), w->poll_error)) == 0;
+    if (w->alarmed)
         return;
     w->alarmed = true;
-    receivers_tell(
-        w, "polls_stalled",
-        arena_printf(&arena, "could not be polled for %s: %s", failing_for(&arena, w), w->poll_error));
     log_event(LOG_LEVEL_ERR, MESSAGE_POLL_STALLED,
               "%s could not be polled for %s, nothing that is pushed is deployed: %s", w->name,
               failing_for(&arena, w), w->poll_error);
@@ -190,6 +193,17 @@ static void poll_failed(struct watch *w, const char *reason)
         log_event(LOG_LEVEL_WARNING, MESSAGE_POLL_FAILING, "%s cannot be polled: %s", w->name, reason);
 }
 
+/* Maybe an agentd before this one has told that they stall, and since when is not known any more. */
+static int tell_recovered(struct watch *w)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *after = w->failing ? arena_printf(&arena, ", after %s", failing_for(&arena, w)) : "";
+    if (receivers_tell_polls(w, false, arena_printf(&arena, "can be polled again%s", after)) < 0)
+        return -1;
+    w->stalled = false;
+    return 0;
+}
+
 static void poll_succeeded(struct watch *w)
 {
     cleanup_arena struct arena arena = {0};
@@ -199,15 +213,14 @@ static void poll_succeeded(struct watch *w)
     w->failures = 0;
     w->good_poll_us = wall_us();
     set_text(&w->poll_error, NULL);
+    if (w->stalled && tell_recovered(w) < 0)
+        return; /* the next one that succeeds tries again */
     if (!w->failing)
         return;
     if (manager->journal && journal_set_poll_error(manager->journal, w->name, NULL, &first, &err) < 0) {
         manager_journal_failed(manager, &err, "recording that polls succeed again");
         return;
     }
-    if (have_stalled(w)) /* maybe an agentd before this one has told so */
-        receivers_tell(w, "polls_recovered",
-                       arena_printf(&arena, "can be polled again, after %s", failing_for(&arena, w)));
     w->failing = w->alarmed = false;
     log_event(LOG_LEVEL_NOTICE, MESSAGE_POLL_RECOVERED, "%s can be polled again, after %s", w->name,
               failing_for(&arena, w));
@@ -215,10 +228,8 @@ static void poll_succeeded(struct watch *w)
 
 static void set_alarm(struct watch *w, const char *alarm)
 {
-    if (alarm && !str_eq(w->alarm, alarm)) {
+    if (alarm && !str_eq(w->alarm, alarm)) /* receivers are told by the journal */
         log_event(LOG_LEVEL_WARNING, MESSAGE_APPROVAL_NEEDED, "%s needs a person: %s", w->name, alarm);
-        receivers_tell(w, "approval_needed", alarm);
-    }
     set_text(&w->alarm, alarm);
 }
 

@@ -410,14 +410,40 @@ int64_t outbox_retry_us(unsigned attempts)
     return delay - (int64_t)(random % (uint64_t)(delay / 5));
 }
 
-int outbox_tell(struct journal *journal, const char *stack, const char *state, const char *reason,
-                struct error *err)
+/* 1: it was told last that they stall, 0: it was not */
+static int were_stalled(struct journal *j, const char *stack, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(j, err, "SELECT 1 FROM stack WHERE stack = ? AND polls_stalled", V_TEXT(stack));
+    return db_next(j, q, err);
+}
+
+static int tell_polls(struct journal *j, const char *stack, bool stalled, const char *reason,
+                      struct error *err)
+{
+    int was = were_stalled(j, stack, err);
+    if (was < 0 || was == stalled)
+        return was < 0 ? -1 : 0;
+    if (db_run(j, err,
+               "INSERT INTO stack (stack, polls_stalled) VALUES (?1, ?2)"
+               " ON CONFLICT DO UPDATE SET polls_stalled = ?2",
+               V_TEXT(stack), V_INT(stalled)) < 0)
+        return -1;
+    return db_run(j, err,
+                  "INSERT INTO event (deployment, stack, state, reason, at_us) VALUES (0, ?, ?, ?, ?)",
+                  V_TEXT(stack), V_TEXT(stalled ? "polls_stalled" : "polls_recovered"), V_TEXT(reason),
+                  V_INT(wall_us()));
+}
+
+int outbox_tell_polls(struct journal *journal, const char *stack, bool stalled, const char *reason,
+                      struct error *err)
 {
     struct arena arena = {0};
     const char *clean = text_line(&arena, reason, TEXT_LINE_MAX);
-    int r = db_write_one(journal, err, "event",
-                         "INSERT INTO event (deployment, stack, state, reason, at_us) VALUES (0, ?, ?, ?, ?)",
-                         V_TEXT(stack), V_TEXT(state), V_TEXT(clean), V_INT(wall_us()));
+    int r = db_begin(journal, err);
+    if (r == 0)
+        r = tell_polls(journal, stack, stalled, clean, err) < 0 ? db_rollback(journal)
+                                                                : db_commit(journal, err);
     arena_release(&arena);
     return r;
 }

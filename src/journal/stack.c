@@ -39,7 +39,7 @@ int journal_stack(struct journal *journal, struct arena *arena, const char *stac
                      "SELECT tip, tip_seen_us, poll_error, poll_failing_since_us, poll_failures, waiting, "
                      "waiting_since_us,"
                      " alarm, alarm_commit, approved, paused, pause_reason, paused_since_us, "
-                     "paused_until_us, hold_absolute, drift, drift_since_us"
+                     "paused_until_us, hold_absolute, drift, drift_since_us, polls_stalled"
                      " FROM stack WHERE stack = ?",
                      V_TEXT(stack));
         int r = db_next(journal, q, err);
@@ -63,6 +63,7 @@ int journal_stack(struct journal *journal, struct arena *arena, const char *stac
             s.hold_absolute = col_int(q, 14) != 0;
             s.drift = col_text(arena, q, 15);
             s.drift_since_us = col_int(q, 16);
+            s.polls_stalled = col_int(q, 17) != 0;
         }
     }
     if (find_held(journal, stack, &s.held_id, err) < 0)

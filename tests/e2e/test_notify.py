@@ -4,6 +4,7 @@
 import fcntl
 import os
 import signal
+import subprocess
 import time
 
 from harness import Case, long, wait_for
@@ -153,6 +154,37 @@ class Alarms(Notify):
         polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(len(chat.requests()), 3)
+
+
+    def test_what_agentd_did_not_live_to_tell(self):
+        """Alarms are told with the change of the record, and their end to whoever heard of them: whichever agentd finds it out."""
+        chat = Receiver(self, "chat")
+        self.tell({"url": chat.url + PATH, "on": "polls_stalled polls_recovered approval_needed"}, stack={"approve": "yes"})
+        self.commit(self.stack())
+        hidden = self.bare.rename(f"{self.bare}.hidden")
+        self.start_ready(FAULTS="poll.stalled:errno=1")
+        self.wait(lambda: len(chat.requests()) == 1, 30, "the alarm")
+        self.agent.kill()
+        hidden.rename(self.bare)
+        self.start_ready()
+        self.wait(lambda: len(chat.requests()) == 3, 30, "its end, and what waits for a person")
+        # short trouble, of which nobody was told
+        hidden = self.bare.rename(f"{self.bare}.hidden")
+        self.wait(lambda: self.status()["poll_error"], 20, "a poll that fails")
+        self.agent.stop()
+        hidden.rename(self.bare)
+        second = self.commit(self.stack(web=self.web(VERSION="two")))
+        # the worker has asked for a person, and agentd was gone before it heard of it
+        subprocess.run([self.program("agent-worker"), "--config", self.conf, "poll", self.name], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        self.assertIn(f"{second[:12]} (a change, by alice) waits for approval", self.status()["alarm"])
+        self.start_ready(FAULTS="poll.stalled:errno=1")
+        self.wait(lambda: len(chat.requests()) == 4, 30, "what waits for a person")
+        polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
+        self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
+        messages = chat.bodies()
+        self.assertEqual(sorted(m["state"] for m in messages[1:3]), ["approval_needed", "polls_recovered"])
+        self.assertEqual([m["state"] for m in messages if m not in messages[1:3]], ["polls_stalled", "approval_needed"])
+        self.assertIn(second[:12], messages[3]["reason"])
 
 
 class Answers(Notify):

@@ -365,13 +365,45 @@ static void told(void **state)
 
 static void stacks_have_events(void **state)
 {
-    static const char *const words[] = {"failed", "poll_failing", NULL};
+    static const char *const words[] = {"failed", "polls_stalled", "polls_recovered", NULL};
+    struct fixture *f = *state;
+    struct stack_state row;
+    configure(f, &chat, &(struct receiver_config){.name = "notify ops", .states = words});
+    OK(outbox_tell_polls(f->journal, "shop", false, "fine", &f->err)); /* nobody was told otherwise */
+    OK(outbox_tell_polls(f->journal, "shop", true, "cannot be\nreached", &f->err));
+    OK(outbox_tell_polls(f->journal, "shop", true, "cannot be reached still", &f->err));
+    OK(journal_stack(f->journal, &f->arena, "shop", &row, &f->err));
+    assert_true(row.polls_stalled);
+    assert_string_equal(waiting(f, "notify chat"), "");
+    assert_string_equal(waiting(f, "notify ops"), "0:polls_stalled");
+    assert_string_equal(deliver(f, "notify ops").reason, "cannot be reached");
+    OK(outbox_tell_polls(f->journal, "shop", false, "again", &f->err));
+    OK(outbox_tell_polls(f->journal, "shop", false, "again", &f->err));
+    assert_string_equal(waiting(f, "notify ops"), "0:polls_recovered");
+    assert_string_equal(deliver(f, "notify ops").reason, "again");
+    OK(journal_stack(f->journal, &f->arena, "shop", &row, &f->err));
+    assert_false(row.polls_stalled);
+    assert_int_equal(event_rows(f), 0);
+}
+
+/* In the transaction of the row: whoever dies afterwards has told it. */
+static void alarms_are_events(void **state)
+{
+    static const char *const words[] = {"approval_needed", NULL};
     struct fixture *f = *state;
     configure(f, &chat, &(struct receiver_config){.name = "notify ops", .states = words});
-    OK(outbox_tell(f->journal, "shop", "poll_failing", "cannot be\nreached", &f->err));
-    assert_string_equal(waiting(f, "notify chat"), "");
-    assert_string_equal(waiting(f, "notify ops"), "0:poll_failing");
-    assert_string_equal(deliver(f, "notify ops").reason, "cannot be reached");
+    OK(journal_set_alarm(f->journal, "shop", "main was rewritten", commit_a, &f->err));
+    OK(journal_set_alarm(f->journal, "shop", "main was rewritten", commit_a, &f->err));
+    assert_string_equal(waiting(f, "notify ops"), "0:approval_needed");
+    assert_string_equal(deliver(f, "notify ops").reason, "main was rewritten");
+    OK(journal_set_alarm(f->journal, "shop", NULL, NULL, &f->err));
+    assert_string_equal(waiting(f, "notify ops"), "");
+    OK(journal_set_alarm(f->journal, "shop", "main was rewritten", commit_a, &f->err));
+    OK(journal_set_alarm(f->journal, "shop", "b waits", commit_b, &f->err));
+    assert_string_equal(waiting(f, "notify ops"), "0:approval_needed 0:approval_needed");
+    OK(journal_approve(f->journal, "shop", commit_b, &f->err));
+    assert_string_equal(deliver(f, "notify ops").reason, "main was rewritten");
+    assert_string_equal(deliver(f, "notify ops").reason, "b waits");
     assert_int_equal(event_rows(f), 0);
 }
 
@@ -449,6 +481,7 @@ int main(void)
         TEST(never_back),
         TEST(told),
         TEST(stacks_have_events),
+        TEST(alarms_are_events),
         TEST(trimming),
         TEST(pauses),
         TEST(mended),

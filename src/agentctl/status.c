@@ -37,7 +37,7 @@ static const char *head_word(const struct status *s)
         return s->row.tip ? "behind" : "branch not seen yet";
     if (s->held.id || s->row.hold_absolute)
         return "held";
-    if (!status_in_step(s) || !status_is_seen(s))
+    if (!status_in_step(s))
         return "in step when the branch was last seen";
     return s->row.drift ? "in step, but changed by others" : "in step";
 }

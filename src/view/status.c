@@ -73,14 +73,14 @@ bool status_tip_is_deployed(const struct status *s)
     return s->deployed.id && str_eq(s->deployed.commit, s->row.tip);
 }
 
-bool status_in_step(const struct status *s)
-{
-    return status_tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute && !status_poll_error(s);
-}
-
 bool status_is_seen(const struct status *s)
 {
     return json_is_string(json_object_get(s->agentd, "last_poll")) && !status_poll_error(s);
+}
+
+bool status_in_step(const struct status *s)
+{
+    return status_tip_is_deployed(s) && !s->held.id && !s->row.hold_absolute && status_is_seen(s);
 }
 
 const char *status_poll_error(const struct status *s)

@@ -27,12 +27,11 @@ json_t *status_stack_json(struct arena *arena, const struct status *status);
 json_t *status_json(struct arena *arena, const json_t *agentd, const struct status *all, size_t n);
 
 bool status_tip_is_deployed(const struct status *status);
-/* What is held may have left something else running than the last success did, also of the same commit: a new
- * image, another env_file, a retry. And of a branch that cannot be asked nobody knows. */
-bool status_in_step(const struct status *status);
-/* This agentd has asked Git since it was started, and got an answer: only then is a stack said to be in step.
- */
+/* agentd has asked Git since it was started, and got an answer the last time. */
 bool status_is_seen(const struct status *status);
+/* What is held may have left something else running than the last success did, also of the same commit: a new
+ * image, another env_file, a retry. And of a branch that is not seen nobody knows. */
+bool status_in_step(const struct status *status);
 /* The newest error of polling: the journal has the first of a row and each other text, agentd what it met
  * last. */
 const char *status_poll_error(const struct status *status);

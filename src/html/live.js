@@ -38,7 +38,8 @@
     if (asking || document.hidden || !getSelection().isCollapsed) return; // or somebody copies
     asking = true;
     try {
-      const answer = await fetch(location, {headers: etag ? {'If-None-Match': etag} : {}});
+      const signal = AbortSignal.timeout(10000); // a connection may stand, and nobody be there
+      const answer = await fetch(location, {signal, headers: etag ? {'If-None-Match': etag} : {}});
       old.hidden = answer.ok || answer.status === 304;
       const ahead = Date.parse(answer.headers.get('Date')) - Date.now();
       skew = Math.abs(ahead) > 2000 ? ahead : 0;

@@ -4,6 +4,7 @@ narrow screens, live updates. Needs Debian's package chromium; tests/page/run in
 """
 
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -155,6 +156,19 @@ class Page(unittest.TestCase):
         self.chromium.wait_for(lambda: heard("deployment"), "the event")
         self.assertIn("1 service rolled", self.chromium.run("document.querySelector('main').innerText"))
         self.assertTrue(self.chromium.run(f"document.getElementById('{opened}').open"))
+
+    def test_says_so_when_nobody_answers(self):
+        """A tunnel whose network is gone, an agentd that hangs: connections stay, and nothing comes."""
+        self.show("/")
+        self.chromium.run("AbortSignal.wait = AbortSignal.timeout; AbortSignal.timeout = ms => AbortSignal.wait(ms / 20)")
+        self.site.process.send_signal(signal.SIGSTOP)
+        try:
+            self.chromium.run("document.dispatchEvent(new Event('visibilitychange'))")
+            self.chromium.wait_for(lambda: not self.chromium.run("document.getElementById('old').hidden"), "the page to say that it is old")
+        finally:
+            self.site.process.send_signal(signal.SIGCONT)
+        self.chromium.run("document.dispatchEvent(new Event('visibilitychange'))")
+        self.chromium.wait_for(lambda: self.chromium.run("document.getElementById('old').hidden"), "the page to be up to date again")
 
     def test_says_when_it_is_old(self):
         site = Site(SERVER, fill=story.days)

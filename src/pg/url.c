@@ -19,23 +19,39 @@ static bool known_scheme(const char *text, size_t len)
     return false;
 }
 
+/* What follows the colon; nothing: the usual one. */
+static int parse_port(const char *text, size_t len, struct pg_url *url, struct error *err)
+{
+    unsigned long port = 5432;
+    bool digits = len <= 5 && strspn(text, "0123456789") >= len;
+    if (len && digits)
+        port = strtoul(text, NULL, 10);
+    if (!digits || port == 0 || port > 65535)
+        return error_set(err, ERR_INVALID, 0, "the database URL's port is no number from 1 to 65535");
+    url->port = (unsigned)port;
+    return 0;
+}
+
+/* "db", "db:5432", "[::1]:5432" */
 static int parse_host(struct arena *arena, const char *text, size_t len, struct pg_url *url,
                       struct error *err)
 {
-    const char *colon = memrchr(text, ':', len);
-    size_t host_len = colon ? (size_t)(colon - text) : len;
-    url->port = 5432;
-    if (colon && colon + 1 < text + len) {
-        char *end;
-        unsigned long port = strtoul(colon + 1, &end, 10);
-        if (end != text + len || port == 0 || port > 65535)
-            return error_set(err, ERR_INVALID, 0, "the database URL's port is no number from 1 to 65535");
-        url->port = (unsigned)port;
-    }
+    bool bracket = len && *text == '[';
+    const char *end = memchr(text, bracket ? ']' : ':', len), *host = text + bracket;
+    if (bracket && !end)
+        return error_set(err, ERR_INVALID, 0, "the database URL's host lacks its ]");
+    size_t host_len = (size_t)((end ? end : text + len) - host);
     if (host_len == 0)
         return error_set(err, ERR_INVALID, 0, "the database URL has no host");
-    url->host = str_percent_decode(arena, text, host_len);
-    return 0;
+    const char *colon = end && bracket ? end + 1 : end, *stop = text + len;
+    if (!bracket && colon && memchr(colon + 1, ':', (size_t)(stop - colon - 1)))
+        return error_set(err, ERR_INVALID, 0,
+                         "the database URL's host has several colons: an IPv6 address is written [::1]");
+    if (colon && colon < stop && *colon != ':')
+        return error_set(err, ERR_INVALID, 0, "the database URL has more than a port behind its host's ]");
+    url->host = str_percent_decode(arena, host, host_len);
+    url->port = 5432;
+    return colon && colon < stop ? parse_port(colon + 1, (size_t)(stop - colon - 1), url, err) : 0;
 }
 
 /* How far the server has to prove itself: to drop these would send the password to anybody. */

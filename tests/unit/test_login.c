@@ -43,6 +43,54 @@ static void urls(void **state)
     assert_int_equal(pg_url_parse(&arena, "postgres://h", &url, &err), -1);
 }
 
+static void hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *authority, *host; /* NULL: refused */
+        unsigned port;
+    } cases[] = {
+        {"db", "db", 5432},
+        {"db:", "db", 5432},
+        {"u:p@db:6432", "db", 6432},
+        {"127.0.0.1:1", "127.0.0.1", 1},
+        {"%2Frun%2Fpostgresql", "/run/postgresql", 5432},
+        {"[::1]", "::1", 5432},
+        {"[::1]:6432", "::1", 6432},
+        {"[::1]:", "::1", 5432},
+        {"u:p[@[2001:db8::2]:6432", "2001:db8::2", 6432},
+        {"[fe80::1%25eth0]:5433", "fe80::1%eth0", 5433},
+        {"", NULL, 0},
+        {":5432", NULL, 0},
+        {"[]:5432", NULL, 0},
+        {"[::1", NULL, 0},
+        {"[::1]5432", NULL, 0},
+        {"[::1]x:5432", NULL, 0},
+        {"[::1]:x", NULL, 0},
+        {"[::1]:65536", NULL, 0},
+        {"::1", NULL, 0}, /* is that a port? */
+        {"2001:db8::2:5432", NULL, 0},
+        {"db:5432 ", NULL, 0},
+        {"db:+5432", NULL, 0},
+        {"db: 5432", NULL, 0},
+        {"db:-1", NULL, 0},
+    };
+    cleanup_arena struct arena arena = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct pg_url url;
+        struct error err = {0};
+        int r =
+            pg_url_parse(&arena, arena_printf(&arena, "postgres://%s/app", cases[i].authority), &url, &err);
+        if (r != (cases[i].host ? 0 : -1))
+            fail_msg("%s: %d %s", cases[i].authority, r, r ? err.text : url.host);
+        if (r == 0) {
+            assert_string_equal(url.host, cases[i].host);
+            assert_int_equal(url.port, cases[i].port);
+            assert_string_equal(url.dbname, "app");
+        }
+    }
+}
+
 /* libpq fails each login with another one: to wait for that to pass would be in vain. */
 static void ssl_modes(void **state)
 {
@@ -140,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls),
+        cmocka_unit_test(hosts),
         cmocka_unit_test(ssl_modes),
         cmocka_unit_test(silent_after_the_login),
         cmocka_unit_test(tls_is_not_optional),

@@ -19,7 +19,8 @@ static const char *without_port(struct arena *arena, const char *host)
 {
     if (*host == '[') {
         const char *end = strchr(host, ']');
-        return end ? arena_strndup(arena, host + 1, (size_t)(end - host - 1)) : NULL;
+        bool is_all = end && (end[1] == '\0' || end[1] == ':');
+        return is_all ? arena_strndup(arena, host + 1, (size_t)(end - host - 1)) : NULL;
     }
     return arena_strndup(arena, host, strcspn(host, ":"));
 }

@@ -14,7 +14,14 @@
 #include "view/json.h"
 #include "view/view.h"
 
-enum { MAX_LISTENERS = 16, KEPT = 256, MAX_OPEN = 64, ROWS_MAX = 50, MAX_PIECE = 64 * 1024, BEAT_TICKS = 10 };
+enum {
+    MAX_LISTENERS = 16,
+    KEPT = 256,
+    MAX_OPEN = 256,
+    ROWS_MAX = 50,
+    MAX_PIECE = 64 * 1024,
+    BEAT_TICKS = 10
+};
 static const int64_t tick_us = US_PER_S;
 static const int64_t linger_us = 60 * US_PER_S;
 
@@ -22,7 +29,7 @@ struct listener {
     struct http_stream *stream;
     struct listener *next;
     uint64_t position; /* the last event that it got */
-    bool greeted, resumed, beat;
+    bool greeted, resumed, beat, cut;
 };
 
 struct seen { /* a deployment that had not ended */
@@ -145,7 +152,7 @@ static int look_at(struct live *live, const struct deployment *d, bool tell, str
 }
 
 static int read_rows(struct live *live, struct arena *arena, const struct deployment_filter *filter,
-                     bool tell, struct error *err)
+                     bool tell, size_t *ret_n, struct error *err)
 {
     struct deployment *rows;
     size_t n;
@@ -154,41 +161,68 @@ static int read_rows(struct live *live, struct arena *arena, const struct deploy
     for (size_t i = 0; i < n; i++)
         if (look_at(live, &rows[i], tell, err) < 0)
             return -1;
+    *ret_n = n;
     return 0;
 }
 
+/* The first look: what has not ended, however long ago it was requested, and where news begin. */
+static int look_first(struct live *live, struct arena *arena, struct error *err)
+{
+    static const enum deployment_state states[] = {DEPLOYMENT_REQUESTED, DEPLOYMENT_PLANNED,
+                                                   DEPLOYMENT_RUNNING, DEPLOYMENT_INTERRUPTED};
+    const struct deployment_filter newest = {.limit = 1};
+    size_t n;
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        const struct deployment_filter open = {.state = &states[i], .limit = MAX_OPEN};
+        if (read_rows(live, arena, &open, false, &n, err) < 0)
+            return -1;
+    }
+    return read_rows(live, arena, &newest, false, &n, err);
+}
+
 /* Those that had not ended, then new ones. */
-static int look_on(struct live *live, struct arena *arena, struct error *err)
+static int look_on(struct live *live, struct error *err)
 {
     int64_t ids[MAX_OPEN];
-    size_t n = live->n_open;
+    size_t n = live->n_open, taken;
     for (size_t i = 0; i < n; i++)
         ids[i] = live->open[i].id;
     for (size_t i = 0; i < n; i++) {
+        cleanup_arena struct arena arena = {0};
         const struct deployment_filter one = {.after_id = ids[i] - 1, .before_id = ids[i] + 1, .limit = 1};
-        if (read_rows(live, arena, &one, true, err) < 0)
+        if (read_rows(live, &arena, &one, true, &taken, err) < 0)
             return -1;
     }
-    const struct deployment_filter news = {.after_id = live->newest_id, .limit = ROWS_MAX};
-    return read_rows(live, arena, &news, true, err);
+    do {
+        cleanup_arena struct arena arena = {0};
+        /* 0 would be without an order from the oldest on */
+        const struct deployment_filter news = {.after_id = live->newest_id ? live->newest_id : -1,
+                                               .limit = ROWS_MAX};
+        if (read_rows(live, &arena, &news, true, &taken, err) < 0)
+            return -1;
+    } while (taken == ROWS_MAX);
+    return 0;
 }
 
-static void look(struct live *live)
+/* A journal that was begun anew counts from 1. */
+static int is_another(struct live *live, struct arena *arena, bool *ret, struct error *err)
 {
-    cleanup_arena struct arena arena = {0};
-    struct manager *manager = live->manager;
-    struct error err = {0};
-    if (!manager->journal)
-        return;
-    const char *mark = journal_mark(manager->journal, &arena);
-    if (str_eq(mark, live->mark))
-        return;
-    const struct deployment_filter newest = {.limit = ROWS_MAX};
-    int r = live->mark ? look_on(live, &arena, &err) : read_rows(live, &arena, &newest, false, &err);
-    if (r < 0)
-        manager_journal_failed(manager, &err, "looking for what is new");
-    else
-        set_text(&live->mark, mark);
+    const struct deployment_filter newest = {.limit = 1};
+    struct deployment *rows;
+    size_t n;
+    if (journal_deployments(live->manager->journal, arena, &newest, &rows, &n, err) < 0)
+        return -1;
+    *ret = live->newest_id > (n ? rows[0].id : 0);
+    return 0;
+}
+
+/* Nothing that they wait for comes any more: they ask anew, and hear how it is. */
+static void cut_all(struct live *live)
+{
+    for (struct listener *l = live->listeners; l; l = l->next) {
+        l->cut = true;
+        http_stream_wake(l->stream);
+    }
 }
 
 static void forget(struct live *live)
@@ -200,6 +234,41 @@ static void forget(struct live *live)
     set_text(&live->mark, NULL);
     live->newest_id = 0;
     live->newest = 0;
+}
+
+static void begin(struct live *live)
+{
+    cut_all(live);
+    forget(live);
+    live->epoch = (uint64_t)wall_us();
+}
+
+static int look_again(struct live *live, struct arena *arena, struct error *err)
+{
+    bool another = false;
+    if (live->mark && is_another(live, arena, &another, err) < 0)
+        return -1;
+    if (another)
+        begin(live);
+    return live->mark ? look_on(live, err) : look_first(live, arena, err);
+}
+
+static void look(struct live *live)
+{
+    cleanup_arena struct arena arena = {0};
+    struct manager *manager = live->manager;
+    struct error err = {0};
+    if (!manager->journal) {
+        cut_all(live);
+        return;
+    }
+    const char *mark = journal_mark(manager->journal, &arena);
+    if (str_eq(mark, live->mark))
+        return;
+    if (look_again(live, &arena, &err) < 0)
+        manager_journal_failed(manager, &err, "looking for what is new");
+    else
+        set_text(&live->mark, mark);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -254,6 +323,8 @@ static int next_events(struct http_stream *stream, struct str *to, struct error 
     struct listener *l = stream->state;
     if (!l->greeted)
         greet(l, live, to);
+    if (l->cut)
+        return error_set(err, ERR_UNAVAILABLE, 0, "the journal is closed, or another one");
     if (live->newest - l->position > KEPT)
         return error_set(err, ERR_FAILED, 0, "a listener does not keep up");
     while (l->position < live->newest && to->len < MAX_PIECE)
@@ -282,7 +353,7 @@ static struct live *open_live(struct manager *manager)
         abort();
     live->manager = manager;
     if (!live->mark) {
-        live->epoch = (uint64_t)wall_us();
+        begin(live);
         look(live);
         timer_set(manager->event, &live->timer, tick_us, on_tick, live);
     }

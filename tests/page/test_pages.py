@@ -2,10 +2,13 @@
 """test_pages.py PAGE_SERVER: what the pages say of a record that has every state, and how they are made."""
 
 import http.client
+import itertools
+import json
 import pathlib
 import re
 import socket
 import sys
+import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -103,7 +106,7 @@ class Days(Served):
         known = ("127.0.0.1", f"127.0.0.1:{self.site.port}", "localhost", "LocalHost:80", "a.localhost", "[::1]", "[::1]:80", "10.0.0.7", socket.gethostname(),
                  "deploy.example.org", "Deploy.Example.Org:443")
         unknown = ("example.org", "evil.example.org:80", "127.0.0.1.example.org", "localhost.example.org", "notlocalhost", "x.deploy.example.org",
-                   "deploy.example.org.", "[::1", "::1", "127.1", "")
+                   "deploy.example.org.", "[::1", "[::1].example.org", "[::1]x:80", "::1", "127.1", "")
         for path in ("/", "/stacks/shop", "/deployments/1", "/api/v1/deployments", "/api/v1/stacks"):
             for names, status in ((known, 200), (unknown, 421)):
                 for name in names:
@@ -250,6 +253,69 @@ class Listener(unittest.TestCase):
             pass
         site.close()
         connection.close()
+
+
+class Events(unittest.TestCase):
+    def setUp(self):
+        self.site = Site(SERVER, ("shop", "blog"), self.waits)
+        self.addCleanup(self.site.close)
+
+    @staticmethod
+    def waits(book):
+        """One of shop has waited since before many of blog."""
+        book.deployment("shop", "requested", 900)
+        for n in range(60):
+            book.deployment("blog", "succeeded", 800 - n, 0.5)
+
+    def listen(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=30)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/api/v1/events")
+        answer = connection.getresponse()
+
+        def events():
+            """(event, data) of each, until the connection ends"""
+            name, end = None, time.monotonic() + 40
+            for line in map(bytes.decode, answer):  # signs of life come every ten seconds
+                self.assertLess(time.monotonic(), end, "nothing more was told")
+                field, _, value = line.rstrip("\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+
+        heard = events()
+        self.assertEqual(next(heard)[0], "hello")
+        return heard
+
+    def test_many_at_once(self):
+        """All that is new is told, oldest first, not only what one look takes; then what comes after."""
+        heard = self.listen()
+
+        def more(book):
+            book.ids = [61]
+            for n in range(130):
+                book.deployment("blog", "succeeded", 600 - n, 0.5)
+
+        self.site.fill(more)
+        told = [data["id"] for _, data in itertools.islice(heard, 130)]
+        self.assertEqual(told, list(range(62, 192)))
+
+    def test_one_that_has_waited_for_long(self):
+        heard = self.listen()
+        self.site.fill(lambda book: book.db.execute("UPDATE deployment SET state = 'superseded', finished_us = requested_us WHERE id = 1"))
+        name, data = next(heard)
+        self.assertEqual((name, data["id"], data["state"]), ("deployment", 1, "superseded"))
+
+    def test_another_journal(self):
+        """After damage ids begin anew: what was said of the old ones is not gone on with."""
+        heard = self.listen()
+        self.site.fill(lambda book: [book.db.execute(f"DELETE FROM {table}") for table in ("deployment", "sqlite_sequence")])
+        with self.assertRaises((StopIteration, http.client.IncompleteRead)):
+            next(heard)
+        heard = self.listen()
+        self.site.fill(lambda book: book.deployment("blog", "succeeded", 10, 0.5))
+        self.assertEqual(next(heard)[1]["id"], 1)
 
 
 class Style(unittest.TestCase):

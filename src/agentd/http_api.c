@@ -18,7 +18,6 @@
 enum {
     LIMIT_DEFAULT = 50,
     LIMIT_MAX = 500,
-    ROWS_PER_PIECE = 10,
     PIECE = 16 * 1024,
     NUMBER_MAX = 18,
     COUNT_MAX = 10000,
@@ -157,7 +156,7 @@ static int next_rows(struct http_stream *stream, struct str *to, struct error *e
         return error_set(err, ERR_UNAVAILABLE, 0, "the journal was closed");
     if (l->done == 0)
         str_append(to, "{\"deployments\":[");
-    for (size_t k = 0; k < ROWS_PER_PIECE && l->done < l->n; k++, l->done++) {
+    for (; to->len < PIECE && l->done < l->n; l->done++) {
         struct view view;
         if (view_read(journal, &arena, &l->rows[l->done], &view, err) < 0)
             return -1;

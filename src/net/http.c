@@ -398,6 +398,13 @@ static int set_error(const struct transfer *t, CURLcode code, const char *messag
     }
 }
 
+static bool has_good_head(const struct transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    return t->head_complete && status >= 200 && status <= 299;
+}
+
 int http_send(struct http *http, const struct http_request *request, struct http_response *ret,
               struct error *err)
 {
@@ -421,7 +428,7 @@ int http_send(struct http *http, const struct http_request *request, struct http
 
     CURLcode code = curl_easy_perform(http->easy);
     curl_slist_free_all(headers);
-    if (t.cut)
+    if (t.cut || (request->good_head_is_all && has_good_head(&t)))
         code = CURLE_OK;
     if (code == CURLE_OK && !t.head_complete)
         code = CURLE_GOT_NOTHING;

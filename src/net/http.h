@@ -44,6 +44,7 @@ struct http_request {
     int64_t stall_us;                /* no byte for so long: ERR_TIMEOUT; 0: none */
     size_t max_body;                 /* more: ERR_INVALID; with on_data 0: no limit */
     bool cut_body;                   /* the body ends at max_body instead; the rest is not fetched */
+    bool good_head_is_all;           /* an answer of 2xx is one, whatever becomes of its body */
     bool loopback_by_name; /* this host is reached only when the URL says so: localhost, 127.0.0.1 */
     bool stoppable;        /* proc_stop_requested() ends it with ERR_CANCELLED */
     /* streams the body of a 2xx answer instead of collecting it when set (other bodies are collected, capped

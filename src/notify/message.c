@@ -71,6 +71,7 @@ int message_send(struct http *http, struct arena *arena, const struct message *m
                                          .timeout_us = send_timeout_us,
                                          .max_body = ANSWER_MAX,
                                          .cut_body = true,
+                                         .good_head_is_all = true,
                                          .loopback_by_name = true,
                                          .stoppable = true};
     *ret = (struct answer){0};

@@ -2,7 +2,8 @@
 """A receiver of messages and commit statuses: receiver.py FOLDER [CERTIFICATE], started by Receiver where the lab's 127.0.0.1 is.
 
 FOLDER/port is where it listens, FOLDER/got has a line of JSON for each request, FOLDER/mode says what it answers: a status (with
-`302` it leads elsewhere, with `429` it wants two seconds), `hang`, or `slow` for 200 after two seconds."""
+`302` it leads elsewhere, with `429` it wants two seconds), `hang`, `slow` for 200 after two seconds, or `trickle` for a 200
+whose body never ends."""
 
 import contextlib
 import http.server
@@ -68,9 +69,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # it repeats what it got: in the middle, and so that a text that is cut ends within it
         got = f"{self.headers.get('Authorization')} {self.path}"
         text = b"ok" if code < 300 else f"no: {got} {'x' * (166 - len(got))} {got}".encode()
-        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Content-Length", str(10**9 if mode == "trickle" else len(text)))
         self.end_headers()
         with contextlib.suppress(OSError):
+            while mode == "trickle":
+                self.wfile.write(b" ")
+                time.sleep(0.2)
             self.wfile.write(text)
 
     do_GET = do_POST

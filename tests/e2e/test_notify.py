@@ -246,6 +246,10 @@ class Answers(Notify):
         chat.answer("200")
         self.deploy(self.failing(), "failed")
         self.wait(lambda: chat.bodies() and chat.bodies()[-1]["state"] == "failed", 20, "the next message")
+        chat.answer("trickle")  # it has answered: how it goes on is of no interest
+        self.deploy(self.stack(web=self.web(VERSION="two")))
+        self.wait(lambda: chat.requests()[-1]["mode"] == "trickle" and not self.receiver_state("notify chat")["waiting"], 30, "that to be enough")
+        self.assertEqual((len([r for r in chat.requests() if r["mode"] == "trickle"]), self.receiver_state("notify chat")["attempts"]), (1, 0))
         self.no_secrets()
 
     @long

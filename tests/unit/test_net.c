@@ -124,6 +124,35 @@ static void failures(void **state)
     }
 }
 
+/* Who only wants to be rid of a message has its answer with the head. */
+static void a_good_head_is_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        int pause_ms;
+        long status; /* 0: none */
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", 0, 200},
+        {"HTTP/1.1 204 No Content\r\nContent-Length: 50\r\n\r\n", 0, 204},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", 2000, 200},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", 2000, 200},
+        {"HTTP/1.1 200 OK\r\nContent-Le", 0, 0},
+        {"HTTP/1.1 100 Continue\r\n\r\n", 0, 0},
+        {"HTTP/1.1 500 Oops\r\nContent-Length: 50\r\n\r\nhalf", 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct peer peer = {.answer = cases[i].answer, .pause_ms = cases[i].pause_ms};
+        struct http_response response = {0};
+        struct error err = {0};
+        const struct http_request request = {.max_body = 99, .stall_us = US_PER_S, .good_head_is_all = true};
+        int r = ask(&peer, request, &response, &err);
+        if (r != (cases[i].status ? 0 : -1) || response.status != cases[i].status)
+            fail_msg("%zu: %d, status %ld: %s", i, r, response.status, err.text);
+        http_response_release(&response);
+    }
+}
+
 static void no_connection(void **state)
 {
     (void)state;
@@ -332,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
         cmocka_unit_test(failures),
+        cmocka_unit_test(a_good_head_is_all),
         cmocka_unit_test(no_connection),
         cmocka_unit_test(environment_is_ignored),
         cmocka_unit_test(what_is_sent),

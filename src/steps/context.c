@@ -77,7 +77,7 @@ void step_waiting(struct step_ctx *ctx, const char *format, ...)
     if (str_eq(text, ctx->waiting))
         return;
     ctx->waiting = arena_strdup(ctx->arena, text);
-    hint(json_pack("{s:s?}", "waiting", text));
+    hint(json_pack("{s:o}", "waiting", hint_text(text)));
     if (journal_set_waiting(ctx->journal, ctx->stack->name, text, &ignored) < 0) {
         log_debug("%s", ignored.text);
         ctx->waiting = ""; /* what is on record is not known: the next call writes */

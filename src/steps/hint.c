@@ -2,10 +2,12 @@
 #include "steps/hint.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/secret.h"
+#include "base/str.h"
 
 static const int64_t alive_interval_us = 60 * US_PER_S;
 /* Every wait and every request gives signs of life, so this is for what lies between: a large stack file, a
@@ -21,6 +23,12 @@ static void redact(json_t *message)
         if (text)
             json_object_iter_set_new(message, i, json_string(secret_redact(&arena, text)));
     }
+}
+
+json_t *hint_text(const char *text)
+{
+    cleanup_arena struct arena arena = {0};
+    return text ? json_string(str_clean(&arena, text, strlen(text), false, 0)) : json_null();
 }
 
 void hint(json_t *message)

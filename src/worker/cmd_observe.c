@@ -27,8 +27,8 @@ struct observation {
 
 static int answer(const struct observation *o, const char *result, int64_t deployment, const char *message)
 {
-    hint(json_pack("{s:s, s:I, s:s?, s:s?, s:b}", "result", result, "deployment", (json_int_t)deployment,
-                   "message", message, "drift", o->drift.news, "lease", o->lease_seen));
+    hint(json_pack("{s:s, s:I, s:o, s:o, s:b}", "result", result, "deployment", (json_int_t)deployment,
+                   "message", hint_text(message), "drift", hint_text(o->drift.news), "lease", o->lease_seen));
     return EXIT_GOOD;
 }
 

@@ -29,8 +29,8 @@ struct poll {
 
 static int answer(const struct poll *p, const char *result, int64_t deployment, const char *message)
 {
-    hint(json_pack("{s:s, s:s?, s:I, s:s?}", "result", result, "tip", *p->tip ? p->tip : NULL, "deployment",
-                   (json_int_t)deployment, "message", message));
+    hint(json_pack("{s:s, s:s?, s:I, s:o}", "result", result, "tip", *p->tip ? p->tip : NULL, "deployment",
+                   (json_int_t)deployment, "message", hint_text(message)));
     return EXIT_GOOD;
 }
 
@@ -75,10 +75,12 @@ static int ask_approval(struct poll *p, const char **ret_alarm, struct error *er
     struct commit commit;
     if (repo_commit(p->work.repo, arena, p->tip, &commit, err) < 0)
         return -1;
-    *ret_alarm = arena_printf(arena,
-                              "commit %.12s (%.100s, by %.60s) waits for approval; see: agentctl plan %s; "
-                              "deploy it: agentctl approve %s --commit %.12s",
-                              p->tip, commit.subject, commit.author, stack, stack, p->tip);
+    *ret_alarm =
+        arena_printf(arena,
+                     "commit %.12s (%s, by %s) waits for approval; see: agentctl plan %s; "
+                     "deploy it: agentctl approve %s --commit %.12s",
+                     p->tip, str_clean(arena, commit.subject, strlen(commit.subject), true, 100),
+                     str_clean(arena, commit.author, strlen(commit.author), true, 60), stack, stack, p->tip);
     return 0;
 }
 

@@ -173,9 +173,10 @@ static int record(struct work *w, const json_t *entries, const char *note, struc
     }
     if (journal_set_drift(w->journal, w->stack->name, text, &news, err) < 0)
         return -1;
+    const char *what = news && any ? drift_text(&w->arena, entries) : "";
     if (news)
-        ret->news = any ? arena_printf(&w->arena, "%.2000s%s%s", drift_text(&w->arena, entries),
-                                       note ? "; " : "", note ? note : "")
+        ret->news = any ? arena_printf(&w->arena, "%.*s%s%s", (int)str_utf8_prefix(what, strnlen(what, 2000)),
+                                       what, note ? "; " : "", note ? note : "")
                         : "";
     return 0;
 }

@@ -38,7 +38,7 @@ int pipeline_end(struct step_ctx *ctx, enum deployment_state state, const char *
         return -1;
     fault_point("end.said");
     /* agentd logs it, once */
-    hint(json_pack("{s:s, s:s}", "end", deployment_state_name(state), "reason", reason));
+    hint(json_pack("{s:s, s:o}", "end", deployment_state_name(state), "reason", hint_text(reason)));
     return 0;
 }
 

@@ -137,7 +137,8 @@ class Alarms(Notify):
         """That polls do not succeed any more, that they do again, and that a person is asked for."""
         chat = Receiver(self, "chat")
         self.tell({"url": chat.url + PATH, "on": "polls_stalled polls_recovered approval_needed"}, stack={"approve": "yes"})
-        commit = self.commit(self.stack())
+        subject = "a" + "ы" * 150  # of which the alarm has no room for all
+        commit = self.commit(self.stack(), message=subject)
         hidden = self.bare.rename(f"{self.bare}.hidden")
         self.start_ready(FAULTS="poll.stalled:errno=1")  # as if 15 minutes had passed
         self.wait(lambda: len(chat.requests()) == 1, 30, "the alarm")
@@ -150,7 +151,7 @@ class Alarms(Notify):
         self.assertTrue(all(m["stack"] == self.name and m["deployment"] is None for m in messages))
         self.assertIn("could not be polled for", messages[0]["reason"])
         self.assertIn(f"agentctl check {self.name}", messages[0]["next"])
-        self.assertIn(commit[:12], told["approval_needed"]["reason"])
+        self.assertIn(f"{commit[:12]} ({subject[:50]}, by ", told["approval_needed"]["reason"])
         polled = self.wait(lambda: self.status()["last_poll"], 20, "a poll")
         self.wait(lambda: self.status()["last_poll"] > polled, 20, "another poll")
         self.assertEqual(len(chat.requests()), 3)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -176,6 +177,20 @@ static void error_cut(void **state)
     assert_int_equal(error_set(&err, ERR_INVALID, 0, "%s", long_text), -1);
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
     assert_true(str_ends(err.text, "…"));
+    for (size_t before = 0; before < 4; before++) { /* not within a character, however it falls */
+        for (size_t i = before; i + 2 < sizeof long_text; i += 2)
+            memcpy(long_text + i, "ы", 2);
+        long_text[(sizeof long_text - 2 - before) / 2 * 2 + before] = '\0';
+        error_set(&err, ERR_INVALID, 0, "%s", long_text);
+        assert_true(str_is_utf8(err.text, strlen(err.text)) && str_ends(err.text, "ы…"));
+        error_set(&err, ERR_INVALID, 0, "inner");
+        error_wrap(&err, "%s", long_text);
+        assert_true(str_is_utf8(err.text, strlen(err.text)) && str_ends(err.text, "ы…: inner"));
+        errno = ENOSPC;
+        error_errno(&err, "%s", long_text);
+        assert_true(str_is_utf8(err.text, strlen(err.text)) && strstr(err.text, "ы…: "));
+        memset(long_text, 'x', sizeof long_text - 1);
+    }
     error_set(&err, ERR_INVALID, 0, "inner");
     error_wrap(&err, "outer %d", 1);
     assert_string_equal(err.text, "outer 1: inner");

@@ -132,6 +132,11 @@ struct follower {
     struct live live; /* on a terminal: what runs */
 };
 
+static int written(struct error *err)
+{
+    return fflush(stdout) < 0 || ferror(stdout) ? error_errno(err, "writing the output") : 0;
+}
+
 static int print_line(struct follower *f, const struct deployment *d, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
@@ -151,7 +156,7 @@ static int print_line(struct follower *f, const struct deployment *d, struct err
         view_add_row(&line, &v);
         table_print(&line, false);
     }
-    return fflush(stdout) < 0 || ferror(stdout) ? error_errno(err, "writing the output") : 0;
+    return written(err);
 }
 
 static void keep_open(struct follower *f, int64_t id)
@@ -216,8 +221,7 @@ static int print_start(struct follower *f, const struct deployment *rows, size_t
     }
     if (!f->o->json)
         table_print(&f->table, true);
-    fflush(stdout);
-    return 0;
+    return written(err);
 }
 
 static int start(struct follower *f, struct error *err)

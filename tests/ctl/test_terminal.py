@@ -307,6 +307,13 @@ class Follow(Case):
         process.stdout.close()
         self.assertIn(process.wait(timeout=10 * PATIENCE), (0, -signal.SIGPIPE))
 
+    def test_full_disk(self):
+        """What cannot be written from the first line on is not followed."""
+        self.ended()
+        with open("/dev/full", "w") as full:
+            run = subprocess.run(self.words("log", "--follow"), env=self.env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=10 * PATIENCE)
+        self.assertEqual((run.returncode, "No space left on device" in run.stderr), (1, True), run.stderr)
+
     def test_on_a_terminal(self):
         self.ended()
         t = self.terminal("log", "--follow", width=120)

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "agent/pg.h"
+#include "agent/records.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/str.h"
 
 static void urls(void **state)
 {
@@ -88,6 +90,35 @@ static void hosts(void **state)
             assert_int_equal(url.port, cases[i].port);
             assert_string_equal(url.dbname, "app");
         }
+    }
+}
+
+/* The records leave this host only where the other one proves itself. */
+static void records_of_this_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *sslmode; /* NULL: none */
+    } cases[] = {
+        {"localhost", NULL},
+        {"127.0.0.1", NULL},
+        {"127.9.9.9:6432", NULL},
+        {"[::1]:5432", NULL},
+        {"%2Frun%2Fpostgresql", NULL},
+        {"db.example.org", "verify-full"},
+        {"127.example.org", "verify-full"},
+        {"127.0.0.1.example.org", "verify-full"},
+        {"10.0.0.1", "verify-full"},
+        {"[2001:db8::1]", "verify-full"},
+    };
+    cleanup_arena struct arena arena = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct pg_url url;
+        struct error err = {0};
+        assert_int_equal(
+            records_url(&arena, arena_printf(&arena, "postgres://u:p@%s/d", cases[i].host), &url, &err), 0);
+        if (!str_eq(url.sslmode, cases[i].sslmode))
+            fail_msg("%s: %s", cases[i].host, url.sslmode ? url.sslmode : "none");
     }
 }
 
@@ -189,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls),
         cmocka_unit_test(hosts),
+        cmocka_unit_test(records_of_this_host),
         cmocka_unit_test(ssl_modes),
         cmocka_unit_test(silent_after_the_login),
         cmocka_unit_test(tls_is_not_optional),

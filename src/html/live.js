@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps an open page up to date: reads its URL again, and exchanges <main>.
+// Keeps a page up to date: reads its URL again, exchanges <main>.
 (() => {
   const said = document.getElementById('said'), old = document.getElementById('old');
   const find = (root, what) => root.querySelectorAll(what), two = n => String(n).padStart(2, '0');
@@ -35,11 +35,10 @@
 
   const ask = async () => {
     if (asking) again = true;
-    if (asking || document.hidden || !getSelection().isCollapsed) return; // or somebody copies
+    if (asking || document.hidden || !getSelection().isCollapsed) return; // somebody copies
     asking = true;
     try {
-      const signal = AbortSignal.timeout(10000); // a connection may stand, and nobody be there
-      const answer = await fetch(location, {signal, headers: etag ? {'If-None-Match': etag} : {}});
+      const answer = await fetch(location, {signal: AbortSignal.timeout(1e4), headers: etag ? {'If-None-Match': etag} : {}});
       old.hidden = answer.ok || answer.status === 304;
       const ahead = Date.parse(answer.headers.get('Date')) - Date.now();
       skew = Math.abs(ahead) > 2000 ? ahead : 0;
@@ -57,14 +56,14 @@
   const news = () => { clearTimeout(soon); soon = setTimeout(ask, 200); };
   const look = () => {
     events?.close();
-    if (document.hidden) return; // connections are few
+    if (document.hidden) return; // few connections
     events = new EventSource('/api/v1/events');
     for (const name of ['hello', 'deployment', 'step', 'progress']) events.addEventListener(name, news);
     ask();
   };
   setInterval(() => {
     tick();
-    if (++turn % 30 === 0 && events?.readyState === 2) look(); // refused: too many
+    if (++turn % 30 === 0 && events?.readyState === 2) look(); // full
     else if (turn % (events?.readyState === 1 ? 30 : 5) === 0) ask();
   }, 1000);
   document.addEventListener('visibilitychange', look);

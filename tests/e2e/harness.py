@@ -365,6 +365,17 @@ class Case(unittest.TestCase):
 
         wait_for(networks_gone, 30, "the stack's networks to go")
 
+    def remove_volumes(self, names):
+        """What begins with names, a regular expression, and the containers that hold it: engine 20.10 keeps those of jobs that were removed."""
+        def gone():
+            for kind, words in ("container", ["ls", "-a"]), ("volume", ["ls"]):
+                found = self.lab.docker(kind, *words, "-q", "--filter", f"name=^/?{names}_").split()
+                if found:
+                    self.lab.docker(kind, "rm", "-f", *(["-v"] if kind == "container" else []), *found, check=False)
+            return not found
+
+        wait_for(gone, 30, "the stack's volumes to go")
+
     # ---- configuration ----
 
     def configure(self, agent=None, stack=None, text=None):

@@ -30,7 +30,7 @@ class Example(Case):
     gate = {**Case.gate, "healthy_deadline": deadline(50)}
 
     def setUp(self):
-        self.addCleanup(self.remove_volumes)
+        self.addCleanup(lambda: self.remove_volumes(self.name))
         super().setUp()
         shutil.copytree(EXAMPLES / self.example, self.clone, dirs_exist_ok=True)
         self.stack_file = self.clone / "deploy/stack.yml"
@@ -72,17 +72,6 @@ class Example(Case):
 
     def write(self, path, text):
         (self.clone / path).write_text(text)
-
-    def remove_volumes(self):
-        """And the containers that hold them: engine 20.10 keeps those of jobs that were removed."""
-        def gone():
-            for kind, words in ("container", ["ls", "-a"]), ("volume", ["ls"]):
-                found = self.lab.docker(kind, *words, "-q", "--filter", f"name=^/?{self.name}_").split()
-                if found:
-                    self.lab.docker(kind, "rm", "-f", *(["-v"] if kind == "container" else []), *found, check=False)
-            return not found
-
-        wait_for(gone, 30, "the stack's volumes to go")
 
     # ---- what CI would do ----
 

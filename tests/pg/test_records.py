@@ -209,7 +209,7 @@ class Delivery(Fleet):
         """Any name but those of this host: without a word about sslmode nothing is sent to a server that shows no certificate."""
         url = self.server.url(self.db).replace("127.0.0.1", "0x7f000001")
         answer = Run(DRIVE, {"op": "look", "url": url}).end()
-        self.assertEqual(answer.kind, "unavailable", answer)
+        self.assertEqual(answer.kind, "refused", answer)
         self.assertIn("SSL", answer.error)
         self.assertIsNone(Run(DRIVE, {"op": "look", "url": url + "?sslmode=disable"}).end().error)
 

@@ -233,10 +233,16 @@ static void set_alarm(struct watch *w, const char *alarm)
     set_text(&w->alarm, alarm);
 }
 
-/* Is it of interest, after this poll, whether something changed without a commit, or a lease was left? */
+/* Is it of interest whether something changed without a commit? */
+static bool wants_changes(const struct watch *w)
+{
+    return w->config->follow_tags || w->config->drift != DRIFT_IGNORE;
+}
+
+/* After this poll: that, or whether a lease was left. */
 static bool wants_observe(const struct watch *w, const struct poll_result *result)
 {
-    return (w->config->follow_tags || w->config->drift != DRIFT_IGNORE || !w->lease_seen) && !w->run &&
+    return (wants_changes(w) || !w->lease_seen) && !w->run &&
            (result->verdict == POLL_UNCHANGED || result->verdict == POLL_NOTHING ||
             result->verdict == POLL_HELD);
 }
@@ -253,7 +259,7 @@ static void take_poll_result(struct watch *w, const struct poll_result *result)
         w->tip[0] = '\0';
     if (result->verdict != POLL_UNCHANGED)
         set_alarm(w, result->verdict == POLL_ALARM ? result->message : NULL);
-    if (!wants_observe(w, result)) /* else its end tells whether all is well */
+    if (!wants_changes(w) || !wants_observe(w, result)) /* else its end tells whether all is well */
         poll_succeeded(w);
 }
 

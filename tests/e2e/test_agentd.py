@@ -97,6 +97,11 @@ class Agent:
         wait_for("first polls", lambda: all(s["last_poll"] for s in self.good("status")["stacks"]))
         return self
 
+    def settle_wholly(self):
+        """And the look that follows the first poll."""
+        self.settle()
+        wait_for("the first look", lambda: self.starts("observe") and not any(s["polling"] for s in self.good("status")["stacks"]))
+
     @staticmethod
     def listen(notify, told):
         while True:
@@ -300,7 +305,7 @@ def test_worker_dies_before_the_plan(agent):
 
 
 def test_worker_is_missing(agent):
-    agent.settle()
+    agent.settle_wholly()
     os.unlink(agent.bin + "/agent-worker")
     wait_for("a failing poll", lambda: "web cannot be polled: " in agent.log() and "agent-worker: No such file" in agent.log())
     check(agent.good("status")["stacks"][0]["poll_failures"] >= 1)
@@ -886,7 +891,7 @@ def test_no_descriptors_left(agent):
 
     agent.configure(["web"], "1h")
     agent.start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
-    wait_for("first poll", lambda: agent.good("status")["stacks"][0]["last_poll"])
+    wait_for("the first look", lambda: agent.starts("observe") and not agent.good("status")["stacks"][0]["polling"])
     # more idle connections than there are descriptors, 4 of each user
     os.chmod(agent.dir, 0o755)
     os.chmod(agent.run + "/control.sock", 0o666)

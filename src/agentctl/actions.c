@@ -37,7 +37,7 @@ int verb_sync(struct ctl *ctl, const struct args *args)
         return code;
     int64_t id = reply_id(reply, "deployment");
     if (id && args_get(args, "--wait"))
-        return ctl_wait(ctl, id);
+        return ctl_wait(ctl, id, DEPLOYMENT_SUCCEEDED);
     ctl_print_message(reply, id ? arena_printf(&ctl->arena, "%s: deployment #%lld", stack, (long long)id)
                                 : arena_printf(&ctl->arena, "%s: nothing to do", stack));
     return reply_id(reply, "held") ? EXIT_FAILED : reply_exit(reply);
@@ -45,7 +45,9 @@ int verb_sync(struct ctl *ctl, const struct args *args)
 
 /* ---- retry, cancel, approve ---- */
 
-static int act_on_target(struct ctl *ctl, const struct args *args, const char *commit, const char *otherwise)
+/* wanted: the end that --wait waits for. */
+static int act_on_target(struct ctl *ctl, const struct args *args, enum deployment_state wanted,
+                         const char *commit, const char *otherwise)
 {
     struct error err = {0};
     struct deployment d;
@@ -65,7 +67,7 @@ static int act_on_target(struct ctl *ctl, const struct args *args, const char *c
         return code;
     int64_t id = reply_id(reply, "deployment");
     if (id && args_get(args, "--wait"))
-        return ctl_wait(ctl, id);
+        return ctl_wait(ctl, id, wanted);
     if (id)
         otherwise = arena_printf(&ctl->arena, "%s: #%lld", otherwise, (long long)id);
     ctl_print_message(reply, arena_printf(&ctl->arena, "%s: %s", stack, otherwise));
@@ -74,17 +76,17 @@ static int act_on_target(struct ctl *ctl, const struct args *args, const char *c
 
 int verb_retry(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, NULL, "deploying again");
+    return act_on_target(ctl, args, DEPLOYMENT_SUCCEEDED, NULL, "deploying again");
 }
 
 int verb_cancel(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, NULL, "cancelling");
+    return act_on_target(ctl, args, DEPLOYMENT_CANCELLED, NULL, "cancelling");
 }
 
 int verb_approve(struct ctl *ctl, const struct args *args)
 {
-    return act_on_target(ctl, args, args_get(args, "--commit"), "approved");
+    return act_on_target(ctl, args, DEPLOYMENT_SUCCEEDED, args_get(args, "--commit"), "approved");
 }
 
 /* ---- pause, resume ---- */
@@ -173,7 +175,7 @@ int verb_rollback(struct ctl *ctl, const struct args *args)
         return code;
     int64_t id = reply_id(reply, "deployment");
     if (id && args_get(args, "--wait"))
-        return ctl_wait(ctl, id);
+        return ctl_wait(ctl, id, DEPLOYMENT_SUCCEEDED);
     ctl_print_message(reply, arena_printf(&ctl->arena, "%s: rolling back as #%lld; the schema stays", stack,
                                           (long long)id));
     return reply_exit(reply);

@@ -73,5 +73,5 @@ int ctl_become_worker(struct ctl *ctl, const char **argv);
 /* Prints reply's `message` on stdout, or the text given where there is none. */
 void ctl_print_message(const json_t *reply, const char *otherwise);
 
-/* Follows a deployment in the journal until it ends, prints its line; EXIT_GOOD when it succeeded. */
-int ctl_wait(struct ctl *ctl, int64_t id);
+/* Follows a deployment in the journal until it ends, prints its line; EXIT_GOOD when that is how it ended. */
+int ctl_wait(struct ctl *ctl, int64_t id, enum deployment_state wanted);

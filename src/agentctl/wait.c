@@ -19,6 +19,7 @@ static const int64_t patience_us = 60 * US_PER_S; /* a restart is no reason to g
 struct wait {
     struct ctl *ctl;
     int64_t id;
+    enum deployment_state wanted;
     int64_t seen;            /* data version at the last look */
     int64_t asked, answered; /* monotonic */
     struct live live;
@@ -112,7 +113,7 @@ static int finish(struct wait *w)
 {
     cleanup_arena struct arena arena = {0};
     const struct view *v = &w->view;
-    bool good = v->d.state == DEPLOYMENT_SUCCEEDED;
+    bool good = v->d.state == w->wanted;
     const char *why = view_why(&arena, v);
     live_close(&w->live);
     printf("#%lld %s%s%s%s%s%s%s\n", (long long)w->id, colour_on(view_colour(v->d.state)),
@@ -201,10 +202,11 @@ static int follow(struct wait *w)
     }
 }
 
-int ctl_wait(struct ctl *ctl, int64_t id)
+int ctl_wait(struct ctl *ctl, int64_t id, enum deployment_state wanted)
 {
     struct error err = {0};
-    struct wait w = {.ctl = ctl, .id = id, .seen = -2, .asked = mono_us(), .answered = mono_us()};
+    int64_t now = mono_us();
+    struct wait w = {.ctl = ctl, .id = id, .wanted = wanted, .seen = -2, .asked = now, .answered = now};
     if (ctl_journal(ctl, &err) < 0)
         return ctl_fail(&err);
     live_open(&w.live, stderr);

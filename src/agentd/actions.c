@@ -247,7 +247,10 @@ int action_cancel(struct call *call, struct error *err)
         runs_refresh(w);
         runs_dispatch(manager);
     }
-    say(call, "#%" PRId64 " stops at the next safe point and is put back", d.id);
+    say(call,
+        "#%" PRId64 " stops at the next safe point and is put back, if it is not done by then; "
+        "how it ended: agentctl show %" PRId64,
+        d.id, d.id);
     return 0;
 }
 

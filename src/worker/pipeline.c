@@ -109,6 +109,16 @@ static bool backup_failed(const struct step *steps, size_t n)
     return false;
 }
 
+/* Somebody was told that it would be stopped. */
+static bool cancelled_too_late(struct step_ctx *ctx)
+{
+    struct deployment now;
+    struct error ignored = {0};
+    bool found = false;
+    return journal_deployment(ctx->journal, ctx->arena, ctx->deployment->id, &now, &found, &ignored) == 0 &&
+           found && now.cancel_requested;
+}
+
 enum { VERSIONS_SHOWN = 3 };
 
 /* ", schema 0116 → 0118" */
@@ -200,7 +210,10 @@ static int succeed(struct step_ctx *ctx, const struct step *steps, size_t n, boo
     bool news;
     if (PERSIST(journal_set_drift(ctx->journal, ctx->stack->name, NULL, &news, err), err) < 0)
         return -1;
-    return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, empty ? "no change" : success_reason(ctx, steps, n), err);
+    const char *reason = empty ? "no change" : success_reason(ctx, steps, n);
+    if (cancelled_too_late(ctx))
+        reason = arena_printf(ctx->arena, "%s; the cancel came too late", reason);
+    return pipeline_end(ctx, DEPLOYMENT_SUCCEEDED, reason, err);
 }
 
 /* ---- one step ---- */

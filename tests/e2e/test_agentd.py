@@ -457,7 +457,8 @@ def test_cancel(agent):
     agent.wait_state(number, "running")
     agent.bad(f"#{number} is running; wait for its end", 1, "rollback", "web")
     agent.bad("wait for its end", 1, "retry", "web")
-    check("stops at the next safe point" in agent.good("cancel", "web")["message"])
+    said = agent.good("cancel", "web")["message"]
+    check("stops at the next safe point" in said and said.endswith(f"how it ended: agentctl show {number}"), said)
     agent.wait_state(number, "cancelled")
     check(agent.query("SELECT cancel_requested FROM deployment WHERE id = ?", number) == [(1,)])
     check("signal 10" in agent.starts("signal"), agent.starts())

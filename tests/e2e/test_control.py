@@ -128,7 +128,7 @@ class Control(Case):
         before = self.specs()
         later = self.commit(self.stack({"health": self.health()}, web=self.web(VERSION="two", HEALTH_AFTER_S=300)))
         self.wait(lambda: self.specs() != before, 30, "the update to be sent")
-        self.agentctl("cancel", self.name, code=0)
+        self.assertIn(" cancelled, took ", self.agentctl("cancel", self.name, "--wait", code=0).stdout)
         record = self.expect(later, "cancelled")
         self.assertEqual(self.specs(), before)
         self.serves("web", "one")
@@ -136,6 +136,18 @@ class Control(Case):
         # held
         self.agentctl("sync", self.name, "--wait", code=1)
         self.assertEqual(self.agentctl("cancel", self.name).returncode, 1)
+
+    def test_cancel_comes_too_late(self):
+        """Nothing is left that could be stopped: nobody may believe that it was."""
+        commit = self.commit(self.stack(web=self.web(VERSION="one")))
+        self.start(FAULTS="end.record:sleep=5")
+        self.wait(lambda: (record := self.record(commit)) and all(s["state"] == "done" for s in self.show(record["id"])["steps"] or [{"state": None}]), 60,
+                  "the last step")
+        result = self.agentctl("cancel", self.name, "--wait", code=1)
+        self.assertIn(" succeeded, took ", result.stdout)
+        record = self.expect(commit, "succeeded")
+        self.assertIn("; the cancel came too late", record["reason"])
+        self.serves("web", "one")
 
     def test_cancel_while_waiting_for_an_image(self):
         self.configure(stack={"image_wait": "120s"})

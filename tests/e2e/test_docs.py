@@ -369,7 +369,7 @@ class Documentation(PostgresCase):
         """A deployment that is stopped, and one that is taken back"""
         commit = self.push(self.release({"run": {"name": "long", "service": "web", "command": ["sleep", "6"]}}), version="stopped")
         wait_for(lambda: "run long" in self.machine.agentctl("status").stdout, 30, "the long step")
-        self.type("agentctl cancel STACK")
+        self.type("agentctl cancel STACK --wait")
         self.ends(commit, "cancelled")
         commit = self.push(self.release(), version="two")
         self.ends(commit, "succeeded")

@@ -104,11 +104,7 @@ static void cause(struct html *h, const struct page *page)
 
 static void next(struct html *h, const struct deployment *d, const struct ending *ending)
 {
-    for (size_t i = 0; i < ending->n_next; i++) {
-        const struct ending_next *one = &ending->next[i];
-        part_commands(h, arena_printf(h->arena, "%s%s", one->words, one->command ? ":" : "."),
-                      (const char *[]){one->command, NULL});
-    }
+    part_next(h, ending);
     if (!deployment_state_ended(d->state))
         part_commands(
             h, "Stop it, and put back what it touched:",

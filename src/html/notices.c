@@ -34,10 +34,11 @@ static void held(struct html *h, const struct status *s)
         part_commit(h, s->held.commit);
         html(h, ", ");
         part_deployment(h, s->held.id);
+        struct ending ending = ending_of(h->arena, &s->held, s->held_migrations);
         html(h, " %s: %s</p>", view_verdict(h->arena, s->held.state), s->held.reason);
-        part_commands(
-            h, "Push a commit that mends it, or try it again:",
-            (const char *[]){arena_printf(h->arena, "agentctl retry %lld", (long long)s->held.id), NULL});
+        if (ending.affected)
+            html(h, "<p>%s</p>", ending.affected);
+        part_next(h, &ending);
         html(h, "</li>\n");
     }
 }

@@ -93,6 +93,7 @@ void part_commit(struct html *h, const char *commit);                /* its firs
 void part_deployment(struct html *h, int64_t id);                    /* #42, a link */
 void part_digest(struct html *h, const char *image);                 /* NAME@sha256:… shortened */
 void part_commands(struct html *h, const char *before, const char *const *commands); /* NULL-terminated */
+void part_next(struct html *h, const struct ending *ending);
 
 /* ---- history.c, stacks.c ---- */
 

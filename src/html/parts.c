@@ -132,3 +132,12 @@ void part_commands(struct html *h, const char *before, const char *const *comman
         html(h, " <code class=\"command\">%s</code>", commands[i]);
     html(h, "</p>");
 }
+
+void part_next(struct html *h, const struct ending *ending)
+{
+    for (size_t i = 0; i < ending->n_next; i++) {
+        const struct ending_next *one = &ending->next[i];
+        part_commands(h, arena_printf(h->arena, "%s%s", one->words, one->command ? ":" : "."),
+                      (const char *[]){one->command, NULL});
+    }
+}

@@ -22,6 +22,11 @@ static int load_held(struct journal *journal, struct arena *arena, struct status
         return -1;
     if (!s->held.id && s->row.hold_absolute)
         s->held = s->deployed;
+    struct migration_record *migrations;
+    size_t n;
+    if (s->held.id && journal_migrations(journal, arena, s->held.id, &migrations, &n, err) < 0)
+        return -1;
+    s->held_migrations = s->held.id ? ending_migrations_of(migrations, n) : (struct ending_migrations){0};
     return 0;
 }
 

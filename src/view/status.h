@@ -4,6 +4,7 @@
 /* A stack as it stands: its row of the journal, and what only agentd knows when it runs. */
 
 #include "view/at_work.h"
+#include "view/ending.h"
 #include "view/view.h"
 
 struct status {
@@ -14,8 +15,9 @@ struct status {
     struct deployment under_way; /* id 0: none */
     struct at_work work;         /* what it is at */
     struct deployment held;      /* id 0: none */
-    const json_t *agentd;        /* its object for this stack, borrowed; NULL: down, or not its stack */
-    int64_t frozen_until_us;     /* 0: not frozen; as agentd says, of one that is down whoever asks says it */
+    struct ending_migrations held_migrations;
+    const json_t *agentd;    /* its object for this stack, borrowed; NULL: down, or not its stack */
+    int64_t frozen_until_us; /* 0: not frozen; as agentd says, of one that is down whoever asks says it */
 };
 
 /* `agentd` is the answer to the verb `status`; NULL: it is down. journal NULL: agentd has never run, and

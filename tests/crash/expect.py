@@ -5,7 +5,7 @@ import os
 import time
 
 # Everything may take longer on a busy machine, nothing may take forever.
-PATIENCE = float(os.environ.get("CRASH_PATIENCE", "1"))
+PATIENCE = float(os.environ.get("CRASH_PATIENCE", "2"))
 
 
 class Failure(AssertionError):

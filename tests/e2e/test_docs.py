@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-from harness import HERE, PostgresCase, lab, wait_for
+from harness import HERE, PostgresCase, lab, long, wait_for
 from machine import Machine
 
 sys.path.insert(0, str(HERE.parent))
@@ -244,6 +244,7 @@ class Documentation(PostgresCase):
 
     word = "of-the-test"
 
+    @long
     def test_every_command(self):
         self.install()
         self.move_a_stack()
@@ -303,6 +304,7 @@ class Documentation(PostgresCase):
             self.type(text, "ok")
         self.type("agentctl status --json | jq -e 'all(.stacks[]; .in_step)'", "true")
         self.type("systemctl status deploy-agent", "active (running)")
+        self.type("systemctl status systemd-journald", "active (running)")
         self.type("journalctl -u deploy-agent", "shop")
         self.type("journalctl -u deploy-agent STACK=STACK", "shop")
         self.type("journalctl -x -u deploy-agent", "Nothing has to be done")

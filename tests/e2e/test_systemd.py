@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 
-from harness import PATIENCE, Case, deadline, lab, wait_for
+from harness import PATIENCE, Case, deadline, lab, long, wait_for
 from machine import TOP, UNIT, Machine, newer, package
 
 MESSAGES = {}
@@ -51,6 +51,7 @@ class Unit(Case):
 
         return wait_for(look, 60, lambda: f"{commit[:7]} {state}: " + self.machine.agentctl("log", self.name).stdout)
 
+    @long
     def test_quickstart(self):
         """The five commits of tests/quickstart in the sandbox. Verdicts, tables and what runs are looked at there; here, what is systemd's."""
         m, stack = self.machine, "wheel-analyzer"

@@ -37,7 +37,7 @@ static void held(struct html *h, const struct status *s)
         struct ending ending = ending_of(h->arena, &s->held, s->held_migrations);
         html(h, " %s: %s</p>", view_verdict(h->arena, s->held.state), s->held.reason);
         if (ending.affected)
-            html(h, "<p>%s</p>", ending.affected);
+            html(h, "<p class=\"next\">%s</p>", ending.affected);
         part_next(h, &ending);
         html(h, "</li>\n");
     }

@@ -161,6 +161,8 @@ class Unit(Case):
     def test_killed_in_a_step(self):
         """KillMode=mixed: with agentd its workers die; the next one takes the deployment up again, and no job runs twice."""
         m = self.machine
+        if not m.sees_each_process_end():
+            self.skipTest("cgroups v1, which this systemd does not support: it may not see that a unit's processes are gone")
         self.commit(self.stack())
         self.configure_unit()
         self.start_unit()

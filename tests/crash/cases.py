@@ -679,14 +679,15 @@ add("a rejected task, and a death", hopeless(lambda s: s["volumes"].append("/non
 def cut_after(*words):
     def run(lane):
         a = attempt(lane, "full")
-        lane.tap.cut = list(words)
+        lane.tap.cut = [f"{w} *" if w.count(" ") == 1 else w for w in words]
         same(lane.to_end(a.id), [0], "exit codes")
         same(lane.tap.cut, [], "requests that are still to be cut")
         a.judge()
     return run
 
 
-CUTS = ("create network", "create secret", "create config", "create service", "update service", "remove service")
+# the first update of a service is that which empties the job
+CUTS = ("create network", "create secret", "create config", "create service", "update service", "remove service", "update service *_one")
 add("connection cut after each kind of request", cut_after(*CUTS), shape="full")
 for _words in CUTS:
     add(f"connection cut after {_words}", cut_after(_words), shape="full", long=True)

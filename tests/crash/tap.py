@@ -2,6 +2,7 @@
 """A wire tap between the agent and the engine: what the agent really asked for, whatever it says."""
 
 import contextlib
+import fnmatch
 import http.client
 import re
 import socket
@@ -24,8 +25,8 @@ class Effect:
 class Tap:
     """
     A wire tap between the agent and the engine. All bytes pass unchanged; requests that change something are written
-    down with the engine's verdict. `cut`, a list of words such as "create secret": the next request like the first of them is
-    carried out, and the connection closed before its reply.
+    down with the engine's verdict. `cut`, a list of patterns such as "create secret *" or "update service *_one": the next request
+    like the first of them is carried out, and the connection closed before its reply.
     """
 
     request = re.compile(rb"(?:^|\n)(POST|DELETE) /v[0-9.]+/(services|networks|secrets|configs)/(\S*) HTTP/1\.1\r\n")
@@ -97,7 +98,8 @@ class Tap:
             create = object_id == "create"
             verb = "remove" if method == "DELETE" else "create" if create else verb or "?"
             effect = Effect(f"{verb} {kind.removesuffix('s')}", None if create else self.name_of(kind, object_id))
-            state.update(effect=effect, body=data, cut=self.cut[:1] == [effect.words])
+            like = fnmatch.fnmatch(f"{effect.words} {effect.name or ''}", self.cut[0]) if self.cut else False
+            state.update(effect=effect, body=data, cut=like)
             if state["cut"]:
                 self.cut.pop(0)
             if create:

@@ -2,6 +2,8 @@
 """The verbs of agentctl, their exit codes, and what they mean while something runs."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 
@@ -140,11 +142,15 @@ class Control(Case):
     def test_cancel_comes_too_late(self):
         """Nothing is left that could be stopped: nobody may believe that it was."""
         commit = self.commit(self.stack(web=self.web(VERSION="one")))
-        self.start(FAULTS="end.record:sleep=5")
-        self.wait(lambda: (record := self.record(commit)) and all(s["state"] == "done" for s in self.show(record["id"])["steps"] or [{"state": None}]), 60,
-                  "the last step")
-        result = self.agentctl("cancel", self.name, "--wait", code=1)
-        self.assertIn(" succeeded, took ", result.stdout)
+        agent = self.start(FAULTS="end.record:stop")
+        self.wait(lambda: "fault point end.record: stop" in agent.log.read_text(), 60, "the last step")
+        worker = self.run_worker()
+        cancel = subprocess.Popen([self.program("agentctl"), "--config", self.conf, "cancel", self.name, "--wait"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(cancel.kill)
+        self.wait(lambda: self.show(self.record(commit)["id"])["cancel_requested"], 20, "the cancel to be on record")
+        os.kill(worker, signal.SIGCONT)
+        self.assertIn(" succeeded, took ", cancel.communicate(timeout=60)[0])
+        self.assertEqual(cancel.returncode, 1)
         record = self.expect(commit, "succeeded")
         self.assertIn("; the cancel came too late", record["reason"])
         self.serves("web", "one")

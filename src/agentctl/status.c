@@ -143,15 +143,16 @@ static void print_failed(struct arena *arena, const struct status *s)
           arena_printf(arena, "%s, #%lld %s: %s", short_commit(arena, s->held.commit), (long long)s->held.id,
                        view_verdict(arena, s->held.state), text_safe(arena, s->held.reason)),
           COLOUR_BAD);
-    field("", ending_of(arena, &s->held, s->held_migrations).affected, COLOUR_BAD);
-    bool loud = s->held.state == DEPLOYMENT_HALTED || s->held.state == DEPLOYMENT_STUCK;
+    struct ending ending = ending_of(arena, &s->held, s->held_migrations);
+    field("", ending.affected, COLOUR_BAD);
     field("",
-          loud ? arena_printf(arena, "what happened, and what to do now: agentctl show %lld",
-                              (long long)s->held.id)
-               : arena_printf(arena,
-                              "what happened: agentctl show %lld; until a new commit, or: agentctl retry "
-                              "%lld",
-                              (long long)s->held.id, (long long)s->held.id),
+          ending.half_way
+              ? arena_printf(arena, "what happened, and what to do now: agentctl show %lld",
+                             (long long)s->held.id)
+              : arena_printf(arena,
+                             "what happened: agentctl show %lld; until a new commit, or: agentctl retry "
+                             "%lld",
+                             (long long)s->held.id, (long long)s->held.id),
           COLOUR_BAD);
 }
 

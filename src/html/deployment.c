@@ -126,9 +126,7 @@ static void what_happened(struct html *h, const struct page *page)
     cause(h, page);
     if (ending.affected)
         html(h, "<p>%s%s</p>\n", ending.affected,
-             d->state == DEPLOYMENT_HALTED || d->state == DEPLOYMENT_STUCK
-                 ? " The table of services says which of them run the new version."
-                 : "");
+             ending.half_way ? " The table of services says which of them run the new version." : "");
     next(h, d, &ending);
     html(h, "</section>\n");
 }

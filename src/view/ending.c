@@ -25,6 +25,7 @@ static bool image_is_gone(const char *reason)
 
 static void halted(struct ending *ending, const char *reason, const char *rollback, const char *retry)
 {
+    ending->half_way = true;
     if (schema_is_ahead(reason)) {
         ending->affected = "PRODUCTION MAY BE AFFECTED: the schema is ahead of the code, which does not work "
                            "with it. Nothing more happens by itself.";
@@ -98,6 +99,7 @@ struct ending ending_of(struct arena *arena, const struct deployment *d, struct 
         halted(&ending, reason, rollback, retry);
         break;
     case DEPLOYMENT_STUCK:
+        ending.half_way = true;
         ending.affected =
             "PRODUCTION MAY BE AFFECTED: it was taken up again three times, came no further, and "
             "stopped where it was. Tasks that run are left alone.";

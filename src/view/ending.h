@@ -18,6 +18,7 @@ struct ending {
     const char *affected;       /* whole sentences; NULL: nothing to say of this state, and nothing to do */
     struct ending_next next[3]; /* in this order */
     size_t n_next;
+    bool half_way; /* nobody has put the services back: what runs where is to be looked at */
 };
 
 /* Migrations of the deployment: what they did stays, whatever became of the services. */

@@ -181,7 +181,7 @@ class World:
         took = next((seconds for seconds, point in worker.passages() if point in AT_WORK), None)
         if took is not None:
             self.resumes.append(took)
-            check(took <= RESUME_LIMIT_S * PATIENCE, f"agent-worker {worker.words} was at work again only after {took:.1f} s")
+            check(took <= RESUME_LIMIT_S, f"agent-worker {worker.words} was at work again only after {took:.1f} s")
 
 
 class Lane(Witness):

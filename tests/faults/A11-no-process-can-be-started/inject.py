@@ -4,6 +4,15 @@
 import pathlib
 
 
+def change_with_a_secret(row, word):
+    """For an agentd that is yet to be started."""
+    secret = row.canary(word)
+    row.configure(stack={"env_file": row.env_file(APP_PASSWORD=secret)})
+    row.running()
+    row.agent.stop()
+    row.change()
+
+
 def inject_fork_refused(row):
     """agentd answers, says why nothing happens, and goes on when there is room for processes again."""
     row.running()
@@ -19,11 +28,7 @@ def inject_fork_refused(row):
 
 def inject_out_of_memory(row):
     """The kernel ends the worker in a migration, whose job runs on."""
-    secret = row.canary("memory-0f7a4c1e-word")
-    row.configure(stack={"env_file": row.env_file(APP_PASSWORD=secret)})
-    row.running()
-    row.agent.stop()
-    row.change()
+    change_with_a_secret(row, "memory-0f7a4c1e-word")
     row.start(FAULTS="job.created:sleep=4")
     row.reaches("job.created")
     put, write = row.group("memory")
@@ -35,11 +40,7 @@ def inject_out_of_memory(row):
 
 def inject_abort(row):
     """As after an allocation that failed. Cores would have secrets in them: the unit allows none."""
-    secret = row.canary("aborted-3b9d2e55-word")
-    row.configure(stack={"env_file": row.env_file(APP_PASSWORD=secret)})
-    row.running()
-    row.agent.stop()
-    row.change()
+    change_with_a_secret(row, "aborted-3b9d2e55-word")
     row.agentd_in_its_own("--uts", "ulimit -c 0", f"cd {row.dir}")
     row.start(FAULTS="roll.intent:abort")
     row.reaches("roll.intent")

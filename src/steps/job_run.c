@@ -268,9 +268,10 @@ static int timed_out(struct job *job, const json_t *task, struct error *err)
     const char *took = duration_text(&arena, job->request->timeout_us);
     if (!why || !*why)
         why = json_path_string(task, "Status", "Message", NULL);
+    bool says_more = why && *why && !str_eq(why, state); /* "starting" has "starting" for its message */
     if (!str_eq(state, "running"))
-        return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s: %s", took,
-                         state ? state : "no task", why ? why : "");
+        return error_set(err, ERR_TIMEOUT, 0, "did not start within %s: %s%s%s", took,
+                         state ? state : "no task", says_more ? ": " : "", says_more ? why : "");
     if (job->removed)
         return error_set(
             err, ERR_TIMEOUT, 0,

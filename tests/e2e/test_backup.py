@@ -260,7 +260,7 @@ class Bad(Backup):
     def test_timeout(self):
         self.first()
         self.lock()
-        record = self.second("failed", timeout="5s")
+        record = self.second("failed", timeout="20s")
         self.assertIn("timed out after", record["reason"])
         self.untouched(record)
         self.assertEqual(self.files(), [])

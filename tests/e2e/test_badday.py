@@ -59,7 +59,7 @@ class Migration(Case):
         self.assertEqual(self.tap.count("^POST /services/create"), 0)
 
     def test_hangs(self):
-        self.failed(["sleep", "600"], "timed out after", timeout="4s")
+        self.failed(["sleep", "600"], "timed out after", timeout="20s")  # its start is part of it
         self.assertEqual(self.job_containers(), [])
 
     def push_job(self, *command, timeout, **service):
@@ -86,7 +86,7 @@ class Migration(Case):
     @long
     def test_removed_by_hand_runs_on(self):
         """It takes its time to stop, and nothing may start beside it."""
-        commit = self.push_job("ignore-term", "600", timeout="4s", stop_grace_period="60s")
+        commit = self.push_job("ignore-term", "600", timeout="20s", stop_grace_period="60s")
         self.remove_job_by_hand()
         record = self.expect(commit, "failed", 60)
         self.assertIn("still runs", record["reason"])

@@ -256,6 +256,7 @@ class Documentation(PostgresCase):
         self.watch()
         self.keep_records()
         self.read_stack_files()
+        self.leave()
         names = {name.strip() for name in re.split("[;\n]", NAMES)}
         left = {text: place for text, place in {**self.pages.commands, **self.pages.sql, **self.pages.settings}.items()
                 if text not in self.used and text not in names and text not in ELSEWHERE and not re.match(OF_THE_TESTS, text)}
@@ -438,3 +439,17 @@ class Documentation(PostgresCase):
                 text = re.sub(r"<(\"[^\"]*\"|[^>\n]*)>", r"\1", code) + f"\nservices: {json.dumps(services)}\nvolumes: {{backups: {{}}}}\n"
                 self.machine.put("/tmp/stack.yml", text)
                 self.type("agentctl render FILE… --stack NAME", **{"FILE…": "/tmp/stack.yml", "NAME": "shop"})
+
+    def leave(self):
+        """operations.md: a stack that is to go"""
+        self.configure_with("docs/moving")
+        text = self.machine.sh("cat /etc/deploy-agent/agent.conf")
+        self.machine.put("/etc/deploy-agent/agent.conf", text[:text.index("[stack ")], "0640", "root:deploy-agent")
+        self.machine.sh("systemctl restart deploy-agent")
+        self.type("systemctl reload deploy-agent")
+        self.type("agentctl log STACK", "succeeded")
+        for text in "docker service rm deploy-agent-relay_STACK", "docker config rm STACK.deploy-agent", "docker stack rm STACK":
+            self.type(text, "shop")
+        for kind in "services", "configs", "secrets", "networks":
+            wait_for(lambda: not [o for o in self.engine.get(f"/{kind}") if "shop" in (o.get("Name") or o["Spec"]["Name"])], 60, f"{kind} to be gone")
+        self.assertIn("shop_pg", self.lab.docker("volume", "ls", "-q"))

@@ -244,7 +244,7 @@ def cancelled_at(scenario, point, state, touched, runs):
     def run(lane):
         a = attempt(lane, scenario)
         before = lane.live()
-        worker = lane.start("run", a.id, faults=f"{point}:sleep=3")
+        worker = lane.start("run", a.id, faults=f"{point}:sleep=8")
         lane.at(worker, point)
         lane.cancel(a.id)
         same(worker.wait(), 0, "exit code")
@@ -582,7 +582,7 @@ def taken_over(lane):
 @case("a migration that hangs")
 def migration_hangs(lane):
     def make(lane):
-        step = {"run": {"name": "schema", "service": "one", "command": ["ignore-term", "60"], "timeout": seconds(8)}}
+        step = {"run": {"name": "schema", "service": "one", "command": ["ignore-term", "600"], "timeout": seconds(15)}}
         return stack(lane, steps=[step]), {}
     for faults in ([], ["job.created:kill"]):
         a = attempt(lane, "good", make=make)

@@ -359,7 +359,7 @@ class Trouble(Case):
 
         availability("drain")
         try:
-            text = self.fails("failed", "no suitable node", self.ensure, timeout_ms=4000)
+            text = self.fails("failed", "no suitable node", self.ensure, timeout_ms=15000)
             print("\n" + text)
         finally:
             availability("active")

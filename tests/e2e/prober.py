@@ -22,8 +22,8 @@ import threading
 import time
 
 NAME_SERVER = ("127.0.0.11", 53)
-NAME_SECONDS = 2  # for each of two datagrams
-ANSWER_SECONDS = 5  # for connecting, and for each part of the answer
+NAME_SECONDS = 5  # for each of two datagrams
+ANSWER_SECONDS = 15  # for connecting, and for each part of the answer
 
 
 # ---- the client ----

@@ -22,6 +22,7 @@ import traceback
 from clock import zone_at
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "2"))  # as in harness.py
 A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
 
@@ -34,14 +35,14 @@ def check(condition, *more):
         raise Failed(" ".join(map(str, more)))
 
 
-def wait_for(what, predicate, seconds=10):
-    end = time.monotonic() + seconds
+def wait_for(what, predicate, seconds=15):
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         value = predicate()
         if value:
             return value
         time.sleep(0.03)
-    raise Failed(f"no {what} within {seconds} s")
+    raise Failed(f"no {what} within {seconds * PATIENCE:.0f} s")
 
 
 class Agent:
@@ -144,7 +145,7 @@ class Agent:
         rows = self.query("SELECT state FROM deployment WHERE id = ?", number)
         return rows[0][0] if rows else None
 
-    def wait_state(self, number, state, seconds=10):
+    def wait_state(self, number, state, seconds=15):
         wait_for(f"#{number} {state}", lambda: self.state_of(number) == state, seconds)
 
     def connect(self):
@@ -316,10 +317,11 @@ def test_worker_is_missing(agent):
 
 def test_poll_errors(agent):
     agent.script("poll-web", {"say": {"result": "error", "message": "the remote refused: 403"}, "exit": 1})
+    began = time.monotonic()
     agent.start()
-    time.sleep(8)
-    polls = len(agent.starts("poll"))
-    check(3 <= polls <= 5, "1 s doubles with each failure; polls in 8 s:", polls)
+    wait_for("a third poll", lambda: len(agent.starts("poll")) >= 3, 30)
+    took = time.monotonic() - began
+    check(took >= 5, "1 s doubles with each failure: 2 s, 4 s, less a tenth; there were three polls after", took)
     check(agent.log().count("web cannot be polled: the remote refused: 403") == 1, agent.log())
     check(agent.query("SELECT poll_error FROM stack WHERE stack = 'web'") == [("the remote refused: 403",)])
     status = agent.good("status")["stacks"][0]
@@ -360,11 +362,10 @@ def test_odd_poll_output(agent):
 def test_sync(agent):
     agent.configure(["web", "db"], "1h")
     agent.start()
-    wait_for("first polls", lambda: len(agent.starts("poll")) == 2)
-    time.sleep(0.5)
+    wait_for("first polls, and looks", lambda: len(agent.starts("observe")) == 2 and not any(s["polling"] for s in agent.good("status")["stacks"]))
     agent.bad("which stack? There are: web db", 64, "sync")
     agent.bad("no stack 'nope' is configured", 3, "sync", "nope")
-    agent.script("poll-web", {"sleep": 1, "say": {"result": "unchanged", "tip": A}})
+    agent.script("poll-web", {"sleep": 3, "say": {"result": "unchanged", "tip": A}})
     # three at once: one poll runs, one more serves the two that came while it ran
     before = len(agent.starts("poll web --sync"))
     clients = []
@@ -393,14 +394,18 @@ def test_one_at_a_time(agent):
         agent.script(f"poll-{s}", [{"request": A}, {"request": B}, {"say": {"result": "unchanged", "tip": B}}])
         agent.script(f"run-{s}", {"states": ["planned", "running"], "sleep": 2, "then": "succeeded"})
     agent.start()
+    wait_for("the first deployment", lambda: agent.starts("run"))
     most = {}
-    end = time.monotonic() + 12
-    while time.monotonic() < end:
-        rows = agent.query("SELECT stack FROM deployment WHERE state IN ('planned', 'running')") if os.path.exists(agent.state + "/journal.db") else []
+
+    def all_ended():
+        rows = agent.query("SELECT stack FROM deployment WHERE state IN ('planned', 'running')")
         most["all"] = max(most.get("all", 0), len(rows))
         for s in stacks:
             most[s] = max(most.get(s, 0), sum(r[0] == s for r in rows))
-        time.sleep(0.05)
+        ended = {r[0] for r in agent.query("SELECT stack FROM deployment WHERE commit_id = ? AND state = 'succeeded'", B)}
+        return ended == set(stacks)
+
+    wait_for("the second of each", all_ended, 45)
     check(most == {"all": 2, "one": 1, "two": 1, "three": 1}, most)
     states = dict(agent.query("SELECT id, state FROM deployment"))
     check(set(states.values()) <= {"succeeded", "superseded"} and list(states.values()).count("succeeded") >= 3, states)
@@ -491,12 +496,12 @@ def test_pause(agent):
     agent.wait_state(number, "succeeded")
     wait_for("the look after resume", lambda: not agent.good("status")["stacks"][0]["polling"])
     # until: ends by itself, and not only at the next poll
-    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6))
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 15))
     agent.good("pause", "web", until=until)
     agent.script("poll-web", [{"request": B}, {"say": {"result": "unchanged", "tip": B}}])
     number = agent.good("sync", "web")["deployment"]
     check(agent.state_of(number) == "requested")
-    agent.wait_state(number, "succeeded", 15)
+    agent.wait_state(number, "succeeded", 20)
 
 
 def test_pause_that_ends_while_agentd_is_down(agent):
@@ -778,7 +783,7 @@ def test_stop_and_resume(agent):
     check(agent.state_of(1) == "interrupted")
     runs = len(agent.starts())
     agent.start()
-    agent.wait_state(1, "succeeded", 5)
+    agent.wait_state(1, "succeeded")
     check("run 1" in agent.starts()[runs : runs + 2], agent.starts()[runs:])
     check("taking aaaaaaa of web up again (interrupted)" in agent.log())
 
@@ -786,7 +791,7 @@ def test_stop_and_resume(agent):
 def test_killed(agent):
     """kill -9 of agentd: its worker goes on, and the next agentd waits for it."""
     agent.script("poll-web", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
-    agent.script("run-web", {"states": ["planned", "running"], "sleep": 6, "then": "succeeded"})
+    agent.script("run-web", {"states": ["planned", "running"], "sleep": 12, "then": "succeeded"})
     agent.start()
     agent.wait_state(1, "running")
     agent.process.kill()
@@ -794,7 +799,7 @@ def test_killed(agent):
     agent.start()
     time.sleep(2)
     check(agent.state_of(1) == "running")
-    agent.wait_state(1, "succeeded", 10)
+    agent.wait_state(1, "succeeded", 20)
     wait_for("the verdict", lambda: "to web: succeeded" in agent.log())
     check(agent.log().count("taking aaaaaaa of web up again (running)") == 1, agent.log())
     states = [r[0] for r in agent.query("SELECT state FROM deployment")]
@@ -1026,8 +1031,8 @@ def test_silence(agent):
     agent.configure(["web", "db", "cache"], extra="parallel = 3")
     stopped = {"hints": [{"alive_s": 1}, {"waiting": "image web:1 is not in the registry yet"}], "freeze": True}
     hangs = {"states": ["planned", "running"], "steps": ["done"], "hints": [{"alive_s": 1}, {"step": "pull web"}], "sleep": 600}
-    waits = {"states": ["planned", "running"], "steps": ["running"], "hints": [{"alive_s": 1}, {"step": "roll web", "deadline_s": 1}], "sleep": 5,
-             "later": [[n / 2, {"alive_s": 1}] for n in range(10)], "then": "succeeded"}
+    waits = {"states": ["planned", "running"], "steps": ["running"], "hints": [{"alive_s": 4}, {"step": "roll web", "deadline_s": 1}], "sleep": 8,
+             "later": [[n / 2, {"alive_s": 4}] for n in range(16)], "then": "succeeded"}
     for stack, todo in (("web", stopped), ("db", hangs), ("cache", waits)):
         agent.script(f"poll-{stack}", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
         agent.script(f"run-{stack}", [todo, {"states": ["running", "succeeded"]}])

@@ -80,8 +80,8 @@ class Backup(PostgresCase):
         secrets = [s["Spec"]["Name"] for s in self.engine.get("/secrets") if s["Spec"]["Name"].startswith(f"{self.name}_bak_")]
         return jobs + secrets
 
-    def backup_containers(self):
-        return self.lab.docker("ps", "-q", "--filter", f"name=^/{self.name}_bak_").split()
+    def backup_containers(self, *ended):
+        return self.lab.docker("ps", "-q", *ended, "--filter", f"name=^/{self.name}_bak_").split()
 
     def untouched(self, record):
         """Nothing was migrated, no service rolled."""
@@ -105,10 +105,10 @@ class Good(Backup):
         before = self.query("SELECT md5(string_agg(t::text, ',' ORDER BY i)) FROM t")
         self.agent.stop()
         commit = self.commit(self.version("two", self.sql("DROP TABLE t", "second")))
-        self.start(FAULTS="job.created:sleep=2:nth=1")
-        self.wait(self.backup_containers, 60, "the backup to run")
+        self.start(FAULTS="job.created:sleep=12:nth=1")  # it stays to be looked at
+        containers = self.wait(lambda: self.backup_containers("-a"), 60, "the backup to run")
         job = [s for s in self.engine.get("/services") if s["Spec"]["Name"].startswith(f"{self.name}_bak_")][0]
-        watched = [json.dumps(job), self.lab.docker("inspect", *self.backup_containers())]
+        watched = [json.dumps(job), self.lab.docker("inspect", *containers)]
         watched.append(self.lab.docker("secret", "inspect", *[n for n in self.leftovers() if n.startswith(f"{self.name}_bak_") and n != job["Spec"]["Name"]]))
         mounted = [m["Name"] for c in json.loads(watched[1]) for m in c["Mounts"] if m["Type"] == "volume"]
         self.assertEqual(mounted, [self.full("backups")])  # and no anonymous one, which would stay

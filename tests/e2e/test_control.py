@@ -60,7 +60,7 @@ class Control(Case):
         self.configure(stack={"poll_interval": "1h"})
         self.start_ready()
         self.wait(lambda: self.status()["last_poll"], 20, "the first poll")
-        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "4"])], "health": self.health()}, web=self.web(HEALTH_AFTER_S=4)))
+        commit = self.commit(self.stack({"steps": [self.job(command=["sleep", "4"])], "health": self.health()}, web=self.web(HEALTH_AFTER_S=12)))
         waiting = subprocess.Popen([self.program("agentctl"), "--config", self.conf, "sync", self.name, "--wait"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(waiting.kill)

@@ -50,7 +50,7 @@ class Gate(Case):
 
     @long
     def test_health_answers_slower_than_its_timeout(self):
-        self.rolled_back(self.two(VERSION="two", SLOW_MS=4000), "/health")
+        self.rolled_back(self.two(VERSION="two", SLOW_MS=15000), "/health")
 
     @long
     def test_health_slow_but_in_time(self):
@@ -280,7 +280,7 @@ class Gate(Case):
 
     def test_untouched_service_breaks_in_the_soak(self):
         stack = self.breakable()
-        stack["x-release"]["gate"] = {**self.gate, "soak": "30s"}
+        stack["x-release"]["gate"] = {**self.gate, "soak": "90s"}
         stack["services"]["other"]["environment"]["VERSION"] = "three"
         before, web = self.specs(), self.task_ids("web")
         commit = self.commit(stack)
@@ -294,7 +294,7 @@ class Gate(Case):
     @long
     def test_untouched_service_that_cannot_be_asked_any_more(self):
         """Nobody knows how it is: that is not called well, and nothing speaks against what was rolled."""
-        stack = self.stack({"health": {"web": [{"http": "http://third:8000/health", "timeout": "4s"}]}, "gate": {**self.gate, "soak": "30s"}},
+        stack = self.stack({"health": {"web": [{"http": "http://third:8000/health", "timeout": "8s"}]}, "gate": {**self.gate, "soak": "90s"}},
                            web=self.web(VERSION="one"), other=self.web(VERSION="one"), third=self.web())
         self.deploy(stack)
         stack["services"]["other"]["environment"]["VERSION"] = "two"
@@ -308,7 +308,7 @@ class Gate(Case):
 
     def test_name_that_does_not_resolve_is_no_verdict(self):
         stack = self.two(VERSION="two")
-        stack["x-release"]["health"] = {"web": [{"http": "http://nobody.invalid:8000/health", "timeout": "4s"}]}
+        stack["x-release"]["health"] = {"web": [{"http": "http://nobody.invalid:8000/health", "timeout": "8s"}]}
         record = self.expect(self.commit(stack), "halted", 90)
         self.assertIn("could not be asked 5 times in a row", record["reason"])
         self.assertIn("inconclusive", record["reason"])

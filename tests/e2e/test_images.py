@@ -15,6 +15,7 @@ class Images(Case):
         return self.stack(web=self.web(image=f"{self.registry}/{self.name}:{tag}", VERSION=tag))
 
     def test_missing_then_pushed(self):
+        self.configure(stack={"image_wait": "180s"})
         self.start_ready()
         commit = self.commit(self.app("late"))
         self.wait(lambda: "late" in self.waiting() and "registry" in self.waiting(), 20, "the wait for the image to show in status")
@@ -41,7 +42,7 @@ class Images(Case):
     def test_record_out_of_reach_while_waiting(self):
         """The disk fails a write, then the record cannot be opened: that is waited for, and is no verdict."""
         worker = self.lab.enter(self.program("agent-worker"), "--config", self.conf)
-        self.configure(stack={"image_wait": "60s"})
+        self.configure(stack={"image_wait": "180s"})
         commit = self.commit(self.app("late"))
         subprocess.run([*worker, "poll", self.name], check=True, stdout=subprocess.DEVNULL)
         away = self.dir / "away"
@@ -64,7 +65,7 @@ class Images(Case):
         self.assertEqual(self.record(commit)["state"], "succeeded", self.record(commit)["reason"])
 
     def test_newer_commit_supersedes_one_that_waits(self):
-        self.configure(stack={"image_wait": "60s"})
+        self.configure(stack={"image_wait": "180s"})
         self.start_ready()
         waits = self.commit(self.app("never"))
         self.wait(lambda: "never" in self.waiting(), 20, "the wait to show")
@@ -125,7 +126,7 @@ class Images(Case):
 
     def test_image_of_commit(self):
         """A tag that moves carries the image of an older commit until CI has built: it is waited for."""
-        self.configure(stack={"image_of_commit": f"{self.registry}/{self.name}", "image_wait": "60s"})
+        self.configure(stack={"image_of_commit": f"{self.registry}/{self.name}", "image_wait": "180s"})
         commit = self.commit(self.app("main"))
         self.lab.image(f"{self.name}:main", {"etc/which": "1"}, label=f"org.opencontainers.image.revision={commit}")
         self.start()

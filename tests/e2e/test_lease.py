@@ -32,7 +32,9 @@ class Lease(Case):
             self.skipTest("the programs were built without -Dfaults=true")
 
     def test_one_deploys_the_other_waits(self):
-        commit = self.commit(self.version("one", HEALTH_AFTER_S=6))
+        stack = self.version("one")
+        stack["x-release"]["gate"] = {**self.gate, "soak": "12s"}  # time for the other one to find it under way
+        commit = self.commit(stack)
         for host in (self.one, self.two):
             host.start()
         waiting = self.wait(lambda: next((h for h in (self.one, self.two) if "is being deployed by" in h.waiting()), None), 20, "one to wait")

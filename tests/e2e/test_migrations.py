@@ -182,9 +182,9 @@ class Database(PostgresCase):
 
     def checked(self, version, *steps, command=("exit", "0"), **services):
         stack = self.stack_with_database(*steps)
-        stack["x-release"]["health"] = {"web": [{"tcp": "web:8000", "timeout": "3s"}, {"sql": "SELECT count(*) >= 0 FROM t", "timeout": "3s"},
-                                                {"command": list(command), "timeout": "20s"}]}
-        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(25), "baseline_samples": 2}
+        stack["x-release"]["health"] = {"web": [{"tcp": "web:8000", "timeout": "10s"}, {"sql": "SELECT count(*) >= 0 FROM t", "timeout": "10s"},
+                                                {"command": list(command), "timeout": "40s"}]}
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(35), "baseline_samples": 2}
         stack["services"]["web"] = self.web(VERSION=version)
         stack["services"].update(services)
         return stack
@@ -208,7 +208,7 @@ class Database(PostgresCase):
         self.start()
         self.expect(commit, "succeeded", 90)
         stack = self.checked("two", self.psql("schema", "ALTER TABLE t RENAME TO u"))
-        stack["x-release"]["health"]["web"] = [{"sql": "SELECT count(*) >= 0 FROM t", "timeout": "3s"}]
+        stack["x-release"]["health"]["web"] = [{"sql": "SELECT count(*) >= 0 FROM t", "timeout": "10s"}]
         record = self.expect(self.commit(stack), "rolled_back", 150)
         self.assertIn("web sql 'SELECT count(*) >= 0 FROM t': 2 of 2 before, 0 of 2 now", record["reason"])
         self.assertIn("the migration broke the old code", record["reason"])
@@ -243,13 +243,13 @@ class Database(PostgresCase):
         self.lab.docker("exec", "-d", "-e", "PGAPPNAME=another", database, "psql", "-h", "127.0.0.1", "-U", "app", "-c",
                         "SELECT pg_advisory_lock(hashtextextended('deploy-agent:migrate:containers', 0))", "-c", "SELECT pg_sleep(600)")
         self.wait(lambda: self.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == "1", 20, "the other's lock")
-        slow = {"run": {**append["run"], "command": ["psql", "${DATABASE_URL}", "-c", "SELECT pg_sleep(8)"]}}
+        slow = {"run": {**append["run"], "command": ["psql", "${DATABASE_URL}", "-c", "SELECT pg_sleep(20)"]}}
         commit = self.commit(self.stack_with_database(slow))
         self.wait(lambda: "held by another" in self.waiting(), 60, "the other to be named")
         self.assertEqual(self.job_services(), [])
         self.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'another'")
         ours = "FROM pg_stat_activity WHERE application_name LIKE 'deploy-agent/%' AND state = 'idle' AND query LIKE '%advisory%'"
-        self.wait(lambda: self.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(8)'") == "1", 60, "the migration to run")
+        self.wait(lambda: self.query("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)'") == "1", 60, "the migration to run")
         self.assertEqual(self.query(f"SELECT pg_terminate_backend(pid) {ours}"), "t")
         record = self.expect(commit, "failed")
         self.assertIn("it ended well, but the connection whose lock keeps other agents out of the database was lost", record["reason"])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness import Case, long, wait_for
+from harness import PATIENCE, Case, long, wait_for
 from receiver import Receiver
 
 TOKEN = "t0ken-canary-1f7a"
@@ -66,7 +66,7 @@ class Told(Notify):
         began = time.monotonic()
         second = self.commit(self.failing(), message="Second one")
         record = self.expect(second, "failed")
-        self.assertLess(time.monotonic() - began, 60)
+        self.assertLess(time.monotonic() - began, 60 * PATIENCE)
 
         def told():
             return len(good.requests("/hooks")) == 2 and "failure" in [s["state"] for s in good.bodies("/repos")]
@@ -105,7 +105,7 @@ class Told(Notify):
         self.wait(lambda: len([r for r in hanging.requests() if r["mode"] == "200"]) == 2, 40, "both messages to come after all")
         self.assertEqual([m["commit"] for m in hanging.bodies()[-2:]], [first, second])
         self.wait(lambda: all(not r["waiting"] and not r["attempts"] for r in self.json("status")["receivers"]), 10, "the outbox to be empty")
-        self.assertEqual(len(good.requests()), 6)
+        self.assertEqual(len(good.requests()), 2 + len(states))
         log = self.agent.log.read_text()
         self.assertEqual([log.count(f"notify {name} cannot be told") for name in ("all", "broken", "hanging")], [0, 1, 1])
         self.assertRegex(log, r"notify broken is told again, after \d+ that failed")

@@ -139,11 +139,11 @@ class Unit(Case):
     def test_a_hanging_agentd_is_restarted(self):
         m = self.machine
         m.sh("mkdir -p /etc/systemd/system/deploy-agent.service.d")
-        m.put("/etc/systemd/system/deploy-agent.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\nRestartSec=1\n")
+        m.put("/etc/systemd/system/deploy-agent.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\nRestartSec=1\n")
         m.sh("systemctl daemon-reload")
         self.configure_unit()
         self.start_unit()
-        time.sleep(6)
+        time.sleep(12)
         self.assertEqual(m.properties("NRestarts")["NRestarts"], "0")  # it is fed
         first = m.pid()
         m.sh(f"kill -STOP {first}")
@@ -152,7 +152,7 @@ class Unit(Case):
 
     def in_a_step(self, stack=None):
         """A deployment that is in the middle of a job."""
-        commit = self.commit(stack or self.stack({"steps": [self.job(command=["sleep", "6"])]}))
+        commit = self.commit(stack or self.stack({"steps": [self.job(command=["sleep", "20"])]}))
         self.record_of(commit, "running")
         wait_for(lambda: "run migrate" in self.machine.properties("StatusText")["StatusText"], 30,
                  lambda: "the step in the status line: " + self.machine.properties("StatusText")["StatusText"])
@@ -241,10 +241,11 @@ class Unit(Case):
         self.commit(self.stack())
         self.configure_unit()
         self.start_unit()
-        steps = [self.job("mark", ["append", "/data/runs", "ran"]), self.job(command=["sleep", "6"])]
+        later = newer(package(), m.state)
+        steps = [self.job("mark", ["append", "/data/runs", "ran"]), self.job(command=["sleep", "20"])]
         commit = self.in_a_step(self.stack({"steps": steps}, volumes={"data": {}}, web=self.web(volumes=["data:/data"])))
         conf, before = m.sh("cat /etc/deploy-agent/agent.conf"), m.pid()
-        m.dpkg_install(newer(package(), m.state))
+        m.dpkg_install(later)
         self.assertTrue(m.active())
         self.assertNotIn(m.pid(), (0, before))
         self.assertTrue(m.sh("dpkg-query -W -f '${Version}' deploy-agent").endswith("+later"))

@@ -17,13 +17,13 @@ ROLLOUTS = int(os.environ.get("ROLLOUTS", "4"))
 
 class ZeroDowntime(Case):
     slow = True
-    limit = 240 + 30 * ROLLOUTS
+    limit = 240 + 60 * ROLLOUTS
     gate = {**Case.gate, "baseline_samples": 1, "success_threshold": 1, "failure_threshold": 2,
-            "healthy_deadline": deadline(10)}
+            "healthy_deadline": deadline(20)}
 
     def version(self, number, **settings):
         healthcheck = {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000" + settings.pop("asks", "/")], "interval": "1s",
-                       "timeout": "2s", "retries": 2}
+                       "timeout": "10s", "retries": 2}
         deploy = {"replicas": 2, "update_config": {"order": "start-first", "monitor": "1s"},
                   "rollback_config": {"order": "start-first", "monitor": "1s"}}
         return self.stack({"health": self.health()}, client=self.web(),

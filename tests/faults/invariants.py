@@ -95,7 +95,7 @@ class Watch:
 class Prober:
     """A container in the stack's network, started by hand, that asks the service for its version four times a second."""
 
-    SCRIPT = ('while :; do a=$(/bin/busybox timeout 3 /bin/busybox wget -q -O - http://$WHO:8000/ 2>/dev/null) || a=FAILED; '
+    SCRIPT = ('while :; do a=$(/bin/busybox timeout 10 /bin/busybox wget -q -O - http://$WHO:8000/ 2>/dev/null) || a=FAILED; '
               'echo "${a:-FAILED}"; /bin/busybox usleep 250000; done')
 
     def __init__(self, row, service="web"):

@@ -78,13 +78,13 @@ def as_account():
 
 
 def wait(condition, seconds, what):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 2 * seconds  # what a test names is for a machine that has time
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    raise AssertionError(f"not within {2 * seconds} s: {what}")
 
 
 class Server:

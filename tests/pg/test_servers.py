@@ -98,7 +98,7 @@ class Servers(Case):
                 self.assertEqual(answer.kind, kind, answer)
                 self.assertIn(words, answer.error)
                 self.assertNotIn("wrong-one", answer.error)
-                self.assertLess(answer.us, 2e6)
+                self.assertLess(answer.us, 8e6)
         blockers = [self.session_on(server) for _ in range(4)]
         answer = self.drive("login", url=server.url("there", "plain"))
         self.assertEqual(answer.kind, "unavailable", answer)

@@ -251,7 +251,7 @@ class Traps(Case):
     def test_statement_that_swallows_the_cancel(self):
         """The time is over, and nobody waits for its locks any longer."""
         self.files(_001_a="LOCK TABLE seen;\nDO $$ BEGIN FOR i IN 1..6 LOOP BEGIN PERFORM pg_sleep(30); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;")
-        answer = self.run_fails("timeout", timeout_ms=1500)
+        answer = self.run_fails("timeout", timeout_ms=5000)
         self.assertIn("001_a.sql:2:1: it did not heed the request to cancel it for 10 s", answer.error)
         self.assertIn("the step's time is over, and its session was ended; the file was rolled back", answer.error)
         self.assertEqual(self.value("SELECT count(*) FROM pg_locks WHERE relation = 'seen'::regclass"), "0")
@@ -287,7 +287,7 @@ class Traps(Case):
 
     def test_failure_of_a_file_with_advisory_locks_is_recorded(self):
         self.files(_001_a="SELECT pg_advisory_lock(1); SELECT pg_sleep(20);")
-        self.run_fails("timeout", timeout_ms=1500)
+        self.run_fails("timeout", timeout_ms=5000)
         self.assertEqual(self.log("version, state"), [("001", "failed")])
 
     def test_passwords_without_quotes(self):

@@ -2,7 +2,7 @@
 """What is pushed, and what may become of it."""
 
 GATE = {"probe_interval": "500ms", "success_threshold": 2, "failure_threshold": 4, "min_healthy_time": "1s", "baseline_samples": 2,
-        "healthy_deadline": "45s", "total_deadline": "120s", "soak": "1s"}
+        "healthy_deadline": "60s", "total_deadline": "180s", "soak": "1s"}
 
 # Kinds of bad commits: what their end may be where nothing else goes wrong.
 BAD = {
@@ -81,7 +81,7 @@ class Model:
                        "deploy": {"endpoint_mode": "dnsrr", "placement": home, "update_config": {"monitor": "1s"}}},
                 "client": {"image": f"{self.world.registry}/web:1", "deploy": {"endpoint_mode": "dnsrr", "placement": home, "update_config": {"monitor": "1s"}}},
                 "web": {"image": image, "environment": environment, "volumes": [f"{self.world.lines_dir}:/lines"],
-                        "healthcheck": {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000/"], "interval": "1s", "timeout": "3s", "retries": 3},
+                        "healthcheck": {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000/"], "interval": "1s", "timeout": "10s", "retries": 3},
                         "deploy": {"replicas": 2, "endpoint_mode": "dnsrr", "update_config": update, "rollback_config": update}},
             },
             "volumes": {"pg": {}},
@@ -89,7 +89,7 @@ class Model:
                 "database": {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "60s"},
                 "steps": [{"sql": {"name": "schema", "dir": "db"}},
                           {"run": {"name": "line", "service": "web", "command": job, "timeout": "60s"}}],
-                "health": {"web": [{"http": "http://web:8000/health", "timeout": "2s"}]},
+                "health": {"web": [{"http": "http://web:8000/health", "timeout": "10s"}]},
                 "gate": GATE,
             },
         }

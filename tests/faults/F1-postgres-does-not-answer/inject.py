@@ -11,7 +11,7 @@ def without_postgres(row, **db):
         return row.commit(stack)
 
     row.running(commit=version("one", None))
-    row.tested = version("two", {"database": {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "6s"}})
+    row.tested = version("two", {"database": {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "12s"}})
 
 
 def inject_refused(row):

@@ -5,7 +5,7 @@
 def odd(row, health=None, **web):
     release = {"release": {"health": health}} if health else {}
     row.running(**release)
-    row.within("healthy_deadline", 8)
+    row.within("healthy_deadline", 20)
     row.change(migration=None, **release, **web)
 
 
@@ -19,7 +19,7 @@ READ = 'while read -r line && [ "${#line}" -gt 1 ]; do :; done\n'
 
 
 def inject_hangs(row):
-    odd(row, HANG=1)
+    odd(row, row.health(timeout="2s"), HANG=1)
 
 
 def inject_redirects(row):
@@ -27,7 +27,7 @@ def inject_redirects(row):
     stack = row.version("one")
     stack["services"]["other"] = row.web()
     row.running(commit=row.commit(stack))
-    row.within("healthy_deadline", 8)
+    row.within("healthy_deadline", 20)
     stack = row.version("two", migration=None, **answering(READ + r"printf 'HTTP/1.1 302 Found\r\nLocation: http://other:8000/health\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'"))
     stack["services"]["other"] = row.web()
     row.tested = row.commit(stack)
@@ -40,5 +40,5 @@ def inject_endless_body(row):
 def inject_wrong_version(row):
     """Another version than the one that was rolled answers."""
     row.running(release={"health": row.health(path="/", body="^one$$")})
-    row.within("healthy_deadline", 8)
+    row.within("healthy_deadline", 20)
     row.change(release={"health": row.health(path="/", body="^three$$")})

@@ -9,7 +9,7 @@ def inject(row):
     old = f"127.0.0.1:{registry.port}/{row.name}:one"
     order = {"update_config": {"monitor": "1s", "order": "stop-first"}}
     row.running(image=old, deploy=order)
-    row.within("healthy_deadline", 7)
+    row.within("healthy_deadline", 20)
     row.change(HEALTH_STATUS=500, deploy=order)
     row.sent()
     row.wait(lambda: [t for t in row.engine.running(row.full("web")) if old not in t["Spec"]["ContainerSpec"]["Image"]], 40, "the new task")

@@ -28,15 +28,15 @@ def soaks(row):
 
 
 def inject_those_that_wait_their_turn(row):
-    row.gate = {**row.gate, "soak": "8s"}
+    row.gate = {**row.gate, "soak": "25s"}
     row.running()
     say(row, "cancel", 1, "nothing of .* is under way")
     say(row, "retry", 1, "is not held: there is nothing to retry")
     say(row, "approve", 1, "no commit of .* waits for approval")
     row.agent.stop()
-    row.start_ready(FAULTS="putback.sent:sleep=5")
-    stack = row.version("two", image=f"{row.registry}/{row.name}:two", HEALTH_AFTER_S=6)
-    stack["x-release"]["steps"].append(row.job("wait", ["sleep", "6"]))
+    row.start_ready(FAULTS="putback.sent:sleep=15")
+    stack = row.version("two", image=f"{row.registry}/{row.name}:two", HEALTH_AFTER_S=12)
+    stack["x-release"]["steps"].append(row.job("wait", ["sleep", "15"]))
     row.tested = row.commit(stack)
     phases = (lambda: row.name in row.waiting(), row.job_containers, lambda: "VERSION=two" in str(row.spec("web")), lambda: soaks(row))
     for n, phase in enumerate(phases):

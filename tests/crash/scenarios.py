@@ -254,7 +254,7 @@ class Attempt:
         want = self.baselines.get(self.scenario)
         have = self.result()
         for key in want:
-            same(have[key], want[key], key)
+            same(have[key], want[key], f"state ({have['reason']})" if key == "state" else key)
         self.invariants()
 
     def invariants(self):

@@ -3,11 +3,11 @@
 
 
 def inject_flapping(row):
-    """Healthy for a second, unhealthy for the next: never for as long as it has to be."""
-    row.gate = {**row.gate, "success_threshold": 8}
+    """Healthy for a second, unhealthy for the next three: never for as long as it has to be, however seldom a busy machine asks."""
+    row.gate = {**row.gate, "success_threshold": 6}
     row.running()
     row.within("healthy_deadline", 20)
-    flaps = "while :; do echo 200 >/tmp/s; /bin/busybox sleep 1; echo 500 >/tmp/s; /bin/busybox sleep 1; done & exec /web"
+    flaps = "while :; do echo 200 >/tmp/s; /bin/busybox sleep 1; echo 500 >/tmp/s; /bin/busybox sleep 3; done & exec /web"
     row.change(migration=None, HEALTH_FILE="/tmp/s", entrypoint=["/bin/sh", "-c", flaps])
 
 

@@ -26,7 +26,7 @@ class Soak:
         self.model = Model(self.world, BAD_SHARE)
         # node 1 has the database and the client; its agentd is the one that is left alone where there are others
         spared = self.world.managers[max(self.world.managers)] if arguments.nodes > 1 else None
-        self.injector = Injector(self.world, spared, arguments.minutes_between_faults * 60, arguments.seed)
+        self.injector = Injector(self.world, spared, arguments.minutes_between_faults * 60, arguments.seed, arguments.faults)
         self.took = []
         self.probers = []
         self.trouble = []
@@ -140,14 +140,19 @@ class Soak:
             prober.stop()
         requests = sum(len(p.requests) for p in self.probers)
         failures = [f for p in self.probers for f in p.failures()]
-        blamed = collections.Counter()
+        blamed, said = collections.Counter(), collections.defaultdict(collections.Counter)
         for at, error in failures:
             around = {f.kind for f in self.injector.faults if f.overlaps(at, at + 6)}
             harmful = around - set(HARMLESS)
-            blamed[", ".join(sorted(harmful)) or "nothing that may be noticed"] += 1
+            beside = ", ".join(sorted(harmful)) or "nothing that may be noticed"
+            blamed[beside] += 1
+            said[beside][f"at {at // 10 * 10:.0f}: {error}"] += 1
             if not harmful:
                 wrong.append(f"a client has noticed at {at:.3f}: {error}; around it: {', '.join(sorted(around)) or 'nothing'}")
         self.tell(f"client: {requests} requests, {len(failures)} failed; beside which fault: {dict(blamed)}")
+        for beside, errors in said.items():
+            for error, times in errors.most_common(5):
+                self.tell(f"  {beside}: {times} times {error}")
         return wrong[:20]
 
 

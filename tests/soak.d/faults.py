@@ -30,9 +30,9 @@ class Fault:
 
 
 class Injector:
-    """spared: the manager whose agentd lives from the beginning to the end, for the sake of its memory's curve."""
+    """spared: the manager whose agentd lives from the beginning to the end, for the sake of its memory's curve. only: these kinds."""
 
-    def __init__(self, world, spared, pause, seed):
+    def __init__(self, world, spared, pause, seed, only=None):
         self.world = world
         self.random = random.Random(f"faults {seed}")  # its own: what is pushed does not depend on when it breaks
         self.spared = spared
@@ -45,6 +45,8 @@ class Injector:
                       self.demote_leader, self.drain, self.cut, self.kill_agent, self.kill_agentd, self.freeze_and_demote]
         if len(world.managers) == 1:
             self.kinds = [self.kill_worker, self.stop_worker, self.no_registry, self.no_git, self.kill_agent, self.kill_agentd, self.kill_engine]
+        if only:
+            self.kinds = [kind for kind in self.kinds if kind.__name__.replace("_", " ") in only]
         self.bag = []
         self.thread = threading.Thread(target=self.run, daemon=True)
 

@@ -308,6 +308,7 @@ class Bad(Sql):
         self.serves("web", "one")
         return record
 
+    @long
     def test_edited_file_is_refused_at_plan(self):
         self.first()
         self.refused(["schema: 001_users.sql was applied as blob", "another file now"],
@@ -321,6 +322,7 @@ class Bad(Sql):
                                         "INSERT INTO users SELECT generate_series(1, 5);\r\n"})
         self.assertIn("only blanks or comments changed", self.agentctl("show", str(record["id"])).stdout)
 
+    @long
     def test_what_is_wrong_with_files_is_said_at_once(self):
         self.first()
         self.refused(["17-x.sql", "018 y.sql"], **{"db/17-x.sql": "SELECT 1;\n", "db/018 y.sql": "SELECT 1;\n"})
@@ -368,6 +370,7 @@ class ByHand(Sql):
     def migrate(self, *words, code=0):
         return self.agentctl("migrate", *words, code=code)
 
+    @long
     def test_status(self):
         self.first()
         text = self.migrate("status", self.name).stdout

@@ -449,7 +449,7 @@ class Documentation(PostgresCase):
         self.type("systemctl reload deploy-agent")
         self.type("agentctl log STACK", "succeeded")
         for text in "docker service rm deploy-agent-relay_STACK", "docker config rm STACK.deploy-agent", "docker stack rm STACK":
-            self.type(text, "shop")
+            self.type(text, "shop", **{"deploy-agent-relay_STACK": "deploy-agent-relay_shop"})
         for kind in "services", "configs", "secrets", "networks":
             wait_for(lambda: not [o for o in self.engine.get(f"/{kind}") if "shop" in (o.get("Name") or o["Spec"]["Name"])], 60, f"{kind} to be gone")
         self.assertIn("shop_pg", self.lab.docker("volume", "ls", "-q"))

@@ -208,6 +208,10 @@ int journal_services(struct journal *journal, struct arena *arena, int64_t id, s
 /* The same without the specs: before and after stay NULL. For lists. */
 int journal_service_states(struct journal *journal, struct arena *arena, int64_t id,
                            struct service_record **ret, size_t *ret_count, struct error *err) MUST_CHECK;
+/* Specs of all services, as they were left by the last success and by the last five that changed something,
+   which `rollback` goes back to; each once. */
+int journal_rollback_specs(struct journal *journal, struct arena *arena, const char *stack, const char ***ret,
+                           size_t *ret_count, struct error *err) MUST_CHECK;
 /* state, note, before, after NULL: kept as they are */
 int journal_set_service(struct journal *journal, int64_t id, const char *service, const char *state,
                         const char *note, const char *before, const char *after,

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "journal/db.h"
+#include "journal/targets.h"
 
 static const int64_t audit_keep = 10000;
 
@@ -64,9 +65,7 @@ static int delete_old(struct journal *j, unsigned keep, struct error *err)
         "age"
         "  FROM deployment) WHERE age > ?)"
         " AND id NOT IN (SELECT max(id) FROM deployment WHERE state = 'succeeded' GROUP BY stack)"
-        " AND id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) "
-        "AS age"
-        "  FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5)"
+        " AND id NOT IN (" ROLLBACK_TARGETS ")"
         " AND id NOT IN (SELECT deployment FROM event)"
         " ORDER BY id LIMIT ?)",
         V_INT(keep), V_INT(delete_most));

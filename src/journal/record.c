@@ -4,6 +4,7 @@
 
 #include "journal/db.h"
 #include "journal/spec.h"
+#include "journal/targets.h"
 
 static int collect_services(struct journal *j, struct arena *arena, sqlite3_stmt *q,
                             struct service_record **ret, size_t *ret_count, struct error *err)
@@ -81,6 +82,30 @@ int journal_set_service(struct journal *journal, int64_t id, const char *service
     return r;
 }
 
+int journal_rollback_specs(struct journal *journal, struct arena *arena, const char *stack, const char ***ret,
+                           size_t *ret_count, struct error *err)
+{
+    cleanup_query sqlite3_stmt *q =
+        db_query(journal, err,
+                 "SELECT body FROM spec WHERE hash IN (SELECT s.after_hash FROM service s JOIN deployment d"
+                 " ON d.id = s.deployment WHERE d.stack = ? AND d.id IN (" ROLLBACK_TARGETS
+                 " UNION SELECT max(id) FROM deployment WHERE state = 'succeeded' GROUP BY stack))"
+                 " ORDER BY hash",
+                 V_TEXT(stack));
+    const char **specs = NULL;
+    size_t n = 0;
+    int r;
+    while ((r = db_next(journal, q, err)) > 0) {
+        specs = arena_grow(arena, specs, n, sizeof *specs);
+        specs[n++] = col_text(arena, q, 0);
+    }
+    if (r < 0)
+        return -1;
+    *ret = specs;
+    *ret_count = n;
+    return 0;
+}
+
 static int read_images(struct journal *journal, struct arena *arena, sqlite3_stmt *q,
                        struct image_record **ret, size_t *ret_count, struct error *err)
 {
@@ -118,8 +143,7 @@ int journal_old_images(struct journal *journal, struct arena *arena, const char 
         " (SELECT digest FROM image WHERE digest IS NOT NULL AND deployment IN"
         "  (SELECT id FROM deployment WHERE finished_us IS NULL"
         "   UNION SELECT max(id) FROM deployment GROUP BY stack"
-        "   UNION SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY stack ORDER BY id DESC) AS age"
-        "    FROM deployment WHERE state = 'succeeded' AND reason IS NOT 'no change') WHERE age <= 5))"
+        "   UNION " ROLLBACK_TARGETS "))"
         " GROUP BY i.reference, i.digest ORDER BY i.reference, i.digest",
         V_TEXT(stack));
     return read_images(journal, arena, q, ret, ret_count, err);

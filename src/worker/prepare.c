@@ -152,18 +152,14 @@ static int last_images(const struct prepare_request *request, struct prepared *p
     return 0;
 }
 
-/* Specs that a rollback to the last success would need: their configs and secrets stay. */
-static int retained_specs(struct work *work, struct prepared *p, json_t *ret, struct error *err)
+int retained_specs(struct work *work, struct arena *arena, const char *stack, json_t *ret, struct error *err)
 {
-    struct service_record *records;
+    const char **specs;
     size_t n;
-    if (p->base.id == 0)
-        return 0;
-    if (journal_services(work->journal, &p->arena, p->base.id, &records, &n, err) < 0)
+    if (journal_rollback_specs(work->journal, arena, stack, &specs, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (records[i].after)
-            json_array_append_new(ret, json_loads(records[i].after, 0, NULL));
+        json_array_append_new(ret, json_loads(specs[i], 0, NULL));
     return 0;
 }
 
@@ -277,7 +273,7 @@ static int make_plan(const struct prepare_request *request, struct prepared *p, 
         .extra_warnings = p->images.warnings,
     };
     if (READ(request, last_fingerprints(work, p, &input, err), err) < 0 ||
-        READ(request, retained_specs(work, p, retained, err), err) < 0 ||
+        READ(request, retained_specs(work, &p->arena, work->stack->name, retained, err), err) < 0 ||
         changed_paths(work, p, &changed, err) < 0)
         return -1;
     input.paths_changed = changed;

@@ -36,5 +36,9 @@ void prepared_release(struct prepared *prepared);
 int prepare_snapshot(const struct prepare_request *request, struct snapshot *ret,
                      struct error *err) MUST_CHECK;
 
+/* Adds the specs that `rollback` may go back to, for plan_input.retained: their configs and secrets stay. */
+int retained_specs(struct work *work, struct arena *arena, const char *stack, json_t *ret,
+                   struct error *err) MUST_CHECK;
+
 int observe(struct docker *docker, const char *name, const struct stack *stack, struct observed *ret,
             struct error *err) MUST_CHECK;

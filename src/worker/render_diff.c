@@ -60,6 +60,8 @@ static int compare(struct work *work, struct manifest *m, const struct observed 
     for (size_t i = 0; i < m->stack->n_services; i++)
         if (keep_image(&work->arena, observed, &m->stack->services[i], &images[i], err) < 0)
             return -1;
+    if (work->journal && retained_specs(work, &work->arena, m->stack->name, retained, err) < 0)
+        return -1;
     m->release.n_steps = 0; /* whether a migration is due is a question of commits, not of objects */
     const struct plan_input input = {.manifest = m,
                                      .observed = observed,

@@ -218,8 +218,9 @@ def establish(lane):
         s["x-release"].update(health={}, gate={**GATE, "min_healthy_time": "0s", "soak": "0s"})
         return s, files
 
-    # of secrets and configs the first, which has the plain name, and those of the last success stay: only a fourth deployment removes any
-    for _ in range(3 if lane.shape == "full" else 1):
+    # of secrets and configs the first, which has the plain name, and those that a rollback may need stay: only an eighth deployment removes
+    # any
+    for _ in range(7 if lane.shape == "full" else 1):
         push(lane, quick, "the version before")
         deployment = lane.request()
         lane.to_end(deployment)

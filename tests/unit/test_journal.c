@@ -768,6 +768,59 @@ static void images_that_nobody_needs(void **state)
     assert_string_equal(old_images(f, "shop"), "d0 ");
 }
 
+static int64_t with_spec(struct fixture *f, const char *stack, const char *spec, enum deployment_state state)
+{
+    const struct service_record service = {"web", "shop_web", "update", "pending", NULL, "{}", spec};
+    int64_t id = request(f, stack, commit_a);
+    OK(journal_save_plan(f->journal, id,
+                         &(struct plan_rows){.plan = "{}", .services = &service, .n_services = 1}, &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
+    OK(journal_set_state(f->journal, id, state, "for a reason", &f->err));
+    return id;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static const char *rollback_specs(struct fixture *f, const char *stack)
+{
+    const char **specs;
+    size_t n;
+    char *text = arena_strdup(&f->arena, "");
+    OK(journal_rollback_specs(f->journal, &f->arena, stack, &specs, &n, &f->err));
+    if (n)
+        qsort(specs, n, sizeof *specs, by_text);
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&f->arena, "%s%s ", text, specs[i]);
+    return text;
+}
+
+/* Configs and secrets that they name stay. */
+static void specs_that_a_rollback_needs(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(rollback_specs(f, "shop"), "");
+    with_spec(f, "shop", "[1]", DEPLOYMENT_SUCCEEDED);
+    assert_string_equal(rollback_specs(f, "shop"), "[1] ");
+    with_spec(f, "shop", "[2]", DEPLOYMENT_SUCCEEDED);
+    with_spec(f, "shop", "[2]", DEPLOYMENT_SUCCEEDED); /* the same again */
+    with_spec(f, "shop", "[3]", DEPLOYMENT_ROLLED_BACK);
+    with_spec(f, "shop", "[4]", DEPLOYMENT_SUCCEEDED);
+    with_spec(f, "blog", "[5]", DEPLOYMENT_SUCCEEDED);
+    with_spec(f, "shop", NULL, DEPLOYMENT_SUCCEEDED); /* removed it */
+    assert_string_equal(rollback_specs(f, "shop"), "[1] [2] [4] ");
+    with_spec(f, "shop", "[6]", DEPLOYMENT_SUCCEEDED);
+    assert_string_equal(rollback_specs(f, "shop"), "[2] [4] [6] ");
+    int64_t last = unchanged(f, "shop"); /* is no target of its own, but what the next plan starts from */
+    assert_string_equal(rollback_specs(f, "shop"), "[2] [4] [6] ");
+    OK(journal_trim(f->journal, 1, &f->err));
+    assert_string_equal(rollback_specs(f, "shop"), "[2] [4] [6] ");
+    assert_int_equal(get(f, last).id, last);
+    assert_string_equal(rollback_specs(f, "blog"), "[5] ");
+}
+
 static off_t size_of(const char *path)
 {
     struct stat st;
@@ -886,6 +939,7 @@ int main(void)
         TEST(identity),
         TEST(approver),
         TEST(images_that_nobody_needs),
+        TEST(specs_that_a_rollback_needs),
         TEST(file_stops_growing),
         TEST(trimming),
         TEST(trimming_takes_everything_along),

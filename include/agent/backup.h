@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The backup before migrations: a Swarm job of the database service's own image, on the node where its task
+ * The backup before migrations: a job (agent/plan.h) of the database service's own image, on the node where its task
  * runs, that writes a dump onto a volume. Pure: what the job is, and the words for what it left. The step is
  * src/steps/backup.c, what runs in the container src/core/backup.sh.
  *

@@ -132,7 +132,7 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
 /* ---- migration jobs ---- */
 
 /*
- * What `docker compose run` would do, as a replicated job: the service's image by digest, entrypoint,
+ * What `docker compose run` would do, as a service of one task that never restarts (docs/decisions/0005): the service's image by digest, entrypoint,
  * environment, user, mounts, networks (without its aliases), secrets, configs and constraints; the command in
  * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
  */

@@ -131,8 +131,8 @@ int step_watch(struct step_ctx *ctx, const struct step *step, const json_t *para
 void step_sweep_jobs(struct step_ctx *ctx);
 
 /*
- * For a deployment that is given up where it stands: its own jobs that have ended are removed, for Swarm
- * would run a failed one again when the engine restarts. What became of each, in words that continue a
+ * For a deployment that is given up where it stands: its own jobs that have ended are removed, since
+ * nobody comes back for them. What became of each, in words that continue a
  * reason; "" when there is none. Nothing is waited for.
  */
 const char *step_settle_jobs(struct step_ctx *ctx);

@@ -144,7 +144,7 @@ void verbs_usage(FILE *to)
           "  --version      print the version and exit\n"
           "  --help         this, or after a verb that verb's flags\n\n"
           "STACK may be left out where there is only one. Exit codes: 0 good, 1 failed, 2 changes pending "
-          "(plan only),\n"
+          "(plan, render --diff),\n"
           "3 not found, 4 agentd not running, 64 usage. See agentctl(1).\n",
           to);
 }

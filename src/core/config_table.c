@@ -30,8 +30,8 @@ const struct config_key config_keys[] = {
     {"agent", "remove_images", config_parse_bool, MAIN(remove_images), 0, "no",
      "after a success, remove images of older deployments from this node that no rollback needs"},
     {"agent", "control_uids", config_parse_uids, 0, 0, "",
-     "numeric user ids that may sync, retry, cancel, approve, pause, resume and roll back, besides root and "
-     "the agent"},
+     "numeric user ids that may do more than ask: sync, retry, cancel, approve, pause, resume, rollback, "
+     "migrate"},
 
     {"registry", "auth_file", config_parse_optional_path, MAIN(registry_auth_file), 0, "",
      "Docker's own config.json, credential helpers included"},
@@ -102,7 +102,8 @@ const struct config_key config_keys[] = {
     {"stack", "drift", config_parse_drift, STACK(drift), 0, "report",
      "services that others changed: say so in status (report), put them back too (correct), or ignore"},
     {"stack", "prune", config_parse_bool, STACK(prune), 0, "yes",
-     "remove services of ours that the stack file no longer has"},
+     "remove what the stack file no longer has of ours: services, and configs and secrets that no rollback "
+     "needs"},
     {"stack", "approve", config_parse_bool, STACK(approve), 0, "no",
      "deploy a commit only after `agentctl approve`"},
     {"stack", "freeze", config_parse_freeze, STACK(freeze), 0, "",

@@ -11,7 +11,7 @@
 #include "steps/send.h"
 
 /*
- * A migration: a command in the service's new image, as a Swarm job; then its check, as another.
+ * A migration: a command in the service's new image, as a job (agent/plan.h); then its check, as another.
  *
  * progress: {"phase": "command"|"check"|"done"|"failed", and what job_run() keeps}
  */

@@ -236,7 +236,7 @@ class Unit(Case):
         self.assertEqual(lines("note"), [])
 
     def test_the_package_on_its_way(self):
-        """Upgraded in the middle of a step, and stopped, removed, purged: no job runs twice, services run on, what people wrote stays."""
+        """Upgraded in the middle of a step and of a rollout, and stopped, removed, purged: no job runs twice, services run on, what people wrote stays."""
         m = self.machine
         self.commit(self.stack())
         self.configure_unit()
@@ -253,9 +253,20 @@ class Unit(Case):
         self.assertTrue(m.said("up again"), "the upgrade did not come in the middle of the deployment")
         self.assertEqual([x["state"] for x in record["migrations"]], ["applied", "applied"])
         self.assertEqual(self.volume_lines(), ["ran"])
+        # in the middle of the rollout: the update was sent, its gate is open
+        rolled = self.stack({"gate": {**self.gate, "min_healthy_time": "15s"}}, web=self.web(VERSION="two"))
+        commit = self.commit(rolled)
+        self.record_of(commit, "running")
+        wait_for(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 60, "the update")
+        before = m.pid()
+        m.dpkg_install(package())
+        self.assertNotIn(m.pid(), (0, before))
+        record = self.record_of(commit, "succeeded")
+        self.assertTrue(m.said(f"taking deployment #{record['id']} up again"), "the upgrade did not come in the middle of the rollout")
+        self.serves("web", "two")
         # who has stopped it, meant it
         m.sh(f"systemctl stop {UNIT}")
-        m.dpkg_install(package())
+        m.dpkg_install(later)
         self.assertFalse(m.active())
         self.start_unit()
         m.sh("dpkg -r deploy-agent")

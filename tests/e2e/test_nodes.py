@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents on all managers of one Swarm, act = leader: the leader's deploys; what happens when it goes away in the middle of it.
 
-Each test has a lab of three nodes of its own, since it breaks it; E2E_LAB_NODES names one that is up already, for all of them: who leaves it broken mends it.
+Each test has a lab of three managers (with --full and two workers) of its own, since it breaks it; E2E_LAB_NODES names one that is up already, for all of
+them: who leaves it broken mends it.
 """
 
 import os
 import subprocess
 
 from harness import LAB_TOOLS, Case, Engine, Host, PostgresCase, deadline, lab, long, wait_for
+
+OF_NODES = ["--nodes", "5", "--workers", "2"] if os.environ.get("TESTS_FULL") else ["--nodes", "3"]
 
 
 class Nodes(Case):
@@ -21,7 +24,7 @@ class Nodes(Case):
         if not directory:
             directory = f"/var/tmp/deploy-agent-nodes.{os.getpid()}"
             cls.addClassCleanup(subprocess.run, [LAB_TOOLS / "down", "--dir", directory], stdout=subprocess.DEVNULL)
-            subprocess.run([LAB_TOOLS / "up", "--nodes", "3", "--dir", directory], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([LAB_TOOLS / "up", *OF_NODES, "--dir", directory], check=True, stdout=subprocess.DEVNULL)
         os.environ["E2E_LAB"] = directory
 
     def setUp(self):
@@ -47,7 +50,9 @@ class Nodes(Case):
 
         def whole():
             nodes = self.engines[by].get("/nodes")
-            return all(n["Status"]["State"] == "ready" and n.get("ManagerStatus", {}).get("Reachability") == "reachable" for n in nodes)
+            names = {f"node{n}" for n in self.engines}
+            return all(n["Status"]["State"] == "ready" for n in nodes) and all(
+                n.get("ManagerStatus", {}).get("Reachability") == "reachable" for n in nodes if n["Description"]["Hostname"] in names)
 
         wait_for(whole, 60, "all nodes to be managers again")
 
@@ -157,7 +162,8 @@ class Nodes(Case):
         """Replicas on all nodes: those of the one that goes away have to come back elsewhere. For Swarm a task that it stops itself is a
         failed update, too."""
         stack = self.version(number)
-        deploy = {"replicas": 3, "placement": {"max_replicas_per_node": 2}, "update_config": {"monitor": "1s", "failure_action": "continue"}}
+        managers = ["node.hostname != node4", "node.hostname != node5"]
+        deploy = {"replicas": 3, "placement": {"max_replicas_per_node": 2, "constraints": managers}, "update_config": {"monitor": "1s", "failure_action": "continue"}}
         stack["services"]["web"] = self.web(VERSION=number, deploy=deploy, **more)
         stack["x-release"]["health"] = self.health()
         return stack
@@ -234,7 +240,10 @@ class Nodes(Case):
     @long
     def test_database_on_a_worker_node(self):
         """The agent has nothing of it but the overlay network: login, SQL files and checks go through the relay."""
-        self.node("demote", f"node{self.heir}", by=self.home)
+        workers = ["node4", "node5"]
+        if "DOCKER_HOST_5" not in lab().env: # a lab without workers gets one
+            workers = [f"node{self.heir}"]
+            self.node("demote", workers[0], by=self.home)
         variables = self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:pass-1234-word@db:5432/app")
         host = self.hosts[self.leader] = Host(self, "with-variables", agent={"docker": lab().env[f"DOCKER_HOST_{self.leader}"]},
                                               stack={"env_file": variables})
@@ -244,7 +253,8 @@ class Nodes(Case):
             stack["x-release"]["database"] = {"service": "db", "url_from": "DATABASE_URL", "ready_timeout": "60s"}
             stack["x-release"]["health"] = {"web": [{"sql": "SELECT count(*) > 0 FROM users", "timeout": "5s"}]}
             stack["services"]["db"] = PostgresCase.postgres(self)
-            stack["services"]["db"]["deploy"]["placement"] = {"constraints": [f"node.hostname == node{self.heir}"]}
+            stack["services"]["db"]["deploy"]["placement"] = {"constraints": [f"node.hostname == {workers[0]}"]}
+            stack["services"]["web"]["deploy"]["placement"] = {"constraints": [f"node.hostname == {workers[-1]}"]}
             stack["volumes"]["pg"] = {}
             return stack
 
@@ -253,7 +263,8 @@ class Nodes(Case):
         record = host.ended(first, 150)
         self.assertEqual(record["state"], "succeeded", record["reason"])
         self.assertEqual([(m["version"], m["state"]) for m in record["migrations"]], [("001", "applied")])
-        self.assertEqual(self.hosts_of("db"), [f"node{self.heir}"])
+        self.assertEqual(self.hosts_of("db"), [workers[0]])
+        self.assertEqual(self.hosts_of("web"), [workers[-1]])
         # a file that fails, by its line
         second = self.commit(version("two"), **{"db/002_bad.sql": "ALTER TABLE nosuch ADD x int;\n"})
         record = host.ended(second, 90)
@@ -263,10 +274,12 @@ class Nodes(Case):
 
     @long
     def test_no_quorum(self):
+        # tasks run where no engine is stopped: one that starts may reject what it is given first ("swarm is not active")
+        others, self.home = (self.heir, self.home), self.leader
         first = self.commit(self.version("one"))
         self.start_all()
         self.assertEqual(self.hosts[self.leader].ended(first)["state"], "succeeded")
-        for n in (self.heir, self.home):
+        for n in others:
             self.lab.ctl("stop-engine", n)
         second = self.commit(self.version("two"))
         self.use(self.leader)
@@ -274,7 +287,7 @@ class Nodes(Case):
         # a leader that has not yet noticed may still answer what a plan asks
         self.assertIn(self.hosts[self.leader].record(second)["state"], ("requested", "planned"))
         self.assertEqual(self.hosts[self.leader].deployments()[1]["state"], "succeeded")
-        for n in (self.heir, self.home):
+        for n in others:
             self.lab.ctl("start-engine", n)
-        new = wait_for(lambda: self.leader_now(self.home), 60, "a leader")
+        new = wait_for(lambda: self.leader_now(self.leader), 60, "a leader")
         self.assertEqual(self.hosts[new].ended(second, 120)["state"], "succeeded")

@@ -109,10 +109,12 @@ static int look_at_tags(struct observation *o, struct error *err)
                                    .branch = success->branch,
                                    .subject = success->subject,
                                    .author = success->author,
-                                   .trigger = TRIGGER_IMAGE};
-    if (journal_request(w->journal, &r, &id, err) < 0)
-        return -1;
-    return answer(o, "requested", id, now.moved);
+                                   .trigger = TRIGGER_IMAGE,
+                                   .newest_id = newest->id};
+    if (journal_request(w->journal, &r, &id, err) == 0)
+        return answer(o, "requested", id, now.moved);
+    /* while the registry was asked, a person may have rolled back: that comes first */
+    return err->kind == ERR_CONFLICT ? answer(o, "nothing", 0, NULL) : -1;
 }
 
 /* ---- both ---- */

@@ -113,6 +113,30 @@ class Images(Case):
         self.assertEqual(*({i["service"]: i["digest"] for i in d["images"]}["db"] for d in (third, fourth)))
         self.assertEqual(self.observe()["result"], "unchanged")
 
+    def test_rollback_while_a_followed_tag_is_asked_for(self):
+        """A person's word that comes while the registry is asked is not overtaken by what the registry says."""
+        asked = []
+
+        def meanwhile(data):
+            if b"/distribution/" in data and not asked:
+                asked.append(self.agentctl("rollback", self.name, code=0))
+            return False
+
+        for tag in "one", "prod":
+            self.lab.image(f"{self.name}:{tag}", {"etc/which": tag})
+        commit = self.commit(self.app("one"))
+        self.start()
+        self.expect(commit, "succeeded")
+        self.deploy(self.app("prod"))
+        self.lab.image(f"{self.name}:prod", {"etc/which": "2"})
+        self.agentctl("pause", self.name, code=0)
+        self.configure(stack={"follow_tags": "yes"})  # for the worker below; agentd does not look at the file again
+        self.tap.fault(meanwhile)
+        self.assertEqual(self.observe()["result"], "nothing")
+        self.assertTrue(asked)
+        self.assertEqual([(d["trigger"], d["state"]) for d in self.log()[:-2]], [("rollback", "requested")])
+        self.tap.clear()
+
     def test_resolve_changed_keeps_the_digest(self):
         self.configure(stack={"resolve_image": "changed"})
         self.lab.image(f"{self.name}:prod", {"etc/which": "1"})

@@ -77,9 +77,10 @@ struct deployment_request {
     int64_t target_id;
     int64_t newest_id; /* decided from a record whose newest deployment this was: ERR_CONFLICT when there is a
                           newer one by now; 0: whatever there is */
+    bool hold_absolute; /* the stack is held from then on, see struct stack_state; false: as it is */
 };
 /* Inserts it as `requested`; other deployments of the stack still `requested` end `superseded` ("by #ID") in
- * the same transaction. */
+ * the same transaction, and the hold is set in it. */
 int journal_request(struct journal *journal, const struct deployment_request *request, int64_t *ret_id,
                     struct error *err) MUST_CHECK;
 /* *ret_found false: no such row. */

@@ -47,7 +47,7 @@ int action_sync(struct call *call, struct error *err)
 /* ---- new requests ---- */
 
 static int request(struct call *call, struct arena *arena, const struct deployment *of, enum trigger trigger,
-                   int64_t target, struct error *err)
+                   int64_t target, bool hold_absolute, struct error *err)
 {
     struct watch *w = call->watch;
     int64_t id;
@@ -58,7 +58,8 @@ static int request(struct call *call, struct arena *arena, const struct deployme
                                    .author = of->author,
                                    .requested_by = caller(arena, call),
                                    .trigger = trigger,
-                                   .target_id = target};
+                                   .target_id = target,
+                                   .hold_absolute = hold_absolute};
     if (journal_request(call->manager->journal, &r, &id, err) < 0)
         return -1;
     set_deployment(call, id);
@@ -115,8 +116,8 @@ int action_retry(struct call *call, struct error *err)
     if (!found)
         return error_set(err, ERR_NOT_FOUND, 0, "there is no deployment #%" PRId64, state.held_id);
     if (d.trigger == TRIGGER_ROLLBACK) /* what failed was putting back: that is tried again */
-        return request(call, &arena, &d, TRIGGER_ROLLBACK, d.target_id, err);
-    return request(call, &arena, &d, TRIGGER_RETRY, d.id, err);
+        return request(call, &arena, &d, TRIGGER_ROLLBACK, d.target_id, false, err);
+    return request(call, &arena, &d, TRIGGER_RETRY, d.id, false, err);
 }
 
 /* ---- rollback ---- */
@@ -192,11 +193,10 @@ int action_rollback(struct call *call, struct error *err)
     struct deployment target;
     if (refuse_unfinished(call, &arena, err) < 0 || find_rollback_target(call, &arena, &target, err) < 0)
         return -1;
-    /* first the hold: a poll in between must not bring the newer commit back */
-    if (journal_set_hold_absolute(call->manager->journal, call->watch->name, true, err) < 0)
-        return -1;
     say(call, "back to #%" PRId64 " (%.7s); the schema stays as it is", target.id, target.commit);
-    return request(call, &arena, &target, TRIGGER_ROLLBACK, target.id, err);
+    /* with the hold: a poll in between must not bring the newer commit back, and no hold must stay of a
+     * rollback that was not requested */
+    return request(call, &arena, &target, TRIGGER_ROLLBACK, target.id, true, err);
 }
 
 /* ---- cancel ---- */

@@ -113,6 +113,11 @@ enum { TEXT_NAME_MAX = 200, TEXT_LINE_MAX = 4096, TEXT_BLOCK_MAX = 16384 };
 char *text_line(struct arena *arena, const char *s, size_t max); /* one line; NULL gives NULL */
 char *text_block(struct arena *arena, const char *s);            /* newlines stay; NULL gives NULL */
 
+/* ---- rows of stacks (stack.c) ---- */
+/* Inside a transaction. */
+int stack_set_hold_absolute(struct journal *j, const char *stack, bool absolute,
+                            struct error *err) MUST_CHECK;
+
 /* ---- damage (recover.c) ---- */
 /* Opens path for writing, creating it 0640 with the owner of its folder: root, who runs a worker by hand,
    must not leave a file that the agent's user cannot write. SQLite gives -wal and -shm the owner and mode of

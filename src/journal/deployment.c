@@ -200,6 +200,8 @@ int journal_request(struct journal *journal, const struct deployment_request *re
                    " WHERE stack = ?3 AND state = 'requested' AND id < ?1",
                    V_INT(id), V_INT(now), V_TEXT(request->stack));
     }
+    if (r == 0 && request->hold_absolute)
+        r = stack_set_hold_absolute(journal, request->stack, true, err);
     r = r < 0 ? db_rollback(journal) : db_commit(journal, err);
     if (r == 0)
         *ret_id = id;

@@ -238,10 +238,19 @@ int journal_pause(struct journal *journal, const char *stack, bool paused, const
     return r;
 }
 
-int journal_set_hold_absolute(struct journal *journal, const char *stack, bool absolute, struct error *err)
+int stack_set_hold_absolute(struct journal *j, const char *stack, bool absolute, struct error *err)
 {
-    return upsert(journal, err,
+    return db_run(j, err,
                   "INSERT INTO stack (stack, hold_absolute) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET "
                   "hold_absolute = ?2",
                   V_TEXT(stack), V_INT(absolute));
+}
+
+int journal_set_hold_absolute(struct journal *journal, const char *stack, bool absolute, struct error *err)
+{
+    if (db_begin(journal, err) < 0)
+        return -1;
+    if (stack_set_hold_absolute(journal, stack, absolute, err) < 0)
+        return db_rollback(journal);
+    return db_commit(journal, err);
 }

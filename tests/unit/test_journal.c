@@ -592,6 +592,37 @@ static void request_after_the_newest(void **state)
     assert_int_equal(d.state, DEPLOYMENT_REQUESTED);
 }
 
+/* A rollback and its hold: both, or neither. */
+static void request_with_a_hold(void **state)
+{
+    struct fixture *f = *state;
+    int64_t first = ended(f, "shop", commit_a, DEPLOYMENT_SUCCEEDED), id = 0;
+    struct deployment_request r = {.stack = "shop",
+                                   .commit = commit_a,
+                                   .branch = "main",
+                                   .trigger = TRIGGER_ROLLBACK,
+                                   .target_id = first,
+                                   .newest_id = first + 1,
+                                   .hold_absolute = true};
+    FAILS(journal_request(f->journal, &r, &id, &f->err), ERR_CONFLICT);
+    assert_false(stack(f, "shop").hold_absolute);
+    r.newest_id = 0;
+#ifdef AGENT_FAULTS
+    setenv("FAULTS", "journal.commit:errno=28", 1);
+    FAILS(journal_request(f->journal, &r, &id, &f->err), ERR_UNAVAILABLE);
+    unsetenv("FAULTS");
+    assert_false(stack(f, "shop").hold_absolute);
+#endif
+    assert_int_equal(id, 0);
+    OK(journal_request(f->journal, &r, &id, &f->err));
+    assert_true(stack(f, "shop").hold_absolute);
+    assert_int_equal(get(f, id).state, DEPLOYMENT_REQUESTED);
+    request(f, "shop", commit_b); /* says nothing of it: as it was */
+    assert_true(stack(f, "shop").hold_absolute);
+    request(f, "blog", commit_a);
+    assert_false(stack(f, "blog").hold_absolute);
+}
+
 static void stack_waits_and_alarms(void **state)
 {
     struct fixture *f = *state;
@@ -935,6 +966,7 @@ int main(void)
         TEST(stack_waits_and_alarms),
         TEST(drift_of_a_stack),
         TEST(request_after_the_newest),
+        TEST(request_with_a_hold),
         TEST(holding),
         TEST(identity),
         TEST(approver),

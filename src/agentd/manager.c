@@ -203,10 +203,14 @@ void watch_load(struct watch *w)
     if (w->failing) {
         int64_t since = wall_us() - state.poll_failing_since_us;
         w->failing_since_us = mono_us() - (since > 0 ? since : 0);
+    } else {
+        set_text(&w->poll_error, NULL); /* one that fell into a closed journal is news there */
     }
     runs_set_paused(w, state.paused, state.paused_until_us);
     set_text(&w->alarm, state.alarm);
     freeze_load(w, &state);
+    if (!w->run)
+        runs_conclude(w);
     runs_refresh(w);
 }
 

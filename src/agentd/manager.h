@@ -184,6 +184,9 @@ void schedule_stop(struct watch *watch);
 
 /* ---- runs.c ---- */
 
+/* Says what became of the deployment that ran last, when its end could not be read at the time: an earlier
+ * agentd's worker brought it there, or the journal was closed. */
+void runs_conclude(struct watch *watch);
 void runs_refresh(struct watch *watch);      /* asks the journal what is to be run */
 void runs_dispatch(struct manager *manager); /* starts what may start */
 bool runs_paused(struct watch *watch);

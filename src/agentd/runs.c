@@ -291,8 +291,7 @@ static void log_verdict(const struct watch *w, const struct deployment *d)
                       d->reason ? d->reason : "");
 }
 
-/* A worker that an earlier agentd had started may have brought it to its end. */
-static void conclude(struct watch *w)
+void runs_conclude(struct watch *w)
 {
     cleanup_arena struct arena arena = {0};
     struct manager *manager = w->manager;
@@ -319,7 +318,7 @@ static int on_restart_timer(sd_event_source *source, uint64_t usec, void *userda
     struct watch *w = userdata;
     (void)source;
     (void)usec;
-    conclude(w);
+    runs_conclude(w);
     runs_refresh(w);
     runs_dispatch(w->manager);
     return 0;
@@ -353,7 +352,7 @@ static void finish(struct watch *w, struct worker *worker)
     struct error err = {0};
     struct deployment d = {0};
     bool found = false;
-    if (!manager->journal)
+    if (!manager->journal) /* watch_load() concludes */
         return;
     if (journal_deployment(manager->journal, &arena, w->running, &d, &found, &err) < 0) {
         manager_journal_failed(manager, &err, "reading what became of a deployment");

@@ -854,6 +854,48 @@ def test_disk_full(agent):
         subprocess.run(["umount", agent.state], check=True)
 
 
+def test_ends_in_a_closed_journal(agent):
+    """What ends while agentd has no journal is said when it has one again: a deployment, and a poll that fails."""
+    os.mkdir(agent.state)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", agent.state], check=True)
+    try:
+        agent.configure(["web", "db"], "1h")
+        agent.script("poll-web", [{"request": A}, {"sleep": 600}, {"say": {}, "kill": 9}])
+        agent.script("run-web", {"states": ["planned", "running"], "sleep": 600})
+        agent.start()
+        agent.wait_state(1, "running")
+        wait_for("the first looks", lambda: not any(s["polling"] for s in agent.good("status")["stacks"]))
+        poll = agent.connect()
+        poll.sendall(b'{"verb":"sync","stack":"web"}\n')
+        wait_for("a poll that lasts", lambda: "poll web --sync" in agent.starts())
+        # no room for another deployment; enough for what the worker still has to say
+        space = os.statvfs(agent.state)
+        with open(agent.state + "/ballast", "wb") as file:
+            file.write(b"x" * (space.f_bavail * space.f_frsize - (1 << 20)))
+        agent.script("poll-db", {"request": B})
+        agent.good("sync", "db")
+        check("is full" in agent.good("status")["agentd"]["journal_error"], agent.log())
+        for line in subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines():
+            if agent.bin + "/agent-worker" in line and " poll web" in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        check("was ended by signal 9" in json.loads(poll.recv(65536))["error"])
+        os.kill(agent.good("status")["stacks"][0]["worker_pid"], signal.SIGUSR1)
+        wait_for("the end of the worker", lambda: agent.good("status")["stacks"][0]["worker_pid"] is None)
+        check(agent.state_of(1) == "cancelled", agent.state_of(1))
+        check(agent.query("SELECT poll_error FROM stack WHERE stack = 'web'") in ([], [(None,)]))
+        os.unlink(agent.state + "/ballast")
+        wait_for("the journal", lambda: agent.good("status")["agentd"]["journal_error"] is None)
+        check(agent.log().count("deployment of aaaaaaa to web: cancelled") == 1, agent.log())
+        agent.bad("was ended by signal 9", 1, "sync", "web")
+        row = agent.query("SELECT poll_error, poll_failing_since_us FROM stack WHERE stack = 'web'")
+        check(row and "was ended by signal 9" in row[0][0] and row[0][1], row)
+        check(agent.stop() == 0)
+    finally:
+        agent.process.kill()
+        agent.process.wait()
+        subprocess.run(["umount", agent.state], check=True)
+
+
 def test_read_only(agent):
     os.mkdir(agent.state)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=8m", "tmpfs", agent.state], check=True)

@@ -46,18 +46,19 @@ struct watch {
     /* schedule.c */
     struct worker *poll; /* poll or observe; NULL: none */
     sd_event_source *poll_timer;
-    int64_t last_poll_us, next_poll_us; /* wall time; 0: not yet */
-    int64_t good_poll_us;               /* the last that ended well */
-    unsigned failures;                  /* polls that failed, in a row */
-    bool lease_seen;                    /* none of an ended deployment is left, since the last one */
-    bool failing;                       /* the journal says that polls fail */
-    int64_t failing_since_us;           /* monotonic: when the first of them did */
-    bool alarmed;                       /* and it was logged that they have done so for long */
-    bool stalled;                       /* and told: as the stack's row says */
-    char *poll_error;                   /* NULL: the last poll went well */
-    char tip[41];                       /* what the next poll may take as known; "": it looks closely */
-    char *alarm;                        /* the last one logged; NULL: none */
-    bool poll_overtaken; /* a deployment ended while it ran: what it saw was judged before that */
+    int64_t last_poll_us;     /* wall time; 0: not yet */
+    int64_t next_poll_us;     /* monotonic, as its timer; 0: none is planned */
+    int64_t good_poll_us;     /* the last that ended well; wall time */
+    unsigned failures;        /* polls that failed, in a row */
+    bool lease_seen;          /* none of an ended deployment is left, since the last one */
+    bool failing;             /* the journal says that polls fail */
+    int64_t failing_since_us; /* monotonic: when the first of them did */
+    bool alarmed;             /* and it was logged that they have done so for long */
+    bool stalled;             /* and told: as the stack's row says */
+    char *poll_error;         /* NULL: the last poll went well */
+    char tip[41];             /* what the next poll may take as known; "": it looks closely */
+    char *alarm;              /* the last one logged; NULL: none */
+    bool poll_overtaken;      /* a deployment ended while it ran: what it saw was judged before that */
     bool polling_for_sync, sync_wanted;
     bool again;                 /* once more after the poll that runs: something changed meanwhile */
     bool webhook_wanted;        /* one has come since the last poll began */

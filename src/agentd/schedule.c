@@ -96,7 +96,7 @@ void schedule_poll(struct watch *w, int64_t delay_us)
 {
     if (!w->config || w->manager->stopping)
         return;
-    w->next_poll_us = wall_us() + delay_us;
+    w->next_poll_us = mono_us() + delay_us;
     timer_set(w->manager->event, &w->poll_timer, delay_us, on_poll_timer, w);
 }
 
@@ -122,7 +122,7 @@ void schedule_webhook(struct watch *w)
     w->webhook_wanted = true;
     if (w->poll) /* its end looks at that: the push may be newer than what it has seen */
         return;
-    if (!w->next_poll_us || w->next_poll_us > wall_us() + delay)
+    if (!w->next_poll_us || w->next_poll_us > mono_us() + delay)
         schedule_poll(w, delay);
 }
 

@@ -63,7 +63,7 @@ static json_t *watch_status(const struct watch *w)
                           w->poll != NULL, "poll_error", w->poll_error, "poll_failures", (int)w->failures,
                           "step", w->step, "waiting", w->waiting, "paused", paused);
     set_time(o, "last_poll", w->last_poll_us);
-    set_time(o, "next_poll", w->next_poll_us);
+    set_time(o, "next_poll", w->next_poll_us ? wall_us() + w->next_poll_us - mono_us() : 0);
     set_time(o, "frozen_until", w->frozen_until_us);
     json_object_set_new(o, "running", w->running ? json_integer(w->running) : json_null());
     json_object_set_new(o, "worker_pid", w->run ? json_integer(w->run->pid) : json_null());

@@ -15,6 +15,14 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+static int64_t wall = 1785000000 * US_PER_S;
+
+int64_t __wrap_wall_us(void);
+int64_t __wrap_wall_us(void)
+{
+    return wall;
+}
+
 static void delays(void **state)
 {
     (void)state;
@@ -182,6 +190,50 @@ static void catalog(void **state)
     assert_int_equal(entries, events);
 }
 
+/* How long until the poll that is planned. */
+static int64_t planned_in(const struct watch *w)
+{
+    uint64_t due = 0;
+    int enabled = SD_EVENT_OFF;
+    assert_true(sd_event_source_get_enabled(w->poll_timer, &enabled) > 0 &&
+                sd_event_source_get_time(w->poll_timer, &due) >= 0);
+    return (int64_t)due - mono_us();
+}
+
+/* A webhook brings the poll forward, however far the wall clock has stepped; and what is said of it is right
+ * by the clock of now. */
+static void webhooks_and_clock_steps(void **state)
+{
+    (void)state;
+    static const int64_t steps_s[] = {0, 3600, 3652 * 86400, -86400};
+    for (size_t i = 0; i < ARRAY_SIZE(steps_s); i++) {
+        const struct stack_config config = {.name = "shop"};
+        struct manager manager = {.config_path = "agent.conf"};
+        struct watch w = {.manager = &manager, .name = "shop", .config = &config};
+        manager.watches = &w;
+        assert_true(sd_event_new(&manager.event) >= 0);
+        schedule_poll(&w, 3600 * US_PER_S);
+        assert_true(planned_in(&w) > 3000 * US_PER_S);
+        wall += steps_s[i] * US_PER_S;
+        cleanup_json json_t *status = manager_status(&manager);
+        const char *said = json_string_value(
+            json_object_get(json_array_get(json_object_get(status, "stacks"), 0), "next_poll"));
+        int64_t said_us;
+        struct error err = {0};
+        assert_int_equal(time_parse(said, &said_us, &err), 0);
+        assert_true(said_us - wall > 3000 * US_PER_S && said_us - wall <= 3600 * US_PER_S);
+        schedule_webhook(&w);
+        assert_true(planned_in(&w) <= 0);
+        /* one that is due sooner stays */
+        schedule_poll(&w, 2 * US_PER_S);
+        w.webhook_us = mono_us();
+        schedule_webhook(&w);
+        assert_true(planned_in(&w) <= 2 * US_PER_S);
+        sd_event_source_disable_unref(w.poll_timer);
+        sd_event_unref(manager.event);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +241,7 @@ int main(void)
         cmocka_unit_test(poll_results),
         cmocka_unit_test(rollback_targets),
         cmocka_unit_test(catalog),
+        cmocka_unit_test(webhooks_and_clock_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,11 +29,16 @@ enum journal_mode {
     JOURNAL_WRITE,
     JOURNAL_CHECK, /* as JOURNAL_WRITE, and the whole file is checked when nobody else writes: agentd at its
                       start */
+    JOURNAL_AGAIN, /* as JOURNAL_WRITE, by agentd, which had it open before and whose loop must not stand
+                      still: of an end that was its own or a worker's nothing is checked, unless damage was
+                      met */
 };
 /* JOURNAL_WRITE creates and migrates the file (mode 0640, owner of its folder). A newer schema: ERR_REFUSED.
    JOURNAL_READ of a missing file: ERR_NOT_FOUND; one that this user may not read: ERR_REFUSED. Damage found
-   at open (always looked for after an unclean end): a writer moves the file to journal.db.broken-TIME and
-   starts a new one; readers return an error. */
+   at open (always looked for after an unclean end, JOURNAL_AGAIN aside): a writer moves the file to
+   journal.db.broken-TIME and starts a new one; readers return an error. While another process checks the
+   file, JOURNAL_WRITE waits for up to a minute; agentd's two modes end after a second with ERR_UNAVAILABLE:
+   its own timer tries again. */
 int journal_open(const char *path, enum journal_mode mode, struct journal **ret,
                  struct error *err) MUST_CHECK;
 /* A writer found damage (which one may be long ago), and what the old file knew of holds and pauses is lost:

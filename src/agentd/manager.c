@@ -177,9 +177,12 @@ static int storage_open(struct manager *manager, struct error *err)
         if (fs_mkdir(config->state_dir, 0750, err) < 0 || fs_lock(lock, &manager->lock_fd, err) < 0)
             return -1;
     }
+    /* a disk that fails each write would have the whole file checked every ten seconds, in the loop */
+    enum journal_mode mode = manager->journal_checked ? JOURNAL_AGAIN : JOURNAL_CHECK;
     if (manager_check_room(manager, err) < 0 ||
-        journal_open(config_journal_path(&arena, config), JOURNAL_CHECK, &manager->journal, err) < 0)
+        journal_open(config_journal_path(&arena, config), mode, &manager->journal, err) < 0)
         return -1;
+    manager->journal_checked = true;
     if (!journal_recovered(manager->journal) || pause_all(manager, err) == 0)
         return 0;
     journal_close(TAKE(manager->journal));

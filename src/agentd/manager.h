@@ -104,6 +104,7 @@ struct manager {
     sd_event *event;
     struct journal *journal; /* NULL: cannot be opened at the moment, and no deployment starts */
     struct error journal_error;
+    bool journal_checked; /* it was open once */
     sd_event_source *storage_timer;
     bool disk_is_low; /* and that was said */
     int lock_fd;      /* STATE_DIR/agentd.lock; -1: not yet */

@@ -33,6 +33,8 @@ static const char word_complete[] = "complete\n", word_damaged[] = "damaged\n",
 
 /* A check of a large file takes a while, and its checker holds the lock exclusively. */
 static const int64_t lock_patience_us = 60 * US_PER_S;
+/* Of agentd's loop: enough for the moment that an opening without a check holds it. */
+static const int64_t loop_patience_us = US_PER_S;
 
 static bool lock_says(const struct journal *j, const char *word)
 {
@@ -58,7 +60,7 @@ static int64_t size_of(struct arena *arena, const char *path, const char *suffix
 
 static int wait_for_share(struct journal *j, struct error *err)
 {
-    int64_t deadline = mono_us() + lock_patience_us;
+    int64_t deadline = mono_us() + (j->mode == JOURNAL_WRITE ? lock_patience_us : loop_patience_us);
     while (flock(j->lock_fd, LOCK_SH | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return error_errno(err, "locking %s.lock", j->path);
@@ -99,9 +101,9 @@ int lock_take(struct journal *j, bool *ret_alone, bool *ret_check, struct error 
     int64_t size = size_of(&arena, j->path, "");
     bool recovered = lock_says(j, word_recovered);
     bool emptied = size <= 0 && lock_says(j, word_complete);
+    bool unclean = j->mode != JOURNAL_AGAIN && size_of(&arena, j->path, "-wal") > 0;
     *ret_alone = alone;
-    *ret_check =
-        alone && (emptied || recovered || lock_says(j, word_damaged) || size_of(&arena, j->path, "-wal") > 0);
+    *ret_check = alone && (emptied || recovered || lock_says(j, word_damaged) || unclean);
     j->recovered = recovered;
     return 0;
 }

@@ -9,9 +9,11 @@
 #include <grp.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -493,6 +495,38 @@ static void damage_is_remembered(void **state)
     assert_int_equal(broken_files(f), 1);
 }
 
+static int end_uncleanly(struct fixture *f, void *userdata)
+{
+    struct deployment_request r = {.stack = "shop", .commit = commit_a, .trigger = TRIGGER_POLL};
+    int64_t id;
+    (void)userdata;
+    TRY(journal_open(f->path, JOURNAL_WRITE, &f->journal, &f->err));
+    TRY(journal_request(f->journal, &r, &id, &f->err));
+    return 0; /* without closing it */
+}
+
+/* agentd opens it anew in its loop: the whole file is read only when damage was met. */
+static void opened_again(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned k = 0; k < 500; k++)
+        request(f, "shop", commit_a);
+    journal_close(f->journal);
+    f->journal = NULL;
+    assert_int_equal(wait_for(start(f, end_uncleanly, NULL)), 0);
+    break_middle(f);
+    OK(journal_open(f->path, JOURNAL_AGAIN, &f->journal, &f->err));
+    assert_false(journal_recovered(f->journal));
+    struct deployment *rows;
+    size_t n;
+    FAILS(journal_deployments(f->journal, &f->arena, &(struct deployment_filter){0}, &rows, &n, &f->err),
+          ERR_UNAVAILABLE);
+    journal_close(f->journal);
+    OK(journal_open(f->path, JOURNAL_AGAIN, &f->journal, &f->err));
+    assert_true(journal_recovered(f->journal));
+    assert_int_equal(broken_files(f), 1);
+}
+
 /* Holds and pauses went with the file: each writer is told until one says that it is noted. */
 static void recovery_is_remembered(void **state)
 {
@@ -555,6 +589,44 @@ static int hold_lock(struct fixture *f, void *userdata)
         return 1;
     pause();
     return 0;
+}
+
+/* Another process checks the file: agentd's loop does not stand still for that. */
+static int check_for_long(struct fixture *f, void *userdata)
+{
+    struct hung *h = userdata;
+    char path[100];
+    snprintf(path, sizeof path, "%s.lock", f->path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0 || write(h->ready, "x", 1) != 1)
+        return 1;
+    pause();
+    return 0;
+}
+
+static void being_checked(void **state)
+{
+    static const enum journal_mode of_agentd[] = {JOURNAL_CHECK, JOURNAL_AGAIN};
+    struct fixture *f = *state;
+    int fds[2];
+    char byte;
+    journal_close(f->journal);
+    f->journal = NULL;
+    assert_int_equal(pipe(fds), 0);
+    struct hung h = {fds[1]};
+    pid_t pid = start(f, check_for_long, &h);
+    assert_int_equal(read(fds[0], &byte, 1), 1);
+    for (size_t i = 0; i < ARRAY_SIZE(of_agentd); i++) {
+        int64_t before = mono_us();
+        FAILS(journal_open(f->path, of_agentd[i], &f->journal, &f->err), ERR_UNAVAILABLE);
+        assert_true(mono_us() - before < 15 * US_PER_S);
+        assert_non_null(strstr(f->err.text, "is being checked by another process"));
+    }
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    OK(journal_open(f->path, JOURNAL_AGAIN, &f->journal, &f->err));
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void busy(void **state)
@@ -700,8 +772,10 @@ int main(void)
         CLOSED(disk_full),
         CLOSED(damage),
         TEST(damage_is_remembered),
+        TEST(opened_again),
         TEST(recovery_is_remembered),
         TEST(other_schemas),
+        TEST(being_checked),
         TEST(busy),
 #ifdef AGENT_FAULTS
         TEST(failing_commit),

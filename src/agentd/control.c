@@ -340,8 +340,13 @@ void control_close(struct manager *manager)
     struct control *control = TAKE(manager->control);
     if (!control)
         return;
-    while (control->clients)
-        client_free(control->clients);
+    while (control->clients) {
+        struct client *client = control->clients;
+        if (client->worker) /* dies with us; the loop is over, and no timer can be set that would watch its
+                               end */
+            TAKE(client->worker)->userdata = NULL;
+        client_free(client);
+    }
     sd_event_source_disable_unref(control->source);
     if (control->fd >= 0) {
         close(control->fd);

@@ -428,6 +428,7 @@ int manager_run(struct manager *manager, struct error *err)
 
 void manager_free(struct manager *manager)
 {
+    control_close(manager); /* first: a client that waits for a worker lets go of it */
     receivers_free(manager);
     workers_free(manager);
     for (struct watch *w = manager->watches; w; w = w->next) {
@@ -435,7 +436,6 @@ void manager_free(struct manager *manager)
         w->poll = w->run = NULL;
     }
     manager_collect(manager);
-    control_close(manager);
     http_close(manager);
     live_free(manager);
     metrics_free(manager);

@@ -6,6 +6,7 @@
 
 The worker is standin_worker.py; everything else is real. TAP on stdout.
 """
+import fcntl
 import json
 import os
 import shutil
@@ -912,6 +913,30 @@ def test_read_only(agent):
     finally:
         agent.process.kill()
         agent.process.wait()
+        subprocess.run(["umount", agent.state], check=True)
+
+
+def test_another_agentd_while_somebody_waits(agent):
+    """The state directory is another agentd's when it can be had at last: the end, in the middle of a plan that somebody waits for."""
+    os.mkdir(agent.state)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", agent.state], check=True)
+    try:
+        open(agent.state + "/agentd.lock", "w").close()
+        other = os.open(agent.state + "/agentd.lock", os.O_RDONLY)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        subprocess.run(["mount", "-o", "remount,ro", agent.state], check=True)
+        agent.script("plan-web", {"sleep": 600})
+        agent.start()
+        with agent.connect() as s:
+            s.sendall(b'{"verb":"plan","stack":"web"}\n')
+            wait_for("the plan", lambda: agent.starts("plan web"))
+            subprocess.run(["mount", "-o", "remount,rw", agent.state], check=True)
+            check(agent.process.wait(15 * PATIENCE) == 1, agent.process.returncode)
+        check("another agentd runs: " in agent.log(), agent.log())
+    finally:
+        agent.process.kill()
+        agent.process.wait()
+        os.close(other)
         subprocess.run(["umount", agent.state], check=True)
 
 

@@ -16,6 +16,8 @@
 #include "base/proc.h"
 
 #define ERROR_BODY_MAX ((size_t)64 << 10)
+/* a day: what the other side writes there is reckoned with */
+static const long long retry_after_most_s = 86400;
 
 struct http {
     CURL *easy;
@@ -131,6 +133,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *userdata)
     if (header_value(line, len, "Retry-After", number, sizeof number)) {
         char *end;
         long long seconds = strtoll(number, &end, 10);
+        if (seconds > retry_after_most_s)
+            seconds = retry_after_most_s;
         r->retry_after_s = *end == '\0' && end != number && seconds > 0 ? seconds : 0;
     }
     return len;

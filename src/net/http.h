@@ -59,7 +59,7 @@ struct http_response {
     char content_type[128];
     char location[512];
     char api_version[32];  /* Docker's Api-Version header */
-    int64_t retry_after_s; /* Retry-After in seconds (a date there is not read); 0: none */
+    int64_t retry_after_s; /* Retry-After in seconds, at most a day (a date there is not read); 0: none */
     int64_t total_us;
 };
 

@@ -26,6 +26,7 @@ struct migrate_target {
     void *userdata;               /* of find */
     const char *application_name; /* "deploy-agent/shop/schema/9f3c1ab0" */
     bool session_pooler;          /* x-release.database.pooler: session */
+    bool reads;                   /* for migrate_plan() and migrate_schemas(): what takes no writes will do */
 };
 
 struct migrate_file {

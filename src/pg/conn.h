@@ -103,6 +103,12 @@ int pg_ask(struct pg_conn *conn, const char *doing, PGresult **ret, struct error
     pg_ask(conn, doing, ret, err, sql, ARRAY_SIZE(((const char *const[]){__VA_ARGS__})),                     \
            (const char *const[]){__VA_ARGS__})
 
+/* A transaction that cannot write, with these bounds for each of its statements. They are in statements and
+ * not in the login's options, which poolers refuse; for the transaction, since the next one there may be
+ * somebody else's. "doing" begins the error. */
+int pg_begin_reading(struct pg_conn *conn, const char *doing, int64_t statement_us, int64_t lock_us,
+                     struct error *err) MUST_CHECK;
+
 /* ERR_FAILED, ERR_UNAVAILABLE, ERR_TIMEOUT or ERR_CANCELLED with the failure's words. */
 int pg_failure_error(const struct pg_failure *failure, struct error *err);
 bool pg_failure_is(const struct pg_failure *failure, const char *sqlstate);

@@ -291,3 +291,13 @@ int pg_ask(struct pg_conn *conn, const char *doing, PGresult **ret, struct error
         PQclear(result.res);
     return 0;
 }
+
+int pg_begin_reading(struct pg_conn *conn, const char *doing, int64_t statement_us, int64_t lock_us,
+                     struct error *err)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql,
+             "BEGIN READ ONLY; SET LOCAL statement_timeout = %lld; SET LOCAL lock_timeout = %lld",
+             (long long)(statement_us / 1000 + 1), (long long)(lock_us / 1000 + 1)); /* 0 would be none */
+    return PG_ASK(conn, doing, NULL, err, sql);
+}

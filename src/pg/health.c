@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "pg/conn.h"
 
+static const int64_t statement_us = 2 * US_PER_S, lock_us = US_PER_S;
+
 /* An index of a partitioned table is invalid until each partition has one, which is nothing broken. */
 int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***ret, struct error *err)
 {
@@ -84,13 +86,10 @@ int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_
 {
     cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
     const struct pg_conn_options options = {
-        .url = url,
-        .folder = socket_folder,
-        .application_name = application_name,
-        .options = "-c statement_timeout=2000 -c lock_timeout=1000 -c default_transaction_read_only=on",
-        .timeout_us = timeout_us};
+        .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_health health = {0};
     if (pg_conn_open(&conn, arena, &options, err) < 0 ||
+        pg_begin_reading(&conn, "looking at the database", statement_us, lock_us, err) < 0 ||
         pg_invalid_indexes(&conn, arena, &health.invalid_indexes, err) < 0 ||
         read_missing_tables(arena, &conn, tables, &health, err) < 0 ||
         read_frameworks(arena, &conn, &health, err) < 0)

@@ -39,6 +39,8 @@ static size_t settings(const struct session *s, struct arena *arena, struct sett
     ret[n++] = (struct setting){"tcp_keepalives_idle", "10", false};
     ret[n++] = (struct setting){"tcp_keepalives_interval", "5", false};
     ret[n++] = (struct setting){"tcp_keepalives_count", "3", false};
+    if (s->target->reads)
+        ret[n++] = (struct setting){"default_transaction_read_only", "on", false};
     if (step && step->schema) {
         cleanup_str struct str path = {0};
         str_append_char(&path, '"');
@@ -179,7 +181,7 @@ static int look_around(struct session *s, struct error *err)
                s->step ? s->step->schema : NULL) < 0)
         return -1;
     s->backend_pid = (int)strtol(PQgetvalue(r, 0, 0), NULL, 10);
-    if (pg_refuse_reader(PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2), err) < 0)
+    if (!s->target->reads && pg_refuse_reader(PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2), err) < 0)
         return -1;
     if (strcmp(PQgetvalue(r, 0, 5), "t") != 0)
         return error_set(err, ERR_NOT_FOUND, 0, "schema %s does not exist", s->step->schema);

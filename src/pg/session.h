@@ -53,8 +53,8 @@ struct session {
 /* ---- session.c ---- */
 
 /*
- * Logs in, tries again for `patience_us` while the server may be starting, refuses poolers and standbys. The
- * caller filled in target, step, arena and deadline_us.
+ * Logs in, tries again for `patience_us` while the server may be starting, refuses poolers and, unless
+ * the target is only to be read, standbys. The caller filled in target, step, arena and deadline_us.
  */
 int session_open(struct session *s, int64_t patience_us, struct error *err) MUST_CHECK;
 /* After a lost connection: the login and the lock; the old process is ended when it still holds it. */

@@ -8,17 +8,6 @@
 #include "base/proc.h"
 #include "pg/conn.h"
 
-/* In statements, not in the login's options, which poolers refuse; for the transaction, since the next one
- * there may be somebody else's. */
-static int begin(struct pg_conn *conn, struct arena *arena, int64_t timeout_us, struct error *err)
-{
-    return PG_ASK(
-        conn, "a check", NULL, err,
-        arena_printf(arena,
-                     "BEGIN READ ONLY; SET LOCAL statement_timeout = %lld; SET LOCAL lock_timeout = %lld",
-                     (long long)(timeout_us / 1000 + 1), (long long)(timeout_us / 1000 + 1)));
-}
-
 int pg_truth(const struct pg_url *url, const char *socket_folder, const char *application_name,
              int64_t timeout_us, const char *sql, bool *ret, char *ret_text, size_t text_size,
              struct error *err)
@@ -29,7 +18,8 @@ int pg_truth(const struct pg_url *url, const char *socket_folder, const char *ap
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_result result = {0};
     struct pg_failure failure;
-    if (pg_conn_open(&conn, &arena, &options, err) < 0 || begin(&conn, &arena, timeout_us, err) < 0)
+    if (pg_conn_open(&conn, &arena, &options, err) < 0 ||
+        pg_begin_reading(&conn, "a check", timeout_us, timeout_us, err) < 0)
         return -1;
     if (pg_run(&conn, &(struct pg_call){.sql = sql}, &result, &failure) < 0) {
         if (failure.cause == PG_STOPPED)

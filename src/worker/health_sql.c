@@ -104,6 +104,7 @@ static int look_at_step(struct health_look *look, const struct release_step *ste
     if (sql_source_open(look->ctx, step, look->commit, &source, err) < 0)
         return -1;
     struct migrate_step m = source->migrate;
+    m.target.reads = true;
     m.timeout_us = step_timeout_us;
     m.lock_timeout_us = US_PER_S;
     m.rules.on_edited = EDITED_WARN;

@@ -296,10 +296,9 @@ static const struct {
     const char *name;
     op_fn *fn;
 } ops[] = {
-    {"run", op_run},         {"plan", op_plan},       {"adopt", op_adopt},
-    {"resolve", op_resolve}, {"schemas", op_schemas}, {"expect", op_expect},
-    {"login", op_login},     {"truth", op_truth},     {"records", op_records},
-    {"health", op_health},
+    {"run", op_run},         {"plan", op_plan},     {"adopt", op_adopt}, {"resolve", op_resolve},
+    {"schemas", op_schemas}, {"expect", op_expect}, {"login", op_login}, {"truth", op_truth},
+    {"records", op_records}, {"health", op_health},
 };
 
 static const char *kind_name(enum error_kind kind)
@@ -323,7 +322,8 @@ static struct migrate_step make_step(struct drive *d)
                    .find = text(args, "socket", NULL) ? find : NULL,
                    .userdata = d,
                    .application_name = text(args, "application", "deploy-agent/shop/schema/9f3c1ab0"),
-                   .session_pooler = json_is_true(json_object_get(args, "session_pooler"))},
+                   .session_pooler = json_is_true(json_object_get(args, "session_pooler")),
+                   .reads = json_is_true(json_object_get(args, "reads"))},
         .name = text(args, "step", "schema"),
         .folder = "db/migrations",
         .table = text(args, "table", "schema_migrations"),

@@ -50,11 +50,32 @@ class Servers(Case):
             answer = self.drive(op, url=standby.url("postgres"))
             self.assertEqual(answer.kind, "conflict", answer)
             self.assertIn("standby", answer.error)
+        self.assertEqual(self.drive("plan", url=standby.url("postgres")).kind, "conflict")
+        self.read_only_looks(url=standby.url("postgres"))
+
+    def read_only_looks(self, **options):
+        """What /health/database asks: that nothing can be written there is no reason not to answer."""
+        answer = self.drive("plan", reads=True, **options)
+        self.assertIsNone(answer.error, answer)
+        self.assertEqual(answer.value["pending"], ["001_a.sql"])
+        answer = self.drive("schemas", reads=True, query="SELECT current_setting('transaction_read_only')", **options)
+        self.assertEqual(answer.value, ["on"], answer)
+        answer = self.drive("health", tables=["gone"], **options)
+        self.assertEqual(answer.value["missing_tables"], ["gone"], answer)
 
     def test_57b_read_only(self):
         self.sql(f"ALTER DATABASE {self.db} SET default_transaction_read_only = on")
         self.files(_001_a="CREATE TABLE a (id int)")
         self.assertIn("only reads", self.run_fails("conflict").error)
+        self.assertEqual(self.drive("plan").kind, "conflict")
+        self.read_only_looks()
+
+    def test_57c_only_reads(self):
+        """A session that was opened to read does not begin to write, also where it could."""
+        self.files(_001_a="CREATE TABLE a (id int)")
+        self.read_only_looks()
+        self.assertIn("25006", self.run_fails("failed", reads=True).error)
+        self.assertEqual(self.tables(), [])
 
     @unittest.skipUnless(shutil.which("pgbouncer") or os.path.exists("/usr/sbin/pgbouncer"), "pgbouncer is not installed")
     def test_58_pooler(self):
@@ -76,6 +97,9 @@ class Servers(Case):
                 answer = self.run_fails("refused", port=port)
                 self.assertIn("migrate_url", answer.error)
                 self.assertFalse(self.exists("schema_migrations"))
+                answer = self.drive("health", port=port, tables=["gone"])
+                self.assertIsNone(answer.error, answer)
+                self.assertEqual(answer.value["missing_tables"], ["gone"])
                 if mode == "session":
                     answer = self.run_ok(port=port, session_pooler=True, lock_timeout_ms=1234)
                     self.assertEqual(len(answer.applied), 1)

@@ -133,14 +133,15 @@ static int read_stack(struct http_request *request, const char *name, const json
     return 0;
 }
 
-/* The newest deployment that has planned what the branch is at; *ret_id 0: none has. */
+/* The newest deployment of what the branch is at, unless that is what runs; *ret_id 0: there is none. What is
+ * under way may well be of another commit: an earlier push, a rollback, what others changed. */
 static int find_planned(struct http_request *request, const struct status *s, int64_t *ret_id,
                         struct error *err)
 {
     struct deployment_filter filter = {.stack = s->row.stack, .limit = COMMITS_LOOKED_AT};
     struct deployment *rows;
     size_t n;
-    *ret_id = s->under_way.id;
+    *ret_id = s->row.tip && str_eq(s->under_way.commit, s->row.tip) ? s->under_way.id : 0;
     if (*ret_id || !s->row.tip || status_tip_is_deployed(s))
         return 0;
     if (journal_deployments(request->manager->journal, &request->arena, &filter, &rows, &n, err) < 0)

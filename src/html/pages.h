@@ -48,7 +48,7 @@ struct stack_view {
 };
 
 struct pending {               /* what Git says that is not deployed yet */
-    struct deployment planned; /* the newest with the plan of this commit; id 0: there is none */
+    struct deployment planned; /* the newest of this commit, or what deploys it again; id 0: there is none */
     const char *plan;          /* in words, as `agentctl plan` prints it; NULL: not known */
 };
 

@@ -31,12 +31,13 @@ static void images(struct html *h, const struct status *s)
     html(h, "</tbody></table></section>\n");
 }
 
-static void pending_plan(struct html *h, const struct pending *pending)
+static void pending_plan(struct html *h, const struct status *s, const struct pending *pending)
 {
     html(h, "<p>");
     part_deployment(h, pending->planned.id);
+    html(h, status_tip_is_deployed(s) ? " deploys it again" : " planned it");
     html(h,
-         " planned it; its plan:</p>\n<pre tabindex=\"0\" role=\"region\" aria-label=\"Plan of deployment "
+         "; its plan:</p>\n<pre tabindex=\"0\" role=\"region\" aria-label=\"Plan of deployment "
          "%lld\">",
          (long long)pending->planned.id);
     html_lines(h, pending->plan, SIZE_MAX);
@@ -48,7 +49,7 @@ static void what_is_pending(struct html *h, const struct status *s, const struct
     html(h, "<section class=\"card\" aria-labelledby=\"pending\"><h2 id=\"pending\">Pending</h2>\n");
     if (!s->row.tip) {
         html(h, "<p>What Git says is not known yet.</p>\n");
-    } else if (status_tip_is_deployed(s) && !s->under_way.id) {
+    } else if (status_tip_is_deployed(s)) {
         html(h, "<p>Nothing: the newest commit that was seen is deployed.</p>\n");
     } else {
         html(h, "<p>");
@@ -59,9 +60,9 @@ static void what_is_pending(struct html *h, const struct status *s, const struct
             part_commit(h, s->deployed.commit);
         }
         html(h, ".</p>\n");
-        if (pending->plan)
-            pending_plan(h, pending);
     }
+    if (pending->plan)
+        pending_plan(h, s, pending);
     part_commands(h, pending->plan ? "The plan as it would be now:" : "What would be done now:",
                   (const char *[]){arena_printf(h->arena, "agentctl plan %s", s->row.stack), NULL});
     html(h, "</section>\n");

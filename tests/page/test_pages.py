@@ -160,6 +160,37 @@ class Unconfigured(Served):
     stacks = ()
     story = None
 
+    def test_under_way(self):
+        """What is under way is not always what the branch is at."""
+        def plan_of(service):
+            return {**story.PLAN, "services": [{"service": service, "action": "update", "restarts": True, "changes": ["image"]}]}
+
+        def fill(book):
+            def stack(name, tip, under_way, state="running"):
+                book.deployment(name, "succeeded", 30, 1, number=10)
+                book.deployment(name, state, 1, None, number=under_way, plan=plan_of(f"of{under_way}"))
+                book.stack(name, tip=story.commit_id(tip), tip_seen_us=book.ago(1))
+            stack("pushed", 11, 11)
+            stack("twice", 12, 11)
+            stack("back", 10, 9, "interrupted")
+            stack("again", 10, 10)
+
+        nothing = "Nothing: the newest commit that was seen is deployed."
+        site = Site(SERVER, stacks=("pushed", "twice", "back", "again"), fill=fill)
+        try:
+            for name, says, says_not in (
+                    ("pushed", ["is not what was deployed last", "#2 planned it; its plan:", "service of11: update"], [nothing]),
+                    ("twice", [f"{story.commit_id(12)[:7]} is not what was deployed last, which is {story.commit_id(10)[:7]}."], ["its plan:", nothing]),
+                    ("back", [nothing], ["is not what was deployed last", "its plan:"]),
+                    ("again", [nothing, "#8 deploys it again; its plan:", "service of10: update"], ["is not what was deployed last"])):
+                text = markup.Page(site.page(f"/stacks/{name}")).text
+                for words in says:
+                    self.assertIn(words, text, name)
+                for words in says_not:
+                    self.assertNotIn(words, text, name)
+        finally:
+            site.close()
+
     def test_no_stack(self):
         self.says("/", "No stack is configured.", "agentctl check")
 

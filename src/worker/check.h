@@ -6,6 +6,7 @@
  * The check_*.c try; what mends is in check_mends.c, which is pure.
  */
 
+#include "agent/pg.h"
 #include "worker/snapshot.h"
 #include "worker/work.h"
 
@@ -38,6 +39,8 @@ void check_webhook(struct check *check, const struct stack_config *config);
 /* ---- check_mends.c: the command that mends a failure, or shows more about it. NULL: the error says it ----
  */
 
+/* What a person has to write otherwise into that file. */
+char *mend_edit(struct arena *arena, const char *path);
 char *mend_config(struct arena *arena, const char *path, const struct error *err);
 char *mend_state_dir(struct arena *arena, const char *path, const char *user, const struct error *err);
 char *mend_secret_file(struct arena *arena, const char *path, const struct error *err);
@@ -49,6 +52,10 @@ struct check_engine_facts {
 char *mend_engine(struct arena *arena, const struct check_engine_facts *facts, const struct error *err);
 /* Of a node that answers: why it cannot deploy. *ret_why NULL: it can. */
 char *mend_node(struct arena *arena, const struct swarm_info *swarm, const char **ret_why);
+/* The stack files of a commit, and what they are filled with. */
+char *mend_commit(struct arena *arena, const struct stack_config *stack, const struct error *err);
+/* A server that is reached by its URL; file: where that stands. */
+char *mend_server(struct arena *arena, const struct pg_url *url, const char *file, const struct error *err);
 char *mend_repository(struct arena *arena, const struct stack_config *stack, const char *config_path,
                       const struct error *err);
 /* auth_file NULL: none is configured */

@@ -26,19 +26,18 @@ static void check_login(struct urls *u, const char *key, const char *variable)
     const char *folder;
     if (!variable)
         return;
-    const char *sudoedit =
-        arena_printf(arena, "mend it with: sudoedit %s", stack->env_file ? stack->env_file : "ENV_FILE");
+    const char *file = stack->env_file ? stack->env_file : "ENV_FILE";
     if (step_database_open(&u->ctx, u->service, variable, &db, &err) < 0)
-        check_fail(check, sudoedit, "stack %s: %s", stack->name, err.text);
+        check_fail(check, mend_edit(arena, file), "stack %s: %s", stack->name, err.text);
     else if (step_database_find(&db, arena, &folder, &err) < 0)
         check_note("it is tried again at each deployment", "stack %s: %s: not asked: %s", stack->name, key,
                    err.text);
     else if (pg_login(arena, &db.url, folder, arena_printf(arena, "deploy-agent/%s/check", stack->name),
                       login_timeout_us, &login, &err) < 0)
         check_fail(check,
-                   err.kind == ERR_REFUSED ? sudoedit
-                   : u->service ? arena_printf(arena, "look with: docker service logs %s", u->service)
-                                : NULL,
+                   u->service && err.kind != ERR_REFUSED
+                       ? arena_printf(arena, "look with: docker service logs %s", u->service)
+                       : mend_server(arena, &db.url, file, &err),
                    "stack %s: database, variable %s: %s", stack->name, variable, err.text);
     else
         check_good("stack %s: database, variable %s: PostgreSQL %d answers", stack->name, variable,

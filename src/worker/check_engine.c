@@ -47,7 +47,8 @@ void check_engine(struct check *check)
     struct swarm_info swarm = {0};
     const char *why;
     if (work_open_docker(work, &err) < 0) { /* nothing was asked yet: its files */
-        check_fail(check, NULL, "engine %s: %s", work->config.docker, err.text);
+        check_fail(check, mend_edit(&work->arena, work->config.path), "engine %s: %s", work->config.docker,
+                   err.text);
         return;
     }
     if (docker_swarm(work->docker, &work->arena, &swarm, &err) < 0) {

@@ -11,6 +11,11 @@
 static const char example[] = PKGDOCDIR "/examples/agent.conf.example";
 static const char secret_mode[] = "sudo install -o root -g deploy-agent -m 0640";
 
+char *mend_edit(struct arena *arena, const char *path)
+{
+    return arena_printf(arena, "mend it with: sudoedit %s", path);
+}
+
 char *mend_config(struct arena *arena, const char *path, const struct error *err)
 {
     if (strstr(err->text, "mend it with"))
@@ -20,7 +25,7 @@ char *mend_config(struct arena *arena, const char *path, const struct error *err
                             path);
     if (err->code == EACCES) /* it is closed to those who are not of the group, as it should be */
         return arena_strdup(arena, "mend it with: sudo agentctl check");
-    return err->kind == ERR_INVALID ? arena_printf(arena, "mend it with: sudoedit %s", path) : NULL;
+    return err->kind == ERR_INVALID ? mend_edit(arena, path) : NULL;
 }
 
 char *mend_state_dir(struct arena *arena, const char *path, const char *user, const struct error *err)
@@ -117,6 +122,27 @@ char *mend_repository(struct arena *arena, const struct stack_config *stack, con
     if (err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT || err->kind == ERR_NOT_FOUND)
         return arena_printf(arena, "look with: git ls-remote --heads %s", stack->repository);
     return NULL;
+}
+
+char *mend_commit(struct arena *arena, const struct stack_config *stack, const struct error *err)
+{
+    if (err->kind == ERR_NOT_FOUND && str_starts(err->text, "stack file"))
+        return arena_strdup(arena, "file in agent.conf is its path from the repository's root");
+    if (strstr(err->text, "required variable") || (stack->env_file && strstr(err->text, stack->env_file)))
+        return mend_edit(arena, stack->env_file ? stack->env_file : "ENV_FILE");
+    if (err->kind == ERR_INVALID)
+        return arena_printf(arena, "mend it in the repository, push, and look with: agentctl render %s",
+                            stack->name);
+    return arena_printf(arena, "look with: agentctl render %s", stack->name);
+}
+
+/* ---- PostgreSQL ---- */
+
+char *mend_server(struct arena *arena, const struct pg_url *url, const char *file, const struct error *err)
+{
+    if (url->host && (err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT))
+        return arena_printf(arena, "look with: pg_isready -h %s -p %u", url->host, url->port);
+    return mend_edit(arena, file);
 }
 
 /* ---- registries ---- */

@@ -66,11 +66,8 @@ static void check_commit(struct check *check, const char *tip)
     struct snapshot snapshot;
     struct error err = {0};
     if (snapshot_load(&check->work, tip, &snapshot, &err) < 0) {
-        check_fail(check,
-                   err.kind == ERR_NOT_FOUND && str_starts(err.text, "stack file")
-                       ? "file in agent.conf is its path from the repository's root"
-                       : NULL,
-                   "stack %s: %s", config->name, err.text);
+        check_fail(check, mend_commit(&check->work.arena, config, &err), "stack %s: %s", config->name,
+                   err.text);
         return;
     }
     check_good("stack %s: %s is valid, %zu services", config->name, config->files[0],
@@ -131,7 +128,7 @@ static void check_all(struct check *check, const char *config_path, const char *
     check_receivers(check);
     if (work->config.n_stacks == 0)
         check_fail(
-            check, arena_printf(&work->arena, "mend it with: sudoedit %s", work->config.path),
+            check, mend_edit(&work->arena, work->config.path),
             "no stack is configured: agent.conf needs a section [stack NAME] with repository and file");
     for (size_t i = 0; i < work->config.n_stacks; i++)
         if (!only || str_eq(work->config.stacks[i].name, only))
@@ -157,7 +154,7 @@ int cmd_check(const struct verb_context *context, int argc, char **argv)
     check_good("configuration %s: %zu stack%s", check.work.config.path, check.work.config.n_stacks,
                check.work.config.n_stacks == 1 ? "" : "s");
     if (only && work_select_stack(&check.work, only, &err) < 0)
-        check_fail(&check, NULL, "%s", err.text);
+        check_fail(&check, mend_edit(&check.work.arena, check.work.config.path), "%s", err.text);
     else
         check_all(&check, context->config_path, only);
     work_close(&check.work);

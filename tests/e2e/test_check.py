@@ -23,11 +23,19 @@ class Checks:
 
 
 class Missing(Checks, Case):
+    def private_file(self, name, text):
+        path = self.dir / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path
+
     def test_each_thing_that_may_be_missing(self):
         env = lab().env
         private = f"{env['REGISTRY_AUTH']}/web:1"
         database = {"database": {"url_from": "DATABASE_URL"}}
         nobody = self.env_file(DATABASE_URL="postgresql://shop:very-secret@127.0.0.1:1/shop")
+        hook = self.private_file("hook", "0" * 40)
+        records = self.private_file("records", "postgresql://records:very-secret@127.0.0.1:1/records")
         self.commit(self.stack())
         self.configure()
         lines = self.expect_line("ok", "availability active")
@@ -44,11 +52,18 @@ class Missing(Checks, Case):
             ({"stack": {"env_file": nobody}}, self.stack(database), ["FAIL", "DATABASE_URL", "127.0.0.1"]),
             ({"stack": {"env_file": nobody}}, self.stack({"database": {"service": "web", "url_from": "DATABASE_URL"}}),
              ["note", "not asked, the first deployment makes a way to service web"]),
+            ({"more": f"[records]\npostgres_file = {records}\n"}, None, ["FAIL", "records", "look with: pg_isready -h 127.0.0.1 -p 1"]),
+            ({"stack": {"webhook_secret_file": hook}}, None,  # the harness lets nobody listen
+             ["FAIL", "[http] listen is empty: no webhook can arrive", f"mend it with: sudoedit {self.conf}"]),
+            ({}, "services: [", ["FAIL", "stack.yml", "mend it in the repository"]),
             ({}, None, ["note", "agentd is not running", "sudo systemctl enable --now deploy-agent"]),
         ]
         for settings, stack, want in cases:
             with self.subTest(want):
+                more = settings.pop("more", "")
                 self.configure(**settings)
+                with open(self.conf, "a") as conf:
+                    conf.write(more)
                 self.commit(stack or self.stack())
                 self.assertNotIn("very-secret", str(self.expect_line(*want)))
 

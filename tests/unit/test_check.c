@@ -148,6 +148,51 @@ static void repository(void **state)
     }
 }
 
+static void commit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *env_file;
+        enum error_kind kind;
+        const char *text, *want;
+    } cases[] = {
+        {"/e", ERR_NOT_FOUND, "stack file: no deploy in commit 1", "path from the repository's root"},
+        {"/e", ERR_INVALID, "/e:3: no =", "mend it with: sudoedit /e"},
+        {"/e", ERR_INVALID, "stack.yml:2: required variable X is missing a value: say it", "sudoedit /e"},
+        {NULL, ERR_INVALID, "required variable X is missing a value: say it", "sudoedit ENV_FILE"},
+        {NULL, ERR_INVALID, "stack.yml:7: services must be a mapping", "mend it in the repository, push"},
+        {NULL, ERR_SYSTEM, "out of file descriptors", "look with: agentctl render shop"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct error err = failure(cases[i].kind, 0, cases[i].text);
+        const struct stack_config stack = {.name = "shop", .env_file = cases[i].env_file};
+        expect(cases[i].text, mend_commit(&arena, &stack, &err), cases[i].want);
+    }
+}
+
+static void server(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        enum error_kind kind;
+        const char *want;
+    } cases[] = {
+        {"db1", ERR_UNAVAILABLE, "look with: pg_isready -h db1 -p 5433"},
+        {"db1", ERR_TIMEOUT, "look with: pg_isready -h db1 -p 5433"},
+        {"db1", ERR_REFUSED, "mend it with: sudoedit /f"},
+        {"db1", ERR_CONFLICT, "mend it with: sudoedit /f"},
+        {NULL, ERR_INVALID, "mend it with: sudoedit /f"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        struct error err = failure(cases[i].kind, 0, "no");
+        const struct pg_url url = {.host = cases[i].host, .port = 5433};
+        expect("server", mend_server(&arena, &url, "/f", &err), cases[i].want);
+    }
+}
+
 static void image(void **state)
 {
     (void)state;
@@ -179,7 +224,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),      cmocka_unit_test(engine), cmocka_unit_test(node),
-        cmocka_unit_test(repository), cmocka_unit_test(image),
+        cmocka_unit_test(repository), cmocka_unit_test(image),  cmocka_unit_test(commit),
+        cmocka_unit_test(server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,8 @@ static const int64_t backlog_most = 10000;
 
 static void observe(struct histogram *h, const double *bounds, double seconds)
 {
+    if (seconds < 0) /* the clock was set back meanwhile; a sum that falls is taken for a restart */
+        seconds = 0;
     for (size_t i = 0; i < MAX_BOUNDS && bounds[i] > 0; i++)
         h->buckets[i] += seconds <= bounds[i];
     h->count++;

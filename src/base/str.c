@@ -232,7 +232,7 @@ int duration_parse(const char *text, int64_t *ret_us, struct error *err)
 
 char *duration_text(struct arena *arena, int64_t us)
 {
-    long long s = (us + 500000) / 1000000;
+    long long s = us > 0 ? (us + 500000) / 1000000 : 0;
     if (s < 3600)
         return arena_printf(arena, "%lldm%02llds", s / 60, s % 60);
     if (s < 86400)

@@ -47,7 +47,8 @@ char *str_clean(struct arena *arena, const char *s, size_t n, bool one_line, siz
 
 /* "30s" "5m" "1h30m" "250ms" "1d12h" "0": systemd's manner, units us ms s m h d w; result in µs. */
 int duration_parse(const char *text, int64_t *ret_us, struct error *err) MUST_CHECK;
-/* "3m12s", "0m19s", "1h02m"; the TOOK column of agentctl log */
+/* "3m12s", "0m19s", "1h02m"; the TOOK column of agentctl log. Below zero, by a clock that was set back
+ * meanwhile: "0m00s". */
 char *duration_text(struct arena *arena, int64_t us);
 
 /* "yes no true false on off 1 0" as systemd reads them */

@@ -29,6 +29,8 @@ json_t *json_duration(int64_t from_us, int64_t to_us)
 {
     if (from_us == 0 || to_us == 0)
         return json_null();
+    if (to_us < from_us) /* the clock was set back meanwhile */
+        return json_real(0);
     return json_real((double)((to_us - from_us) / 1000) / 1000.0);
 }
 

@@ -13,6 +13,9 @@
 #include "agentctl/text.h"
 #include "agentctl/verbs.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "view/json.h"
+#include "view/view.h"
 
 /* ---- running it ---- */
 
@@ -789,20 +792,31 @@ static void tails(void **state)
     }
 }
 
+/* Nothing takes less than no time. */
+static void clock_set_back(void **state)
+{
+    struct fixture *f = *state;
+    const struct view v = {.d = {.started_us = 86400 * US_PER_S, .finished_us = 123 * US_PER_S}};
+    assert_string_equal(view_took(&f->arena, &v), "0m00s");
+    cleanup_json json_t *s = json_duration(v.d.started_us, v.d.finished_us);
+    assert_true(json_real_value(s) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(log_table),     TEST(log_fits),
-        TEST(log_filters),   TEST(log_json),
-        TEST(log_running),   TEST(log_of_several_stacks),
-        TEST(show_page),     TEST(show_sql),
-        TEST(show_json),     TEST(show_regression),
-        TEST(show_latency),  TEST(status_text),
-        TEST(status_json),   TEST(status_drift),
-        TEST(status_frozen), TEST(show_halted),
-        TEST(in_step),       TEST(exit_codes),
-        TEST(help),          TEST(cutting),
-        TEST(tails),         TEST(at_work),
+        TEST(log_table),      TEST(log_fits),
+        TEST(log_filters),    TEST(log_json),
+        TEST(log_running),    TEST(log_of_several_stacks),
+        TEST(show_page),      TEST(show_sql),
+        TEST(show_json),      TEST(show_regression),
+        TEST(show_latency),   TEST(status_text),
+        TEST(status_json),    TEST(status_drift),
+        TEST(status_frozen),  TEST(show_halted),
+        TEST(in_step),        TEST(exit_codes),
+        TEST(help),           TEST(cutting),
+        TEST(tails),          TEST(at_work),
+        TEST(clock_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,8 @@ static void times(void **state)
     assert_int_equal(time_parse("yesterday", &us, &err), -1);
     assert_string_equal(duration_text(&arena, 192 * US_PER_S), "3m12s");
     assert_string_equal(duration_text(&arena, 19 * US_PER_S), "0m19s");
+    assert_string_equal(duration_text(&arena, 0), "0m00s");
+    assert_string_equal(duration_text(&arena, -86277 * US_PER_S), "0m00s"); /* the clock was set back */
     arena_release(&arena);
 }
 

@@ -166,6 +166,22 @@ static void what_is_counted(void **state)
     house_close(&h);
 }
 
+/* A sum never falls, whatever the clock does. */
+static void clock_set_back(void **state)
+{
+    struct fixture *f = *state;
+    struct house h;
+    house_open(&h, f);
+    const struct deployment d = {
+        .id = 1, .state = DEPLOYMENT_SUCCEEDED, .started_us = 3600 * US_PER_S, .finished_us = US_PER_S};
+    metrics_ended(manager_watch(&h.manager, "shop"), &d);
+    const char *text = print(&h, &f->arena);
+    has(text, "deploy_agent_deployment_duration_seconds_bucket{stack=\"shop\",le=\"5\"} 1");
+    has(text, "deploy_agent_deployment_duration_seconds_sum{stack=\"shop\"} 0");
+    has(text, "deploy_agent_deployment_duration_seconds_count{stack=\"shop\"} 1");
+    house_close(&h);
+}
+
 /* Nothing is made up while the journal is away; what is in memory is still there. */
 static void without_a_journal(void **state)
 {
@@ -228,8 +244,8 @@ static void documented(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(nothing_yet),          TEST(what_is_true),
-                                       TEST(what_is_counted),      TEST(without_a_journal),
-                                       cmocka_unit_test(escaping), TEST(documented)};
+    const struct CMUnitTest tests[] = {
+        TEST(nothing_yet),       TEST(what_is_true),         TEST(what_is_counted), TEST(clock_set_back),
+        TEST(without_a_journal), cmocka_unit_test(escaping), TEST(documented)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

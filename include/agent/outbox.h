@@ -28,7 +28,7 @@ struct receiver_config {
     const char *const *states; /* names of deployment states, NULL-terminated; NULL: all */
     /* What may wait for a receiver that fails; what is beyond is dropped and counted. 0: everything waits. */
     unsigned keep;
-    int64_t keep_us;
+    int64_t keep_us; /* before the newest that happened */
     bool history; /* when it is new, it gets an event for each deployment that is on record, the oldest first;
                      else it begins with the next change */
 };

@@ -25,7 +25,7 @@ static const int64_t gather_us = 100 * 1000;
 /* until the worker of an agentd that died has come to its end */
 static const int64_t locked_us = US_PER_S;
 static const unsigned max_workers = 8;
-/* a message that is a week old is no news */
+/* a message is no news when something happened a week after it */
 enum { MESSAGES_KEPT = 1000 };
 static const int64_t messages_kept_us = 7 * 86400 * US_PER_S;
 

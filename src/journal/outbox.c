@@ -330,7 +330,12 @@ int outbox_refused(struct journal *journal, const char *receiver, int64_t positi
     return r;
 }
 
-/* The last event that is too old, or has too many newer ones behind it; 0: none. */
+/*
+ * The last event that is too old, or has too many newer ones behind it; 0: none. Old is what something newer
+ * has followed that long after, a deployment or another event: of a clock that is set ahead by a year nothing
+ * is older than before, and what nothing has followed is still news. A dead receiver keeps its few for as
+ * long as nothing happens, in which time there is nothing to trim either.
+ */
 static int find_surplus(struct journal *j, const char *receiver, int64_t *ret_last, int64_t *ret_count,
                         struct error *err)
 {
@@ -341,7 +346,10 @@ static int find_surplus(struct journal *j, const char *receiver, int64_t *ret_la
         " WHERE receiver = ?1 AND (id <= (SELECT n.id FROM outbox n, receiver r WHERE n.receiver = ?1"
         "   AND r.name = ?1 AND r.keep > 0 ORDER BY n.id DESC LIMIT 1"
         "   OFFSET (SELECT max(keep, 0) FROM receiver WHERE name = ?1))"
-        "  OR at_us < (SELECT ?2 - keep_us FROM receiver WHERE name = ?1 AND keep_us > 0))",
+        "  OR at_us < (SELECT min(?2, max("
+        "    coalesce((SELECT requested_us FROM deployment ORDER BY id DESC LIMIT 1), 0),"
+        "    (SELECT at_us FROM outbox WHERE receiver = ?1 ORDER BY id DESC LIMIT 1))) - keep_us"
+        "   FROM receiver WHERE name = ?1 AND keep_us > 0))",
         V_TEXT(receiver), V_INT(wall_us()));
     if (db_next(j, q, err) < 0)
         return -1;

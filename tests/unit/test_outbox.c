@@ -272,9 +272,32 @@ static void too_old(void **state)
     assert_int_equal(backlog(f, "notify brief"), 1);
     brief.keep_us = 1;
     configure(f, &brief, NULL);
+    request(f, "blog", commit_a);
+    OK(outbox_failed(f->journal, "notify brief", "away", 0, &f->err));
+    assert_string_equal(waiting(f, "notify brief"), "2:requested");
+    assert_int_equal(receiver(f, "notify brief").dropped, 1);
+
+    /* also by what this one is not told of */
+    brief.stacks = shop_only;
+    configure(f, &brief, NULL);
+    request(f, "shop", commit_a); /* supersedes the first */
+    assert_string_equal(waiting(f, "notify brief"), "3:requested 1:superseded");
+    request(f, "blog", commit_b);
     OK(outbox_failed(f->journal, "notify brief", "away", 0, &f->err));
     assert_int_equal(backlog(f, "notify brief"), 0);
-    assert_int_equal(receiver(f, "notify brief").dropped, 1);
+    assert_int_equal(receiver(f, "notify brief").dropped, 3);
+}
+
+/* A clock that is set ahead makes nothing old: all that waits would be lost for it. */
+static void clock_set_ahead(void **state)
+{
+    struct fixture *f = *state;
+    struct receiver_config brief = {.name = "notify brief", .keep = 100, .keep_us = 1};
+    configure(f, &brief, NULL);
+    request(f, "shop", commit_a);
+    OK(outbox_failed(f->journal, "notify brief", "away", 0, &f->err));
+    assert_string_equal(waiting(f, "notify brief"), "1:requested");
+    assert_int_equal(receiver(f, "notify brief").dropped, 0);
 }
 
 static void never_back(void **state)
@@ -478,6 +501,7 @@ int main(void)
         TEST(configuration_changes),
         TEST(failing),
         TEST(too_old),
+        TEST(clock_set_ahead),
         TEST(never_back),
         TEST(told),
         TEST(stacks_have_events),

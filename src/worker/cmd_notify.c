@@ -74,6 +74,12 @@ static int note_done(struct delivery *d, const struct event *events, size_t done
     return 0;
 }
 
+unsigned receiver_batch(unsigned most, unsigned attempts, unsigned before)
+{
+    unsigned n = before ? before * 2 : attempts < 32 ? most >> attempts : 0;
+    return n > most ? most : n ? n : 1;
+}
+
 /* 1: there may be more; 0: nothing is left, or it failed and that is noted; -1: the outbox itself fails */
 static int deliver_some(struct delivery *d, const struct receiver_kind *kind, struct error *err)
 {
@@ -82,10 +88,14 @@ static int deliver_some(struct delivery *d, const struct receiver_kind *kind, st
     size_t n, done = 0;
     struct error why = {0};
     bool found;
-    if (outbox_next(journal, &d->arena, d->receiver, kind->batch, &events, &n, err) < 0 ||
-        outbox_receiver(journal, &d->arena, d->receiver, &d->row, &found, err) < 0)
+    if (outbox_receiver(journal, &d->arena, d->receiver, &d->row, &found, err) < 0)
         return -1;
-    if (n == 0 || !found)
+    if (!found)
+        return 0;
+    d->batch = receiver_batch(kind->batch, d->row.attempts, d->batch);
+    if (outbox_next(journal, &d->arena, d->receiver, d->batch, &events, &n, err) < 0)
+        return -1;
+    if (n == 0)
         return 0;
     d->told = (struct verdict){0};
     d->retry_after_us = 0;

@@ -17,6 +17,7 @@ struct delivery {
     void *state;          /* the kind's own */
 
     struct receiver row; /* as it was before deliver(): failures in a row, what was dropped */
+    unsigned batch;      /* how many events it sees at most */
 
     /* set by deliver() */
     struct verdict told;    /* what the receiver was told of a commit; commit NULL: nothing */
@@ -27,7 +28,7 @@ struct delivery {
 
 struct receiver_kind {
     const char *kind;
-    unsigned batch; /* events that deliver() sees at once, at most */
+    unsigned batch; /* events that deliver() sees at once, at most; fewer after failures */
     /* Before the first event; what it could open it keeps in ->state also when it fails. May be NULL. */
     int (*open)(struct delivery *delivery, struct error *err);
     /* Delivers the first of them, or more. *ret_done: how many, from the first on, need not come again; also
@@ -37,6 +38,10 @@ struct receiver_kind {
                    struct error *err);
     void (*close)(struct delivery *delivery); /* may be NULL */
 };
+
+/* How many events to hand over at once, of `most`: what fails may be too large, so that each failure in a row
+ * halves it; of `before`, which went well (0: none yet), twice as many come next. */
+unsigned receiver_batch(unsigned most, unsigned attempts, unsigned before);
 
 /* Where its messages go: url, or what url_file holds, looked at again. */
 int notify_url(struct work *work, const struct notify_config *config, const char **ret,

@@ -20,7 +20,7 @@
  * verb      args                           reply besides ok, exit, error
  * status    –                              agentd {version, pid, config, since, journal_error},
  *                                          stacks [{stack, polling, poll_error, poll_failures, last_poll,
- *                                          next_poll, step, waiting, paused, running, worker_pid}]
+ *                                          next_poll, step, waiting, paused, frozen_until, running, worker_pid}]
  * sync      requested_by                   result, deployment (0: nothing to do), held (an id), message
  * plan      commit, json (bool)            output (agent-worker's stdout), message (its stderr)
  * check     –                              output, message

@@ -9,15 +9,6 @@
 
 /* agent-worker migrate status: the database beside the folder. */
 
-struct found {
-    const struct migrate_step *step;
-    const char *where;
-    struct migration_set set;
-    struct migration_history history;
-    struct migration_diff diff;
-    const char *refusal; /* why a deployment would be refused; NULL: it would not */
-};
-
 static const char *clean(struct arena *arena, const char *text)
 {
     return text ? str_clean(arena, text, strlen(text), true, 0) : NULL;
@@ -31,7 +22,7 @@ static bool is_open(const struct migration_log *log)
 
 /* ---- JSON ---- */
 
-static json_t *applied_json(const struct found *f)
+static json_t *applied_json(const struct migrate_found *f)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < f->history.n_versions; i++)
@@ -39,7 +30,7 @@ static json_t *applied_json(const struct found *f)
     return array;
 }
 
-static json_t *pending_json(const struct found *f)
+static json_t *pending_json(const struct migrate_found *f)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < f->diff.n_pending; i++)
@@ -49,7 +40,7 @@ static json_t *pending_json(const struct found *f)
     return array;
 }
 
-static json_t *attempts_json(struct arena *arena, const struct found *f)
+static json_t *attempts_json(struct arena *arena, const struct migrate_found *f)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < f->history.n_logs; i++) {
@@ -64,7 +55,7 @@ static json_t *attempts_json(struct arena *arena, const struct found *f)
     return array;
 }
 
-static json_t *found_json(struct arena *arena, const struct found *f)
+json_t *migrate_found_json(struct arena *arena, const struct migrate_found *f)
 {
     const struct migration_diff *d = &f->diff;
     json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:o, s:o, s:o}", "step", f->step->name, "schema",
@@ -92,7 +83,7 @@ static void print_list(const char *word, const char *const *items)
     putchar('\n');
 }
 
-static void print_attempts(struct arena *arena, const struct found *f)
+static void print_attempts(struct arena *arena, const struct migrate_found *f)
 {
     for (size_t i = 0; i < f->history.n_logs; i++) {
         const struct migration_log *log = &f->history.logs[i];
@@ -113,7 +104,7 @@ static void print_lines(const char *word, const char *text)
     }
 }
 
-static void print_found(struct arena *arena, const struct found *f)
+void migrate_found_print(struct arena *arena, const struct migrate_found *f)
 {
     const struct migration_diff *d = &f->diff;
     printf("%s (%s, table %s): %zu applied", f->where, f->step->folder, f->history.table,
@@ -138,7 +129,7 @@ static void print_found(struct arena *arena, const struct found *f)
 int migrate_show(struct migrating *m, const struct migrate_step *step, const char *where, struct error *err)
 {
     struct arena *arena = &m->work.arena;
-    struct found f = {.step = step, .where = where};
+    struct migrate_found f = {.step = step, .where = where};
     if (migrate_plan(arena, step, &f.set, &f.history, &f.diff, err) < 0) {
         if (err->kind != ERR_INVALID || !f.history.table)
             return error_wrap(err, "%s", where);
@@ -146,8 +137,8 @@ int migrate_show(struct migrating *m, const struct migrate_step *step, const cha
         m->refused = true;
     }
     if (m->request.json)
-        json_array_append_new(m->shown, found_json(arena, &f));
+        json_array_append_new(m->shown, migrate_found_json(arena, &f));
     else
-        print_found(arena, &f);
+        migrate_found_print(arena, &f);
     return 0;
 }

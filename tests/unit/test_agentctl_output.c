@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * docs/examples/output: what `log`, `show` and `status` print of a deployment in each state. The journal is
- * filled by its own calls, with a clock of our own, and agentd's answer is ours, too; what agentctl then
- * prints is compared to the letter. RECORD=1 writes it down instead.
+ * docs/examples/output: what `log`, `show` and `status` print of a deployment in each state, and `plan` and
+ * `migrate status`. The journal is filled by its own calls, with a clock of our own, and agentd's answer is
+ * ours, too; what agentctl then prints is compared to the letter. RECORD=1 writes it down instead.
  */
 
 #include "journal_fixture.h"
@@ -19,6 +19,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "plan_fixture.h"
+#include "worker/migrate.h"
 
 /* ---- the clock, and agentd ---- */
 
@@ -32,6 +34,9 @@ int64_t __wrap_wall_us(void)
 
 static bool agentd_runs, has_polled;
 static const char *poll_error, *frozen_until;
+/* What agentd hands on of a worker; NULL: it is not asked for that. */
+static const char *worker_answer;
+static int worker_exit;
 
 /* The disk of whoever runs this is no part of what is printed. */
 int __wrap_fs_space(const char *path, struct fs_space *ret, struct error *err);
@@ -48,6 +53,10 @@ int __wrap_control_call(const char *socket_path, const json_t *request, int64_t 
 {
     (void)socket_path, (void)request, (void)timeout_us;
     struct arena arena = {0};
+    if (worker_answer) {
+        *ret_reply = json_pack("{s:b, s:i, s:s}", "ok", 1, "exit", worker_exit, "output", worker_answer);
+        return 0;
+    }
     if (!agentd_runs)
         return error_set(err, ERR_NOT_FOUND, 0, "agentd is not running");
     *ret_reply = json_pack("{s:b, s:i, s:{s:s, s:i, s:s, s:s, s:n}, s:[{s:s, s:s?, s:s?, s:s?, s:s}]}", "ok",
@@ -331,6 +340,29 @@ static void add_json(struct fixture *f, struct transcript *t, const char *key, c
     json_object_set_new(t->json, key, value);
 }
 #define JSON_OF(key, ...) add_json(f, t, key, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Of a verb that a worker answers. */
+static void add_answer(struct fixture *f, struct transcript *t, const char *const *words, const char *text,
+                       int code)
+{
+    worker_answer = text;
+    worker_exit = code;
+    str_printf(&t->text, "%s$ agentctl", t->text.len ? "\n" : "");
+    for (size_t i = 0; words[i]; i++)
+        str_printf(&t->text, " %s", words[i]);
+    str_printf(&t->text, "\n%s", run_agentctl(f, words, code));
+    worker_answer = NULL;
+}
+
+static void add_answer_json(struct fixture *f, struct transcript *t, const char *key,
+                            const char *const *words, const json_t *value, int code)
+{
+    cleanup_free char *text = json_dumps(value, JSON_INDENT(2));
+    worker_answer = text;
+    worker_exit = code;
+    json_object_set_new(t->json, key, json_loads(run_agentctl(f, words, code), JSON_REJECT_DUPLICATES, NULL));
+    worker_answer = NULL;
+}
 
 /* All three, of the newest deployment. */
 static void show_all(struct fixture *f, struct transcript *t, const char *id)
@@ -794,6 +826,152 @@ static void drifted(struct fixture *f, struct transcript *t)
     JSON_OF("status", "status", "--json");
 }
 
+/* ---- what is only looked at ---- */
+
+static const char looked_at_before[] =
+    "services:\n"
+    "  db: {image: '" REGISTRY "/db:15', networks: [back]}\n"
+    "  web: {image: '" REGISTRY "/web:41', networks: [back], environment: {CACHE_URL: 'redis://a'}}\n"
+    "networks: {back: {}}\n"
+    "x-release: {database: {service: db, url_from: DATABASE_URL}}\n";
+
+static const char looked_at_now[] =
+    "services:\n"
+    "  db: {image: '" REGISTRY "/db:15', networks: [back]}\n"
+    "  web: {image: '" REGISTRY "/web:42', networks: [back], environment: {CACHE_URL: 'redis://b'}}\n"
+    "  worker: {image: '" REGISTRY "/web:42', networks: [back], configs: [limits]}\n"
+    "networks: {back: {}}\n"
+    "configs: {limits: {file: limits.conf}}\n"
+    "x-release:\n"
+    "  database: {service: db, url_from: DATABASE_URL}\n"
+    "  steps:\n"
+    "    - sql: {name: schema, dir: db/migrations}\n"
+    "    - sql: {name: tenants, dir: db/tenants, for_each_schema: SELECT name FROM tenant}\n"
+    "    - run: {name: seed, service: web, command: [./manage.py, seed], when: first_deploy}\n"
+    "    - expect: {tables: [users]}\n";
+
+static const char *nothing[] = {NULL};
+
+static void looked_at_plan(struct fixture *f, struct transcript *t)
+{
+    static const struct fixture_file files[] = {{"limits.conf", "queue 20\n"}, {NULL, NULL}};
+    static const char *ahead[] = {"099", NULL}, *modified[] = {"117", NULL};
+    struct migration m[] = {{.file = "118_user_email.sql", .version = "118", .name = "user_email"},
+                            {.file = "004_quota.sql", .version = "004", .name = "quota"}};
+    struct migration *pending[] = {&m[0], &m[1]};
+    const struct migration_diff shop = {.pending = pending,
+                                        .n_pending = 1,
+                                        .adopted = nothing,
+                                        .ahead = ahead,
+                                        .modified = modified,
+                                        .failed = nothing,
+                                        .warnings = nothing,
+                                        .before = "117",
+                                        .after = "118"},
+                                tenant = {.pending = pending + 1,
+                                          .n_pending = 1,
+                                          .adopted = nothing,
+                                          .ahead = nothing,
+                                          .modified = nothing,
+                                          .failed = nothing,
+                                          .warnings = nothing,
+                                          .before = "003",
+                                          .after = "004"};
+    struct migration_set sets[] = {{.items = &m[0], .n = 1}, {.items = &m[1], .n = 1}};
+    struct plan_sql_run runs[] = {{.diff = &shop}, {.schema = "acme", .diff = &tenant}};
+    const struct plan_sql sql[] = {
+        {.url_hash = "", .set = &sets[0], .asked = true, .runs = &runs[0], .n_runs = 1},
+        {.url_hash = "",
+         .set = &sets[1],
+         .why_not = "service shop_db has no task that runs",
+         .runs = &runs[1],
+         .n_runs = 1},
+        {0},
+        {0},
+    };
+    struct manifest before = {0}, manifest = {0};
+    struct plan first = {0}, plan = {0};
+    struct world w;
+    world_init(&w);
+    OK(fixture_load(looked_at_before, files, NULL, 0, &before, &f->err));
+    OK(fixture_load(looked_at_now, files, NULL, 0, &manifest, &f->err));
+    OK(world_plan(&w, &before, &(struct world_options){.digest = DIGEST_OLD}, &first, &f->err));
+    world_deploy(&w, &before, &first);
+    w.observed.tasks = json_array();
+    w.observed.at_us = now;
+    OK(world_plan(&w, &manifest,
+                  &(struct world_options){.commit = commit_b, .digest = DIGEST_NEW, .sql = sql}, &plan,
+                  &f->err));
+    add_answer(f, t, (const char *const[]){"plan", NULL}, plan_text(&f->arena, plan.json), 2);
+    add_answer_json(f, t, "plan", (const char *const[]){"plan", "--json", NULL}, plan.json, 2);
+    plan_release(&first);
+    plan_release(&plan);
+    manifest_release(&before);
+    manifest_release(&manifest);
+    world_release(&w);
+}
+
+static void looked_at_migrations(struct fixture *f, struct transcript *t)
+{
+    static const char *ahead[] = {"099", NULL}, *adopted[] = {"116", NULL}, *modified[] = {"117", NULL};
+    static const char *warnings[] = {"117_orders.sql was edited after it was applied", NULL};
+    struct migration m = {.file = "118_user_email.sql", .version = "118", .name = "user_email"};
+    struct migration *pending[] = {&m};
+    struct migration_version versions[] = {{.version = "099"}, {.version = "116"}, {.version = "117"}};
+    struct migration_log logs[] = {{.version = "118",
+                                    .file = "118_user_email.sql",
+                                    .state = MIGRATION_FAILED,
+                                    .done = 1,
+                                    .total = 3,
+                                    .error = "118_user_email.sql:4:1: column \"mail\" does not exist"}};
+    const struct migrate_step schema = {.name = "schema", .folder = "db/migrations"},
+                              tenants = {.name = "tenants", .folder = "db/tenants", .schema = "acme"};
+    const struct migrate_found found[] = {
+        {.step = &schema,
+         .where = "schema",
+         .history = {.table = "public.schema_migrations",
+                     .versions = versions,
+                     .n_versions = 3,
+                     .logs = logs,
+                     .n_logs = 1},
+         .diff = {.pending = pending,
+                  .n_pending = 1,
+                  .adopted = adopted,
+                  .ahead = ahead,
+                  .modified = modified,
+                  .warnings = warnings,
+                  .before = "117",
+                  .after = "118"}},
+        {.step = &tenants,
+         .where = "tenants in acme",
+         .history = {.table = "acme.schema_migrations"},
+         .refusal = "version 003 has two files: 003_a.sql and 003_b.sql"},
+    };
+    cleanup_json json_t *all = json_array();
+    char *text = NULL;
+    size_t len;
+    FILE *real = stdout;
+    fflush(stdout);
+    stdout = open_memstream(&text, &len);
+    for (size_t i = 0; i < ARRAY_SIZE(found); i++) {
+        migrate_found_print(&f->arena, &found[i]);
+        json_array_append_new(all, migrate_found_json(&f->arena, &found[i]));
+    }
+    fclose(stdout);
+    stdout = real;
+    add_answer(f, t, (const char *const[]){"migrate", "status", NULL}, text, 1);
+    add_answer_json(f, t, "migrate status", (const char *const[]){"migrate", "status", "--json", NULL}, all,
+                    1);
+    free(text);
+}
+
+static void looked_at(struct fixture *f, struct transcript *t)
+{
+    at("2026-08-23 14:02:09");
+    looked_at_plan(f, t);
+    looked_at_migrations(f, t);
+}
+
 /* ---- comparing ---- */
 
 static char *path_of(struct fixture *f, const char *name, const char *ending)
@@ -901,6 +1079,7 @@ SCENARIO(receiver_fails)
 SCENARIO(started_again)
 SCENARIO(polling_fails)
 SCENARIO(drifted)
+SCENARIO(looked_at)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, fixture_free)
 
@@ -911,7 +1090,7 @@ int main(void)
         TEST(rolled_back),   TEST(halted),        TEST(cancelled),    TEST(superseded), TEST(interrupted),
         TEST(stuck),         TEST(running),       TEST(putting_back), TEST(held),       TEST(paused),
         TEST(waiting),       TEST(alarm_raised),  TEST(approval),     TEST(frozen),     TEST(receiver_fails),
-        TEST(started_again), TEST(polling_fails), TEST(drifted),
+        TEST(started_again), TEST(polling_fails), TEST(drifted),      TEST(looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,18 +100,16 @@ int docker_distribution(struct docker *docker, struct arena *arena, const char *
                         struct error *err) MUST_CHECK;
 /* Registries say "denied" of a repository that does not exist yet, too: is it such a refusal? */
 bool docker_may_not_exist(const struct error *err);
-/* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. */
-int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us,
-                      struct error *err) MUST_CHECK;
-/* The same, telling `fn` how far it is, at each line of the stream. */
 struct pull_progress {
     unsigned layers, done; /* done: here already, or pulled and unpacked */
     int64_t bytes;         /* downloaded so far */
     int64_t bytes_total;   /* to be downloaded in all; 0: not known of each layer yet */
 };
 typedef void (*pull_progress_fn)(void *userdata, const struct pull_progress *progress);
-int docker_image_pull_watched(struct docker *docker, const char *image, int64_t timeout_us,
-                              pull_progress_fn fn, void *userdata, struct error *err) MUST_CHECK;
+/* Pulls onto this node, reading the progress stream to its end: an errorDetail in it is a failure. Each line
+ * of it tells `fn` how far it is; NULL: nobody wants to know. */
+int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, pull_progress_fn fn,
+                      void *userdata, struct error *err) MUST_CHECK;
 int docker_image(struct docker *docker, const char *name, json_t **ret,
                  struct error *err) MUST_CHECK; /* inspect */
 /* Creates an image from a tar in memory (POST /images/create?fromSrc=-); its ID goes to *ret_id (caller

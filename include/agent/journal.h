@@ -46,11 +46,6 @@ int journal_open(const char *path, enum journal_mode mode, struct journal **ret,
 bool journal_recovered(const struct journal *journal);
 int journal_recovery_noted(struct journal *journal, struct error *err) MUST_CHECK;
 void journal_close(struct journal *journal);
-static inline void journal_close_p(struct journal **journal)
-{
-    journal_close(*journal);
-}
-#define cleanup_journal __attribute__((cleanup(journal_close_p)))
 /* Changes when another process has committed something since the last call (PRAGMA data_version); -1:
  * unreadable now. */
 int64_t journal_data_version(struct journal *journal);

@@ -13,26 +13,18 @@
 
 #include "base/arena.h"
 
-struct task_view {
-    const char *id, *state; /* as the engine says: "running", "rejected" … */
-    const char *container_id, *node_id;
-    bool is_new;        /* created by this update */
-    const json_t *task; /* borrowed */
-};
-
 struct tasks_judgement {
     unsigned desired; /* tasks that must run; for jobs: completions */
     unsigned running; /* with this spec, desired running, and running (which in Swarm means healthy where
                          there is a healthcheck) */
     unsigned failed; /* new tasks that ended without being asked to: failed, or complete though they should go
                         on */
-    unsigned rejected;        /* new tasks a node refused */
-    unsigned completed;       /* of a job, or of a service whose restart policy lets it end */
-    struct task_view *active; /* the running ones */
+    unsigned rejected;     /* new tasks a node refused */
+    unsigned completed;    /* of a job, or of a service whose restart policy lets it end */
+    const json_t **active; /* the running ones; borrowed */
     size_t n_active;
-    const char *trouble;    /* the newest failure in words: "task 3f2a… exited 1: …"; NULL: none */
-    const char *trouble_id; /* that task's container's task id; for its log */
-    const char *pending;    /* why a task is not running yet: "pending: no suitable node (…)"; NULL: none */
+    const char *trouble; /* the newest failure in words: "task 3f2a… exited 1: …"; NULL: none */
+    const char *pending; /* why a task is not running yet: "pending: no suitable node (…)"; NULL: none */
 };
 
 /* tasks: of the service, up to date. excused: task IDs that do not count as failures (existed before, or

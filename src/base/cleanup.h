@@ -21,11 +21,6 @@ static inline void cleanup_close_p(const int *fd)
     if (*fd >= 0)
         close(*fd);
 }
-static inline void cleanup_fclose_p(FILE **f)
-{
-    if (*f)
-        fclose(*f);
-}
 static inline void cleanup_json_p(json_t **j)
 {
     json_decref(*j);
@@ -33,7 +28,6 @@ static inline void cleanup_json_p(json_t **j)
 
 #define cleanup_free  CLEANUP(cleanup_free_p)
 #define cleanup_close CLEANUP(cleanup_close_p)
-#define cleanup_file  CLEANUP(cleanup_fclose_p)
 #define cleanup_json  CLEANUP(cleanup_json_p)
 #define cleanup_arena CLEANUP(arena_release)
 

@@ -18,4 +18,4 @@ void secret_register_url(const char *url);
 /* Is a variable of this name a secret by its name: PASSWORD, SECRET, TOKEN, KEY, URL with userinfo? */
 bool secret_name(const char *name);
 char *secret_redact(struct arena *arena, const char *text);
-void secret_forget_all(void); /* wipes the registry; for tests and exit */
+void secret_forget_all(void); /* wipes the registry: for tests, which share a process */

@@ -114,21 +114,13 @@ static void note_trouble(struct arena *arena, const json_t *task, struct tasks_j
         return;
     *newest = time ? time : "";
     j->trouble = task_words(arena, task);
-    j->trouble_id = json_path_string(task, "ID", NULL);
 }
 
-static void note_active(struct arena *arena, const json_t *task, bool is_new, struct tasks_judgement *j)
+static void note_active(struct arena *arena, const json_t *task, struct tasks_judgement *j)
 {
     j->running++;
-    j->active = arena_grow(arena, j->active, j->n_active, sizeof *j->active);
-    j->active[j->n_active++] = (struct task_view){
-        .id = json_path_string(task, "ID", NULL),
-        .state = json_path_string(task, "Status", "State", NULL),
-        .container_id = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL),
-        .node_id = json_path_string(task, "NodeID", NULL),
-        .is_new = is_new,
-        .task = task,
-    };
+    j->active = arena_grow(arena, j->active, j->n_active, sizeof(void *));
+    j->active[j->n_active++] = task;
 }
 
 /* Its node's engine was only just starting. That is said, and decides nothing: Swarm makes another one. */
@@ -149,7 +141,7 @@ static void judge_one(struct arena *arena, const json_t *service, const json_t *
     bool job = is_job(service),
          wanted = strcmp(desired, "running") == 0 || (job && strcmp(desired, "complete") == 0);
     if (strcmp(state, "running") == 0 && wanted) {
-        note_active(arena, task, counted, j);
+        note_active(arena, task, j);
     } else if (strcmp(state, "complete") == 0 && (job || may_complete(service))) {
         j->completed++;
     } else if (strcmp(state, "failed") == 0 || strcmp(state, "complete") == 0 ||

@@ -125,8 +125,8 @@ static int read_progress(struct docker *docker, struct call *call, struct progre
     return r;
 }
 
-int docker_image_pull_watched(struct docker *docker, const char *image, int64_t timeout_us,
-                              pull_progress_fn fn, void *userdata, struct error *err)
+int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, pull_progress_fn fn,
+                      void *userdata, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct image_ref ref;
@@ -142,11 +142,6 @@ int docker_image_pull_watched(struct docker *docker, const char *image, int64_t 
     call_query(&call, "tag", ref.digest ? ref.digest : ref.tag ? ref.tag : "latest");
     struct progress progress = {.fn = fn, .userdata = userdata};
     return read_progress(docker, &call, &progress, err);
-}
-
-int docker_image_pull(struct docker *docker, const char *image, int64_t timeout_us, struct error *err)
-{
-    return docker_image_pull_watched(docker, image, timeout_us, NULL, NULL, err);
 }
 
 int docker_image(struct docker *docker, const char *name, json_t **ret, struct error *err)

@@ -15,7 +15,6 @@
 struct observer { /* observe.c: a second connection, only while a statement takes long */
     struct pg_conn conn;
     int64_t retry_at_us; /* no attempt to log in before */
-    unsigned crowded;    /* looks in a row at which too many waited behind us */
     char said[512];
 };
 

@@ -42,7 +42,7 @@ int step_database_task(const struct step_database *db, struct arena *arena, json
     if (t.n_active == 0)
         return error_set(err, ERR_UNAVAILABLE, 0, "no task of service %s runs%s%s", db->service_name,
                          t.pending ? ": " : "", t.pending ? t.pending : "");
-    *ret = t.active[0].task;
+    *ret = t.active[0];
     *ret_tasks = TAKE(tasks);
     return 0;
 }

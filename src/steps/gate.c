@@ -47,7 +47,6 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
         abort();
     gate->ctx = ctx;
     gate->service = arena_strdup(&gate->arena, options->service);
-    gate->name = arena_strdup(&gate->arena, options->name);
     gate->id = arena_strdup(&gate->arena, options->service_id);
     gate->sent = arena_strdup(&gate->arena, options->sent);
     gate->failures_before = options->failures_before;

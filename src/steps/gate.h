@@ -18,7 +18,7 @@ struct gate;
 struct prober;
 
 struct gate_options {
-    const char *service, *name; /* key, Swarm name */
+    const char *service; /* key */
     const char *service_id;
     const json_t *excused; /* IDs of tasks that existed before the update */
     const char *

@@ -12,7 +12,7 @@ extern const int64_t gate_outage_grace_us;
 struct gate {
     struct step_ctx *ctx;
     struct arena arena;
-    const char *service, *name, *id, *sent;
+    const char *service, *id, *sent;
     json_t *excused;
     struct prober *prober;
     unsigned failures_before;

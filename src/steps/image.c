@@ -39,7 +39,7 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
             json_decref(present); /* this digest is here already */
             return 0;
         }
-        if (docker_image_pull_watched(ctx->docker, image, pull_timeout_us, tell, ctx, err) == 0)
+        if (docker_image_pull(ctx->docker, image, pull_timeout_us, tell, ctx, err) == 0)
             return 0;
         if ((err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT) || mono_us() >= deadline)
             return error_wrap(err, "pulling %s", image);

@@ -179,7 +179,7 @@ static struct check_result ask_all(struct prober *p, const struct health_check *
     if (tasks->n_active == 0) /* all have ended, as their restart policy lets them */
         return (struct check_result){.text = "no task runs that could be asked"};
     for (size_t t = 0; t < tasks->n_active; t++) {
-        ask(p, check, tasks->active[t].task, &one);
+        ask(p, check, tasks->active[t], &one);
         if (one.away)
             return one;
         slowest_us = one.took_us > slowest_us ? one.took_us : slowest_us;

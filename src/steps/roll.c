@@ -171,7 +171,6 @@ static int open_gate(struct step_ctx *ctx, const json_t *params, const json_t *p
 {
     struct gate_options options = {
         .service = json_path_string(params, "service", NULL),
-        .name = json_path_string(params, "name", NULL),
         .service_id = json_path_string(progress, "id", NULL),
         .excused = json_object_get(progress, "excused"),
         .sent = json_path_string(progress, "sent", NULL),
@@ -270,12 +269,11 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
 }
 
 /* The same rules as on the way forward; checks only where they passed before. */
-static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *params,
-                           const json_t *progress, const json_t *excused, struct error *err)
+static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *progress,
+                           const json_t *excused, struct error *err)
 {
     struct gate_options options = {
         .service = step->name,
-        .name = json_path_string(params, "name", NULL),
         .service_id = json_path_string(progress, "id", NULL),
         .excused = excused,
         .going_back = true,
@@ -297,8 +295,8 @@ static bool was_sent(struct step_ctx *ctx, const json_t *progress, const json_t 
            str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
 }
 
-static int restore(struct step_ctx *ctx, const struct step *step, const json_t *params,
-                   const json_t *progress, bool *ret_touched, struct error *err)
+static int restore(struct step_ctx *ctx, const struct step *step, const json_t *progress, bool *ret_touched,
+                   struct error *err)
 {
     cleanup_json json_t *before = NULL, *live = NULL, *tasks = NULL, *excused = NULL;
     const char *id = json_path_string(progress, "id", NULL);
@@ -330,7 +328,7 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
             return -1;
         fault_point("putback.sent");
     }
-    if (wait_until_back(ctx, step, params, progress, excused, err) < 0)
+    if (wait_until_back(ctx, step, progress, excused, err) < 0)
         return error_wrap(err, "after putting it back");
     return save_state(ctx, step, "rolled_back", NULL, err);
 }
@@ -344,7 +342,7 @@ int step_put_back(struct step_ctx *ctx, const struct step *step, const json_t *p
     cleanup_json json_t *progress = json_loads(step->progress, 0, NULL);
     if (strcmp(json_path_string(params, "action", NULL), "create") == 0)
         return remove_created(ctx, step, params, progress, ret_touched, err);
-    return restore(ctx, step, params, progress, ret_touched, err);
+    return restore(ctx, step, progress, ret_touched, err);
 }
 
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)

@@ -87,7 +87,7 @@ static int names_commit(const struct wanted *w, const char *digest, bool *ret, c
     const char *name = arena_printf(w->arena, "%s@%s", w->reference, digest);
     struct docker *docker = w->request->work->docker;
     if (docker_image(docker, name, &image, err) < 0 &&
-        (docker_image_pull_watched(docker, name, pull_timeout_us, tell_pull, (void *)(uintptr_t)w, err) < 0 ||
+        (docker_image_pull(docker, name, pull_timeout_us, tell_pull, (void *)(uintptr_t)w, err) < 0 ||
          docker_image(docker, name, &image, err) < 0))
         return error_wrap(err, "pulling %s to read its label", name);
     const char *revision = json_path_string(image, "Config", "Labels", REVISION_LABEL, NULL);

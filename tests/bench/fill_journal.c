@@ -110,7 +110,7 @@ static int deploy(struct journal *journal, unsigned number, struct error *err)
 int main(int argc, char **argv)
 {
     struct error err = {0};
-    cleanup_journal struct journal *journal = NULL;
+    struct journal *journal = NULL;
     if (argc != 3) {
         fputs("Usage: fill_journal FILE COUNT\n", stderr);
         return 64;
@@ -121,5 +121,6 @@ int main(int argc, char **argv)
         r = deploy(journal, (unsigned)i, &err);
     if (r < 0)
         fprintf(stderr, "fill_journal: %s\n", err.text);
+    journal_close(journal);
     return r < 0;
 }

@@ -112,7 +112,7 @@ static int run(struct line *l, struct error *err)
 int main(int argc, char **argv)
 {
     struct error err = {0};
-    cleanup_journal struct journal *journal = NULL;
+    struct journal *journal;
     cleanup_free char *text = NULL;
     size_t size = 0;
     if (argc != 2 || journal_open(argv[1], JOURNAL_WRITE, &journal, &err) < 0) {
@@ -134,5 +134,6 @@ int main(int argc, char **argv)
             printf("ok %lld\n", l.id);
         fflush(stdout);
     }
+    journal_close(journal);
     return 0;
 }

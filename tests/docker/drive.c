@@ -158,7 +158,8 @@ static int op_distribution(struct driver *d, const json_t *args, json_t **ret, s
 static int op_pull(struct driver *d, const json_t *args, json_t **ret, struct error *err)
 {
     *ret = json_null();
-    return docker_image_pull(d->docker, text(args, "image"), number(args, "timeout_ms") * 1000, err);
+    return docker_image_pull(d->docker, text(args, "image"), number(args, "timeout_ms") * 1000, NULL, NULL,
+                             err);
 }
 
 static int op_has_auth(struct driver *d, const json_t *args, json_t **ret, struct error *err)

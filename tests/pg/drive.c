@@ -59,6 +59,13 @@ static json_t *strings(const char *const *texts)
 
 /* ---- files ---- */
 
+static inline void cleanup_fclose_p(FILE **f)
+{
+    if (*f)
+        fclose(*f);
+}
+#define cleanup_file CLEANUP(cleanup_fclose_p)
+
 static const char *path_of(struct drive *d, struct arena *arena, const char *name)
 {
     return arena_printf(arena, "%s/%s", text(d->args, "dir", "."), name);

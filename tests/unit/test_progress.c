@@ -241,7 +241,7 @@ static void writes_changes_only(void **state)
     struct fixture *f = *state;
     struct deployment d;
     struct step_ctx *ctx = begun(f, &d);
-    cleanup_journal struct journal *reader = NULL;
+    struct journal *reader;
     OK(journal_open(f->path, JOURNAL_READ, &reader, &f->err));
     struct progress p = {.of = "replicas", .total = 2, .deadline_us = mono + 300 * US_PER_S};
     step_live_begin(ctx, 1);
@@ -262,6 +262,7 @@ static void writes_changes_only(void **state)
     assert_true(progress_parse(&f->arena, told(f, d.id, 1), &back));
     assert_true(back.deadline_us > wall + 280 * US_PER_S);
     assert_int_not_equal(journal_data_version(reader), seen);
+    journal_close(reader);
 }
 
 /* Who begins a step again begins without what a dead worker has told. */

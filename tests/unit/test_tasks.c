@@ -202,16 +202,8 @@ static void active(void **state)
     struct tasks_judgement j;
     tasks_judge(&arena, service, tasks, excused, &j);
     assert_int_equal(j.n_active, 2);
-    assert_string_equal(j.active[0].id, "b");
-    assert_string_equal(j.active[0].container_id, "cb");
-    assert_string_equal(j.active[0].node_id, "n");
-    assert_string_equal(j.active[0].state, "running");
-    assert_true(j.active[0].is_new);
-    assert_ptr_equal(j.active[0].task, json_array_get(tasks, 1));
-    assert_string_equal(j.active[1].id, "c");
-    assert_false(j.active[1].is_new);
-    assert_null(j.active[1].container_id);
-    assert_string_equal(j.trouble_id, "a");
+    assert_ptr_equal(j.active[0], json_array_get(tasks, 1));
+    assert_ptr_equal(j.active[1], json_array_get(tasks, 2)); /* excused, and it runs */
     cleanup_json json_t *ids = task_ids(tasks), *want = fixture_json("['a', 'b', 'c']");
     assert_true(json_equal(ids, want));
 }

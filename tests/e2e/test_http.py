@@ -568,10 +568,12 @@ class Database(PostgresCase, Http):
         self.assertEqual((code, set(body)), (200, FIELDS))
         self.assertEqual(body["migrations"], {"applied": ["000", "002"], "latest": "002", "pending": []})
 
-        # as after services were put back, and as when a file was lost
-        self.query("INSERT INTO schema_migrations (version, name) VALUES ('003', 'later'), ('001', 'lost')")
+        # as after services were put back, and as when a file was lost; a server that takes no writes says it as well
+        self.query("ALTER DATABASE app SET default_transaction_read_only = on")
+        self.query("BEGIN READ WRITE; INSERT INTO schema_migrations (version, name) VALUES ('003', 'later'), ('001', 'lost'); COMMIT")
         code, body = self.becomes(lambda code, body: body["ahead"], "a version of another commit")
         self.assertEqual((code, body["ahead"], body["missing_files"], body["migrations"]["latest"]), (200, ["003"], ["001"], "003"))
+        self.query("BEGIN READ WRITE; ALTER DATABASE app RESET default_transaction_read_only; COMMIT")
 
         self.query("ALTER TABLE t RENAME TO elsewhere")
         code, body = self.becomes(lambda code, body: body["missing_tables"], "the missing table")

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,8 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     memory_json_is_sure();
+    /* the pipe behind stdout is agentd's: who deploys goes on when it dies */
+    signal(SIGPIPE, SIG_IGN);
     int code = run(argc, argv);
     /* a full disk or a closed pipe must not look like a good end */
     if (fflush(stdout) == 0 && !ferror(stdout))

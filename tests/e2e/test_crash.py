@@ -39,6 +39,18 @@ class Supervisor(Case):
         self.assertLess(time.monotonic() - began, 58)  # 60 with all of its time again
         self.assertEqual(self.job_containers(), [])
 
+    def test_the_worker_of_a_dead_agentd_comes_to_its_end(self):
+        """Nobody reads its hints any more, and it gives several with each step."""
+        commit = self.commit(self.version("one"))
+        self.start(FAULTS="job.created:sleep=1")
+        self.wait(lambda: "fault point job.created" in self.agent.log.read_text(), 60, "the migration to be started")
+        worker = self.run_worker()
+        self.agent.kill()
+        wait_for(lambda: worker not in self.workers(), 60, "the worker's end")
+        self.assertEqual(self.record(commit)["state"], "succeeded")
+        self.assertEqual(self.volume_lines(), ["one"])
+        self.serves("web", "one")
+
     @long
     def test_compares_with_the_baseline_of_before_the_crash(self):
         """Who takes it up finds the new version failing: that is not taken for how it was before."""

@@ -56,8 +56,8 @@ struct migrate_step {
     const struct migration_entry *entries;
     size_t n_entries;
     migration_read *read;
-    /* Looked at while waiting and between statements; sets err (ERR_CANCELLED) and returns -1 to stop. NULL:
-     * never. */
+    /* Looked at while waiting and between statements; sets err (ERR_CANCELLED) and returns -1 to stop. NULL,
+     * as where there is no step: proc_heed_stop(). */
     int (*should_stop)(void *userdata, struct error *err);
     /* What it waits for ("the lock: held by … for 3 s"); NULL: for nothing. */
     void (*waiting)(void *userdata, const char *text);

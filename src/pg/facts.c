@@ -4,6 +4,7 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "pg/conn.h"
 
 /* Extensions bring tables of their own: a new database of the postgis image is still empty. */
@@ -19,7 +20,7 @@ static const char query[] =
 int pg_facts(struct arena *arena, const struct pg_url *url, const char *socket_folder,
              const char *application_name, int64_t timeout_us, struct pg_facts *ret, struct error *err)
 {
-    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = proc_heed_stop};
     cleanup_result PGresult *result = NULL;
     const struct pg_conn_options options = {
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};

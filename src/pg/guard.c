@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/proc.h"
 #include "pg/session.h"
 
 /*
@@ -13,6 +14,15 @@ struct migrate_guard {
     struct session s;
     struct migrate_step step; /* without files: who waits, for how long */
 };
+
+/* What is asked at the end is asked after a stop, too: else the lock would seem to be lost. */
+static int only_alive(void *userdata, struct error *err)
+{
+    (void)userdata;
+    (void)err;
+    proc_alive();
+    return 0;
+}
 
 int migrate_guard_open(struct arena *arena, const struct migrate_step *step, struct migrate_guard **ret,
                        struct error *err)
@@ -29,7 +39,7 @@ int migrate_guard_open(struct arena *arena, const struct migrate_step *step, str
         session_close(s);
         return -1;
     }
-    guard->step.should_stop = NULL;
+    guard->step.should_stop = only_alive;
     guard->step.waiting = NULL;
     *ret = guard;
     return 0;

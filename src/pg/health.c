@@ -4,6 +4,7 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "pg/conn.h"
 
@@ -84,7 +85,7 @@ int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_
               const char *application_name, int64_t timeout_us, const char *const *tables,
               struct pg_health *ret, struct error *err)
 {
-    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = proc_heed_stop};
     const struct pg_conn_options options = {
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_health health = {0};

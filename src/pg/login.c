@@ -2,6 +2,7 @@
 #include "agent/pg.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "pg/conn.h"
 
 static int ask(struct arena *arena, struct pg_conn *conn, struct pg_login *ret, struct error *err)
@@ -10,7 +11,8 @@ static int ask(struct arena *arena, struct pg_conn *conn, struct pg_login *ret, 
     if (PG_ASK(conn, "PostgreSQL is not ready", &result, err,
                "SELECT pg_catalog.pg_postmaster_start_time()::text, pg_catalog.pg_is_in_recovery(), "
                "pg_catalog.current_setting('transaction_read_only')") < 0) {
-        err->kind = ERR_UNAVAILABLE;
+        if (err->kind != ERR_CANCELLED)
+            err->kind = ERR_UNAVAILABLE;
         return -1;
     }
     if (pg_refuse_reader(PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2), err) < 0)
@@ -23,7 +25,7 @@ static int ask(struct arena *arena, struct pg_conn *conn, struct pg_login *ret, 
 int pg_login(struct arena *arena, const struct pg_url *url, const char *socket_folder,
              const char *application_name, int64_t timeout_us, struct pg_login *ret, struct error *err)
 {
-    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us};
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = proc_heed_stop};
     const struct pg_conn_options options = {
         .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
     struct pg_login login = {0};

@@ -8,6 +8,7 @@
 #include "agent/log.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "base/str.h"
 
 enum { OLDEST_VERSION = 110000, WARNINGS_MAX = 100 };
@@ -97,7 +98,9 @@ static const char *as_statements(const struct session *s, struct arena *arena)
 static int stop_hook(void *userdata, struct error *err)
 {
     const struct session *s = userdata;
-    return s->step && s->step->should_stop ? s->step->should_stop(s->step->userdata, err) : 0;
+    /* who has no hook waits for as long as the server likes, all the same */
+    return s->step && s->step->should_stop ? s->step->should_stop(s->step->userdata, err)
+                                           : proc_heed_stop(NULL, err);
 }
 
 static bool tick_hook(void *userdata, int64_t elapsed_us)

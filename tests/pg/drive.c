@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives src/pg from a test: one JSON object on stdin ({"op": …}), one answer on stdout: {"value": …} or
- * {"error": {"kind", "text"}}, with what was reported meanwhile ("events", "waited"), the time it took ("us")
- * and the memory ("rss_kib"). The files of a step are those of a folder on disk.
+ * {"error": {"kind", "text"}}, with what was reported meanwhile ("events", "waited", how many signs of life:
+ * "alive"), the time it took ("us") and the memory ("rss_kib"). The files of a step are those of a folder on
+ * disk.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -143,6 +144,13 @@ static int read_folder(struct drive *d, struct migrate_step *step, struct error 
 
 /* ---- hooks ---- */
 
+static unsigned signs_of_life;
+
+static void on_alive(void)
+{
+    signs_of_life++;
+}
+
 static int should_stop(void *userdata, struct error *err)
 {
     (void)userdata;
@@ -279,6 +287,16 @@ static int op_login(struct drive *d, const struct migrate_step *step, json_t **r
     return 0;
 }
 
+static int op_facts(struct drive *d, const struct migrate_step *step, json_t **ret, struct error *err)
+{
+    struct pg_facts facts;
+    if (pg_facts(&d->arena, &d->url, text(d->args, "socket", NULL), "deploy-agent/test", step->timeout_us,
+                 &facts, err) < 0)
+        return -1;
+    *ret = json_pack("{s:I, s:I}", "tables", (json_int_t)facts.n_tables, "size", (json_int_t)facts.size);
+    return 0;
+}
+
 static int op_records(struct drive *d, const struct migrate_step *step, json_t **ret, struct error *err)
 {
     struct migrate_result result;
@@ -305,7 +323,7 @@ static const struct {
 } ops[] = {
     {"run", op_run},         {"plan", op_plan},     {"adopt", op_adopt}, {"resolve", op_resolve},
     {"schemas", op_schemas}, {"expect", op_expect}, {"login", op_login}, {"truth", op_truth},
-    {"records", op_records}, {"health", op_health},
+    {"records", op_records}, {"health", op_health}, {"facts", op_facts},
 };
 
 static const char *kind_name(enum error_kind kind)
@@ -345,7 +363,7 @@ static struct migrate_step make_step(struct drive *d)
         .commit = text(args, "commit", "9f3c1ab09f3c1ab09f3c1ab09f3c1ab09f3c1ab0"),
         .run_id = text(args, "run_id", "host/1"),
         .read = read_blob,
-        .should_stop = should_stop,
+        .should_stop = json_is_true(json_object_get(args, "unheard")) ? NULL : should_stop,
         .waiting = waiting,
         .progress = progress,
         .userdata = d};
@@ -412,9 +430,11 @@ int main(void)
     cleanup_json json_t *args = json_loadf(stdin, 0, NULL);
     struct drive d = {.args = args, .events = json_array(), .waited = json_array()};
     proc_catch_stop();
+    proc_on_alive(on_alive);
     cleanup_json json_t *answer = answer_to(&d);
     json_object_set_new(answer, "events", d.events);
     json_object_set_new(answer, "waited", d.waited);
+    json_object_set_new(answer, "alive", json_integer(signs_of_life));
     json_object_set_new(answer, "rss_kib", json_integer(peak_kib()));
     cleanup_free char *out = json_dumps(answer, JSON_COMPACT);
     puts(out ? out : "{}");

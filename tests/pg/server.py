@@ -253,6 +253,7 @@ class Answer:
         self.events = answer["events"]
         self.waited = answer["waited"]
         self.us = answer["us"]
+        self.alive = answer["alive"]
         self.rss_kib = answer["rss_kib"]
 
     def __repr__(self):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How files are applied, and how they fail: cases 27 to 39, 54 to 65 and 70 of the database's catalogue."""
 
+import signal
 import unittest
 
 from case import Case, close_server
+from server import wait
 
 
 def tearDownModule():
@@ -343,6 +345,16 @@ class Tables(Case):
         for part in ("table u is missing", "column t.z is missing", "column u.k is missing", "constraint t.none is missing", "does not contain 'single'", "index t_z is missing", "one row with true"):
             self.assertIn(part, answer.error)
         self.assertIn("25006", self.drive("expect", query="DELETE FROM t RETURNING true").error)
+
+    def test_expectation_that_takes_long(self):
+        """A holder of the stack's lease has to beat meanwhile, and a stop is heard."""
+        self.sql("CREATE VIEW slow AS SELECT true FROM (SELECT pg_sleep(1.5)) AS s")
+        self.assertGreaterEqual(self.drive("expect", query="SELECT * FROM slow").alive, 4)
+        self.sql("CREATE VIEW endless AS SELECT true FROM (SELECT pg_sleep(50)) AS s")
+        run = self.start("expect", query="SELECT * FROM endless")
+        wait(lambda: self.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'") == "1", 15, "the query")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.end(20).kind, "cancelled")
 
     def test_truth(self):
         """A check by SQL: one row with true, read only, and an end."""

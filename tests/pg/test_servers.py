@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -106,6 +107,21 @@ class Servers(Case):
             finally:
                 pooler.terminate()
                 pooler.wait()
+
+    def test_58b_never_answers(self):
+        """Whoever asks hears a stop, whether a step stands behind it or not."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        silent.settimeout(30)
+        for op, options in (("login", {}), ("facts", {}), ("health", {}), ("truth", {}), ("expect", {}), ("schemas", {}), ("plan", {"unheard": True})):
+            with self.subTest(op):
+                run = self.start(op, port=silent.getsockname()[1], **options)
+                talk, _ = silent.accept()
+                with talk:
+                    talk.recv(1)
+                    run.signal(signal.SIGTERM)
+                    answer = run.end(30)
+                    self.assertEqual(answer.kind, "cancelled", answer)
 
     def test_59_logins(self):
         server = Server("max_connections = 5\nsuperuser_reserved_connections = 1\nreserved_connections = 0\n" if int((self.server.data / "PG_VERSION").read_text()) >= 16 else "max_connections = 5\nsuperuser_reserved_connections = 1\n")

@@ -8,15 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "docker/auth.h"
 #include "docker/client.h"
 
 #define HELPER_TIMEOUT_US (30 * US_PER_S)
+#define HELPER_SLICE_US   (US_PER_S / 4) /* between two signs of life */
 #define HELPER_OUTPUT_MAX ((size_t)64 << 10)
 #define HELPER_PATH       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -92,18 +95,30 @@ static int spawn_helper(const char *path, char *const *env, int stdin_fd, int st
     return r;
 }
 
-/* Reads to the end of output; false: deadline passed, or too much. */
-static bool read_output(int fd, struct str *ret)
+/* 1: readable; 0: the deadline passed; -1: to stop. */
+static int wait_for(int fd, int64_t deadline, struct error *err)
 {
-    int64_t deadline = mono_us() + HELPER_TIMEOUT_US;
     for (;;) {
         int64_t left = deadline - mono_us();
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        int ready = left > 0 ? poll(&p, 1, (int)(left / 1000) + 1) : 0;
-        if (ready == 0)
-            return false;
+        if (proc_heed_stop(NULL, err) < 0)
+            return -1;
+        if (left <= 0)
+            return 0;
+        if (poll(&p, 1, (int)((left < HELPER_SLICE_US ? left : HELPER_SLICE_US) / 1000) + 1) > 0)
+            return 1;
+    }
+}
+
+/* Reads to the end of output. 1: all of it; 0: the deadline passed, or too much; -1: to stop. */
+static int read_output(int fd, int64_t deadline, struct str *ret, struct error *err)
+{
+    for (;;) {
+        int r = wait_for(fd, deadline, err);
+        if (r <= 0)
+            return r;
         char buffer[4096];
-        ssize_t n = ready > 0 ? read(fd, buffer, sizeof buffer) : -1;
+        ssize_t n = read(fd, buffer, sizeof buffer);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -111,8 +126,15 @@ static bool read_output(int fd, struct str *ret)
         str_append_n(ret, buffer, (size_t)n);
         explicit_bzero(buffer, sizeof buffer);
         if (ret->len > HELPER_OUTPUT_MAX)
-            return false;
+            return 0;
     }
+}
+
+/* Who has closed its output need not have ended. As read_output(). */
+static int wait_end(pid_t pid, int64_t deadline, struct error *err)
+{
+    cleanup_close int fd = pidfd_open(pid, 0);
+    return fd < 0 ? error_errno(err, "pidfd_open") : wait_for(fd, deadline, err);
 }
 
 static int run_helper(const char *path, char *const *env, const char *key, struct str *ret_output,
@@ -130,15 +152,18 @@ static int run_helper(const char *path, char *const *env, const char *key, struc
     cleanup_close int output = ends[0];
     if (r < 0)
         return -1;
-    bool complete = read_output(output, ret_output);
-    if (!complete)
+    int64_t deadline = mono_us() + HELPER_TIMEOUT_US;
+    r = read_output(output, deadline, ret_output, err);
+    if (r > 0)
+        r = wait_end(pid, deadline, err);
+    if (r <= 0)
         kill(-pid, SIGKILL); /* a session of its own: its children too */
     while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
         ;
-    if (!complete)
-        return error_set(err, ERR_UNAVAILABLE, 0, "%s gave no complete answer in %d s", path,
+    if (r == 0)
+        return error_set(err, ERR_UNAVAILABLE, 0, "%s gave no complete answer, or did not end, in %d s", path,
                          (int)(HELPER_TIMEOUT_US / US_PER_S));
-    return 0;
+    return r < 0 ? -1 : 0;
 }
 
 static int read_answer(const char *path, const char *key, const struct str *output, struct arena *arena,

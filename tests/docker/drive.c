@@ -12,6 +12,7 @@
 #include "agent/docker.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proc.h"
 #include "docker/relay_internal.h"
 #include "net/http.h"
 
@@ -39,6 +40,17 @@ static int op_open(struct driver *d, const json_t *args, json_t **ret, struct er
     d->docker = NULL;
     *ret = json_null();
     return docker_open(text(args, "url"), text(args, "auth"), &d->docker, err);
+}
+
+/* From here on a signal ends what is asked for, not the program. */
+static int op_heed_stop(struct driver *d, const json_t *args, json_t **ret, struct error *err)
+{
+    (void)d;
+    (void)args;
+    (void)err;
+    proc_catch_stop();
+    *ret = json_null();
+    return 0;
 }
 
 static int op_version(struct driver *d, const json_t *args, json_t **ret, struct error *err)
@@ -337,6 +349,7 @@ static const struct {
     {"relay_remove", op_relay_remove},
     {"http", op_http},
     {"memory", op_memory},
+    {"heed_stop", op_heed_stop},
 };
 
 static const char *kind_name(enum error_kind kind)

@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -303,6 +304,22 @@ class Registries(Case):
         self.fails("invalid", "Username", "distribution", image=image)
         self.use({"credsStore": self.helper("yes\n")})
         self.fails("unavailable", "no complete answer", "distribution", image=image)
+
+    def test_helper_that_stays(self):
+        """It has answered and closed its output, and does not end: neither does it hold up a stop, nor wait for ever."""
+        asked = pathlib.Path(self.folder.name, "asked")
+        self.use({"credsStore": self.helper(f"exec >&-; touch {asked}; exec sleep 60\n")})
+        if os.environ.get("TESTS_FULL"):
+            self.fails("unavailable", "did not end, in 30 s", "distribution", image=self.auth + "/web:1")
+            asked.unlink()
+        self.d.heed_stop()
+        self.d.start("distribution", image=self.auth + "/web:1")
+        wait(asked.exists, 20, "the helper to be asked")
+        self.d.process.send_signal(signal.SIGTERM)
+        with self.assertRaises(Failure) as caught:
+            self.d.finish()
+        self.assertEqual(caught.exception.kind, "cancelled", caught.exception.text)
+        self.assertLess(self.d.us, 20_000_000)
 
     def test_stopped(self):
         lab.ctl("stop-registry")

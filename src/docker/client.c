@@ -171,28 +171,35 @@ static int inject_lost(struct docker *docker, const struct call *call, const str
     return effect && response->status < 300 ? inject(docker, call, " lost", err) : 0;
 }
 
-static int send_request(struct docker *docker, const struct call *call, struct http_response *ret,
+/* What has to be known before a request can go. */
+struct address {
+    struct str url, auth; /* auth: empty, or a line of the head */
+};
+
+static int make_address(struct docker *docker, const struct call *call, struct address *ret,
                         struct error *err)
 {
-    const struct endpoint_info *info = &endpoints[call->endpoint];
-    cleanup_str struct str url = {0}, auth = {0};
-    if (make_url(docker, call, &url, err) < 0)
+    if (make_url(docker, call, &ret->url, err) < 0)
         return -1;
+    return call->image ? docker_auth_header(docker, call->image, &ret->auth, err) : 0;
+}
 
+static int send_request(struct docker *docker, const struct call *call, const struct address *to,
+                        struct http_response *ret, struct error *err)
+{
+    const struct endpoint_info *info = &endpoints[call->endpoint];
     const char *headers[3] = {0};
     size_t n = 0;
     if (call->body)
         headers[n++] =
             call->body_is_tar ? "Content-Type: application/x-tar" : "Content-Type: application/json";
-    if (call->image && docker_auth_header(docker, call->image, &auth, err) < 0)
-        return -1;
-    if (auth.len > 0)
-        headers[n++] = auth.data;
+    if (to->auth.len > 0)
+        headers[n++] = to->auth.data;
     int64_t timeout_us = call->timeout_us ? call->timeout_us : info->timeout_us;
     if (docker->limit_us && docker->limit_us < timeout_us)
         timeout_us = docker->limit_us;
     struct http_request request = {.method = info->method,
-                                   .url = url.data,
+                                   .url = to->url.data,
                                    .unix_socket = docker->socket,
                                    .headers = headers,
                                    .body = call->body,
@@ -216,15 +223,19 @@ static int send_request(struct docker *docker, const struct call *call, struct h
 int docker_send(struct docker *docker, struct call *call, struct str *ret_body, struct error *err)
 {
     struct http_response response = {0};
+    struct address to = {0};
     bool guarded = docker->guard && (endpoints[call->endpoint].flags & EPF_EFFECT);
     int r = docker_negotiate(docker, err);
-    /* last of all: as little as can be lies between the answer and the request */
+    if (r == 0)
+        r = make_address(docker, call, &to, err);
+    /* last of all: as little as can be lies between the answer and the request. A credential helper took its
+     * time before */
     if (r == 0 && guarded)
         r = docker->guard(docker->guard_userdata, err);
     if (r == 0)
         r = inject(docker, call, "", err);
     if (r == 0)
-        r = send_request(docker, call, &response, err);
+        r = send_request(docker, call, &to, &response, err);
     if (r == 0)
         r = inject_lost(docker, call, &response, err);
     if (r == 0 && (response.status < 200 || response.status > 299))
@@ -232,6 +243,8 @@ int docker_send(struct docker *docker, struct call *call, struct str *ret_body, 
     if (r == 0 && ret_body)
         *ret_body = TAKE(response.body);
     http_response_release(&response);
+    str_release(&to.url);
+    str_release(&to.auth);
     str_release(&call->query);
     return r;
 }

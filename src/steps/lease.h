@@ -17,7 +17,9 @@
  *     lease_give()     at the end
  *
  * A holder that was away (stopped, cut off) cannot act on a lease that was taken from it: confirming is a
- * write, too. What was on its way by then is fenced by the version of the service that it names.
+ * write, too. What was confirmed within the last second, of thirty that a waiter waits, is not asked again.
+ * So a request may be on its way, or its sender be stopped, between the answer and the effect. An update is
+ * fenced by the version of the object that it names; a create is not, nor is a removal.
  *
  * The object also says which migration jobs have ended well, and from which deployments it was taken over. So
  * the agent that takes over neither runs a migration again that is done, nor one beside that which still

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "agent/docker.h"
 #include "base/cleanup.h"
@@ -20,6 +21,8 @@ struct driver {
     struct docker *docker;
     struct relay *relay;
     struct http *http;
+    const char *taken; /* a file: guarded requests are refused once it is there */
+    struct arena arena;
 };
 
 typedef int (*op_fn)(struct driver *driver, const json_t *args, json_t **ret, struct error *err);
@@ -49,6 +52,21 @@ static int op_heed_stop(struct driver *d, const json_t *args, json_t **ret, stru
     (void)args;
     (void)err;
     proc_catch_stop();
+    *ret = json_null();
+    return 0;
+}
+
+static int refuse_taken(void *userdata, struct error *err)
+{
+    const struct driver *d = userdata;
+    return access(d->taken, F_OK) == 0 ? error_set(err, ERR_CANCELLED, 0, "taken") : 0;
+}
+
+static int op_guard(struct driver *d, const json_t *args, json_t **ret, struct error *err)
+{
+    (void)err;
+    d->taken = arena_strdup(&d->arena, text(args, "taken"));
+    docker_set_guard(d->docker, refuse_taken, d);
     *ret = json_null();
     return 0;
 }
@@ -350,6 +368,7 @@ static const struct {
     {"http", op_http},
     {"memory", op_memory},
     {"heed_stop", op_heed_stop},
+    {"guard", op_guard},
 };
 
 static const char *kind_name(enum error_kind kind)
@@ -401,5 +420,6 @@ int main(int argc, char **argv)
     relay_close(driver.relay);
     docker_close(driver.docker);
     http_close(driver.http);
+    arena_release(&driver.arena);
     return 0;
 }

@@ -305,6 +305,16 @@ class Registries(Case):
         self.use({"credsStore": self.helper("yes\n")})
         self.fails("unavailable", "no complete answer", "distribution", image=image)
 
+    def test_taken_while_the_helper_is_asked(self):
+        """The guard is asked last of all: what a helper takes its time for is no more confirmed than what came before it."""
+        taken = pathlib.Path(self.folder.name, "taken")
+        self.use({"credsStore": self.helper(f"touch {taken}; echo 'credentials not found in native keychain'; exit 1\n")})
+        self.d.guard(taken=str(taken))
+        image = self.auth + "/web:1"
+        body = {"Name": "dt_a", "TaskTemplate": {"ContainerSpec": {"Image": image}}, "Mode": {"Replicated": {"Replicas": 0}}}
+        self.fails("cancelled", "taken", "create", kind="service", body=body, image=image)
+        self.assertEqual(lab.engine("GET", "/services")[1], [])
+
     def test_helper_that_stays(self):
         """It has answered and closed its output, and does not end: neither does it hold up a stop, nor wait for ever."""
         asked = pathlib.Path(self.folder.name, "asked")

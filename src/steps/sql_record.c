@@ -16,7 +16,8 @@ static const int64_t gather_us = US_PER_S / 2;
 void sql_record_init(struct sql_record *record, struct step_ctx *ctx, const struct step *step, bool versioned)
 {
     *record = (struct sql_record){.ctx = ctx, .step = step, .versioned = versioned, .written_us = mono_us()};
-    record->was_breaking = sql_breaking(ctx->arena, step) != NULL;
+    record->left_breaking = sql_breaking(ctx->arena, step);
+    record->was_breaking = record->left_breaking != NULL;
 }
 
 void sql_record_release(struct sql_record *record)
@@ -118,10 +119,23 @@ static int set_breaking(struct sql_record *record, const char *file, struct erro
     return step_save_progress(record->ctx, record->step, progress, err);
 }
 
+/*
+ * Does the file begin again that a dead worker noted? Then its transaction was rolled back: what is applied
+ * does not run again. Of a file in parts some may have stayed; without versions all run again; and in another
+ * schema it may be there.
+ */
+static bool is_rolled_back(const struct sql_record *record, const struct migration *m)
+{
+    return record->versioned && !record->schema && m->summary.mode == SQL_TX &&
+           str_eq(record->left_breaking, m->file);
+}
+
 /* Known before the file begins; forgotten only when it is certain that nothing of it stayed. */
 static int note_breaking(struct sql_record *record, const struct migrate_file *file, struct error *err)
 {
     const struct migration *m = file->migration;
+    if (file->event == MIGRATE_BEGINS && is_rolled_back(record, m))
+        record->was_breaking = false;
     if (!m->summary.breaking || record->was_breaking)
         return 0;
     if (file->event == MIGRATE_BEGINS)

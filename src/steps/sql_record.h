@@ -21,7 +21,8 @@ struct sql_record {
     size_t n_rows;
     struct str output;
     int64_t written_us;
-    bool was_breaking; /* breaking file of an earlier schema, or of a worker that died */
+    bool was_breaking;         /* breaking file of an earlier schema, or of a worker that died */
+    const char *left_breaking; /* file that a worker noted which died: it is in the database, or not; NULL */
 };
 
 void sql_record_init(struct sql_record *record, struct step_ctx *ctx, const struct step *step,

@@ -3,7 +3,9 @@
 What the runner does with single files is tested in tests/pg."""
 
 import json
+import os
 import re
+import signal
 
 from harness import PostgresCase, long
 
@@ -362,6 +364,23 @@ class Bad(Sql):
         self.first()
         record = self.put("two", state="failed", files={"db/002_rename.sql": "-- deploy: breaking\nALTER TABLE nosuch RENAME TO people;\n"})
         self.assertIn("no service was touched", record["reason"])
+
+    @long
+    def test_breaking_file_that_a_crash_rolled_back_does_not_halt(self):
+        """The worker dies within its transaction; the next runs it again, and it fails."""
+        self.first()
+        self.agent.stop()
+        commit = self.commit(self.version("two"), "version two", **{"db/002_rename.sql": "-- deploy: breaking\n"
+                             "ALTER TABLE users RENAME TO people;\nALTER TABLE nosuch RENAME TO people;\n"})
+        self.start(FAULTS="sql.statement:sleep=60")
+        self.wait(lambda: "fault point sql.statement" in self.agent.log.read_text(), 60, "the file to run")
+        worker = self.run_worker()
+        self.agent.kill()
+        os.kill(worker, signal.SIGKILL)
+        self.start_ready()
+        record = self.expect(commit, "failed", 120)
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual(self.versions(), ["000", "001"])
 
 
 class ByHand(Sql):

@@ -82,6 +82,53 @@ static void breaking(void **state)
     }
 }
 
+/* The same of a file within which a worker died, once the next has run it again and it has failed. */
+static void breaking_taken_up(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *what, *file, *schema;
+        enum sql_mode mode;
+        bool unversioned;
+        struct migrate_file end;
+        const char *noted;
+    } cases[] = {
+        {"rolled back", "018_a.sql", NULL, SQL_TX, false, {.event = MIGRATE_FAILED}, NULL},
+        {"applied", "018_a.sql", NULL, SQL_TX, false, {.event = MIGRATE_APPLIED}, "018_a.sql"},
+        {"lost at its COMMIT",
+         "018_a.sql",
+         NULL,
+         SQL_TX,
+         false,
+         {.event = MIGRATE_FAILED, .unknown = true},
+         "018_a.sql"},
+        {"the next file", "019_b.sql", NULL, SQL_TX, false, {.event = MIGRATE_FAILED}, "018_a.sql"},
+        {"the next schema", "018_a.sql", "acme", SQL_TX, false, {.event = MIGRATE_FAILED}, "018_a.sql"},
+        {"not told how far", "018_a.sql", NULL, SQL_MULTI_TX, false, {.event = MIGRATE_FAILED}, "018_a.sql"},
+        {"who knows", "018_a.sql", NULL, SQL_NO_TX, false, {.event = MIGRATE_FAILED}, "018_a.sql"},
+        {"runs every time", "018_a.sql", NULL, SQL_TX, true, {.event = MIGRATE_FAILED}, "018_a.sql"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct migration first = {.file = "018_a.sql", .summary = {.mode = cases[i].mode, .breaking = true}};
+        struct migration again = first;
+        struct run run;
+        again.file = cases[i].file;
+        begin(&run, f);
+        tell(&run, &first, (struct migrate_file){.event = MIGRATE_BEGINS});
+        sql_record_release(&run.record);
+        read_steps(&run);
+        sql_record_init(&run.record, &run.ctx, &run.steps[0], !cases[i].unversioned);
+        sql_record_schema(&run.record, cases[i].schema);
+        tell(&run, &again, (struct migrate_file){.event = MIGRATE_BEGINS});
+        tell(&run, &again, cases[i].end);
+        read_steps(&run);
+        const char *noted = sql_breaking(&f->arena, &run.steps[0]);
+        if (!str_eq(noted, cases[i].noted))
+            fail_msg("%s: %s", cases[i].what, noted ? noted : "-");
+        end(&run);
+    }
+}
+
 /* A file that was stopped on request did not fail, however long it ran. */
 static void stopped(void **state)
 {
@@ -116,7 +163,9 @@ static void stopped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(breaking, fixture_open, fixture_free),
-                                       cmocka_unit_test_setup_teardown(stopped, fixture_open, fixture_free)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(breaking, fixture_open, fixture_free),
+        cmocka_unit_test_setup_teardown(breaking_taken_up, fixture_open, fixture_free),
+        cmocka_unit_test_setup_teardown(stopped, fixture_open, fixture_free)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,7 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
     gate->service = arena_strdup(&gate->arena, options->service);
     gate->id = arena_strdup(&gate->arena, options->service_id);
     gate->sent = arena_strdup(&gate->arena, options->sent);
+    gate->going_back = options->going_back;
     gate->failures_before = options->failures_before;
     gate->excused = options->excused ? json_deep_copy(options->excused) : json_array();
     gate->settings = ctx->manifest ? &ctx->manifest->release.gate : &without_manifest;
@@ -157,7 +158,7 @@ static void tell(const struct gate *gate)
     if (gate->well)
         note = arena_printf(&arena, "well; has to stay so for %s",
                             duration_text(&arena, gate->settings->min_healthy_us));
-    step_live(gate->ctx, &(struct progress){.doing = gate->sent ? NULL : "putting it back",
+    step_live(gate->ctx, &(struct progress){.doing = gate->going_back ? "putting it back" : NULL,
                                             .of = !gate->counted ? NULL
                                                   : gate->is_job ? "tasks"
                                                                  : "replicas",

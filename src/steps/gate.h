@@ -20,11 +20,10 @@ struct prober;
 struct gate_options {
     const char *service; /* key */
     const char *service_id;
-    const json_t *excused; /* IDs of tasks that existed before the update */
-    const char *
-        sent; /* spec_hash() of what our update left; other specs are somebody else's. NULL: it is put back */
+    const json_t *excused;    /* IDs of tasks that existed before the update */
+    const char *sent;         /* spec_hash() of what our update left; other specs are not what is judged */
     bool resumed;             /* the update was sent by a worker that died: nobody watched for a while */
-    bool going_back;          /* checks only where they passed before */
+    bool going_back;          /* it is put back: checks only where they passed before */
     unsigned failures_before; /* tasks of it that failed in the minutes before: context for a verdict */
     bool was_well;            /* gate_was_well(), for a way back without baselines */
 };

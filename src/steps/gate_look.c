@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/send.h"
 
 const int64_t gate_outage_grace_us = 15 * US_PER_S;
 
@@ -89,16 +90,21 @@ static bool swarm_rolls_back(const json_t *service)
 
 static int check_ownership(struct gate *gate, const json_t *service, const char *died, struct error *err)
 {
+    const json_t *spec = json_object_get(service, "Spec");
     const char *trouble = update_trouble(&gate->arena, service);
     char live[SHA256_HEX_SIZE];
-    /* a rollback by Swarm is what putting back wants, too */
-    if (trouble && (gate->sent || !swarm_rolls_back(service)))
-        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s", gate->service, trouble, died ? "; " : "",
-                         died ? died : "");
-    spec_hash(json_object_get(service, "Spec"), live);
-    if (gate->sent && strcmp(gate->sent, live) != 0)
-        return error_set(err, ERR_CONFLICT, 0,
-                         "%s: the service was changed by someone else during the rollout", gate->service);
+    spec_hash(spec, live);
+    bool other = gate->sent && strcmp(gate->sent, live) != 0;
+    /* a rollback by Swarm is what putting back wants, too, if it goes to what is put back: that of an old
+     * version which fails by now goes to the new one */
+    bool forth =
+        gate->going_back && other && str_eq(spec_label(spec, LABEL_DEPLOYMENT), send_label(gate->ctx));
+    if (trouble && (!gate->going_back || other || !swarm_rolls_back(service)))
+        return error_set(err, ERR_FAILED, 0, "%s: %s%s%s%s", gate->service, trouble, died ? "; " : "",
+                         died ? died : "", forth ? "; the new version runs again" : "");
+    if (other)
+        return error_set(err, ERR_CONFLICT, 0, "%s: the service was changed by someone else %s",
+                         gate->service, gate->going_back ? "while it was put back" : "during the rollout");
     return 0;
 }
 
@@ -243,9 +249,9 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
     bool to_ask = gate->prober->n > 0 && t.desired > 0; /* turned off on purpose: there is nobody to ask */
     if (to_ask && !ask_checks(gate, &t))
         return 0;
-    bool updating =
-        update_in_progress(service) ||
-        (!gate->sent && str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
+    bool updating = update_in_progress(service) ||
+                    (gate->going_back &&
+                     str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "rollback_started"));
     const struct probe *failing = to_ask ? prober_failing(gate->prober) : NULL;
     snprintf(gate->state, sizeof gate->state, "%s",
              failing    ? failing->last

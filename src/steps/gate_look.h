@@ -13,6 +13,7 @@ struct gate {
     struct step_ctx *ctx;
     struct arena arena;
     const char *service, *id, *sent;
+    bool going_back;
     json_t *excused;
     struct prober *prober;
     unsigned failures_before;

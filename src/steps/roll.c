@@ -268,14 +268,33 @@ static int remove_created(struct step_ctx *ctx, const struct step *step, const j
     return save_state(ctx, step, "removed", NULL, err);
 }
 
-/* The same rules as on the way forward; checks only where they passed before. */
+/*
+ * The hash of what was put back over our spec, as the engine gives it back. Has something else taken its
+ * place already? Then the spec before the present one (the engine keeps it) is not ours any more, and it is
+ * for the gate to say what happened.
+ */
+static int hash_back(struct step_ctx *ctx, const char *id, const json_t *over, const json_t *before,
+                     char ret[SHA256_HEX_SIZE], struct error *err)
+{
+    cleanup_json json_t *live = NULL;
+    if (send_read_service(ctx, id, &live, err) < 0)
+        return -1;
+    spec_hash(json_equal(json_object_get(live, "PreviousSpec"), over) ? json_object_get(live, "Spec")
+                                                                      : before,
+              ret);
+    return 0;
+}
+
+/* The same rules as on the way forward; checks only where they passed before. `back`: spec_hash() of what was
+ * put back. */
 static int wait_until_back(struct step_ctx *ctx, const struct step *step, const json_t *progress,
-                           const json_t *excused, struct error *err)
+                           const json_t *excused, const char *back, struct error *err)
 {
     struct gate_options options = {
         .service = step->name,
         .service_id = json_path_string(progress, "id", NULL),
         .excused = excused,
+        .sent = back,
         .going_back = true,
         .was_well = json_is_true(json_object_get(progress, "was_well")),
     };
@@ -314,12 +333,14 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
         return save_state(ctx, step, "untouched", NULL, err);
     *ret_touched = true;
     bool back = json_equal(spec, before);
+    char hash[SHA256_HEX_SIZE];
     if (gone)
         return error_set(err, ERR_CONFLICT, 0, "service %s was removed by someone else", step->name);
     if (!back && !is_ours(ctx, progress, spec))
         return error_set(err, ERR_CONFLICT, 0,
                          "service %s was changed by someone else; that change was left alone", step->name);
     excused = task_ids(tasks);
+    spec_hash(before, hash);
     if (!back) {
         struct send_update update = {
             .service = step->name, .id = id, .expected = spec, .spec = before, .labels = false};
@@ -327,8 +348,10 @@ static int restore(struct step_ctx *ctx, const struct step *step, const json_t *
         if (send_update(ctx, &update, err) < 0)
             return -1;
         fault_point("putback.sent");
+        if (hash_back(ctx, id, spec, before, hash, err) < 0)
+            return error_wrap(err, "after putting it back");
     }
-    if (wait_until_back(ctx, step, progress, excused, err) < 0)
+    if (wait_until_back(ctx, step, progress, excused, hash, err) < 0)
         return error_wrap(err, "after putting it back");
     return save_state(ctx, step, "rolled_back", NULL, err);
 }

@@ -409,6 +409,43 @@ class Gate(Case):
         self.assertEqual(self.task_ids("other"), others)
 
     @long
+    def test_version_before_does_not_start_again(self):
+        """Swarm takes the way back for a failed update, and rolls that back, to the new version: nobody says that the old one is back."""
+        def stack(version, web, **other):
+            stack = self.two(VERSION=version, volumes=["data:/data"], **web)
+            stack["services"]["other"]["environment"].update(other)
+            stack["volumes"] = {"data": {}}
+            return stack
+
+        self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
+        update = {"failure_action": "rollback", "monitor": "5s"}
+        once = "test ! -e /data/once && : > /data/once && exec /web"
+        self.deploy(stack("two", {"entrypoint": ["/bin/busybox", "sh", "-c", once], "deploy": {"update_config": update}}))
+        record = self.expect(self.commit(stack("three", {}, REFUSE="1")), "halted", 90)
+        self.assertRegex(record["reason"], r"putting back failed: .*web: after putting it back: web: Swarm .*; the new version runs again")
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}["web"], "halted")
+        self.wait(lambda: self.get("web") == "three", 30, "the new version to run again")
+        page = self.agentctl("show", str(record["id"])).stdout
+        self.assertRegex(page, r"NOT back +web \(.*the new version runs again")
+        self.assertNotRegex(page, r"put back +web: exactly as before")
+
+    @long
+    def test_changed_by_hand_on_the_way_back(self):
+        """While the old version comes up again: what runs then is not called put back."""
+        self.deploy(self.two(VERSION="two", HEALTH_AFTER_S=8))
+        commit = self.commit(self.two(VERSION="three", HEALTH_STATUS=500))
+        for version in ("three", "two"):
+            self.wait(lambda: f"VERSION={version}" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 60, f"version {version} to be sent")
+
+        def mine(spec):
+            spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["VERSION=by hand"]
+
+        self.engine.update(self.full("web"), mine)
+        record = self.expect(commit, "halted", 90)
+        self.assertIn("putting back failed: web: after putting it back: web: the service was changed by someone else while it was put back", record["reason"])
+        self.assertIn("VERSION=by hand", self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"])
+
+    @long
     def test_two_commits_ten_seconds_apart(self):
         """The second comes in the soak of the first: that is brought to its end, and the baselines are not mixed."""
         stack = self.two(VERSION="two")

@@ -97,6 +97,14 @@ static const struct probe *not_asked(const struct gate *gate, bool late)
     return NULL;
 }
 
+/* On the way back the old spec has been sent by now: nothing was left as it was. */
+static int inconclusive(const struct gate *gate, const struct probe *probe, struct error *err)
+{
+    return prober_inconclusive(
+        probe, gate->going_back ? "its old spec is back; whether it works is not known" : STEP_HALT_TEXT,
+        err);
+}
+
 const char *gate_degraded(struct gate *gate)
 {
     for (size_t i = 0; i < gate->prober->n; i++)
@@ -144,7 +152,7 @@ static int late(struct gate *gate, struct error *err)
     }
     const struct probe *unasked = not_asked(gate, true);
     if (unasked)
-        return prober_inconclusive(unasked, err);
+        return inconclusive(gate, unasked, err);
     cleanup_arena struct arena arena = {0};
     return error_set(err, ERR_FAILED, 0, "%s: not healthy after %s: %s", gate->service,
                      duration_text(&arena, gate->settings->healthy_deadline_us), gate->state);
@@ -181,7 +189,7 @@ static int converge(struct gate *gate, struct error *err)
         tell(gate);
         const struct probe *unasked = not_asked(gate, false);
         if (unasked)
-            return prober_inconclusive(unasked, err);
+            return inconclusive(gate, unasked, err);
         if (step_should_stop(gate->ctx, err) < 0)
             return -1;
         step_pause(gate->ctx, look_interval_us);
@@ -210,7 +218,7 @@ static int watch_once(struct gate *gate, struct error *err)
         const struct probe *probe = &gate->prober->items[i];
         enum verdict verdict = probe_watched(&probe->now, probe->was, gate->settings);
         if (verdict == VERDICT_INCONCLUSIVE)
-            return prober_inconclusive(probe, err);
+            return inconclusive(gate, probe, err);
         if (verdict == VERDICT_REGRESSED)
             return prober_regressed(gate->prober, probe, err);
     }

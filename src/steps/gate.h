@@ -33,7 +33,8 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
 void gate_close(struct gate *gate);
 
 /* 0: passed. ERR_FAILED: regressed, the text says why in one line with numbers; inconclusive when it ends
-   with STEP_HALT_TEXT. ERR_CANCELLED: asked to stop. ERR_CONFLICT: somebody else changed the service. */
+   with STEP_HALT_TEXT (on the way back that would not be true: there it says what is). ERR_CANCELLED: asked
+   to stop. ERR_CONFLICT: somebody else changed the service. */
 int gate_wait(struct gate *gate, struct error *err) MUST_CHECK;
 /* 0: still well, or it cannot be said yet. */
 int gate_watch(struct gate *gate, struct error *err) MUST_CHECK;

@@ -253,8 +253,8 @@ int prober_regressed(struct prober *p, const struct probe *probe, struct error *
     return error_set(err, ERR_FAILED, 0, "%s", prober_words(p, probe));
 }
 
-int prober_inconclusive(const struct probe *probe, struct error *err)
+int prober_inconclusive(const struct probe *probe, const char *left, struct error *err)
 {
     return error_set(err, ERR_FAILED, 0, "%.500s could not be asked %u times in a row (%s): inconclusive; %s",
-                     probe->label, probe->now.unasked, probe->last, STEP_HALT_TEXT);
+                     probe->label, probe->now.unasked, probe->last, left);
 }

@@ -58,5 +58,6 @@ const char *prober_words(struct prober *prober, const struct probe *probe);
  * absent where there was no baseline.
  */
 int prober_regressed(struct prober *prober, const struct probe *probe, struct error *err);
-/* ERR_FAILED that stops the rollout as it stands: nothing is known against the new version. */
-int prober_inconclusive(const struct probe *probe, struct error *err);
+/* ERR_FAILED without a verdict: nothing is known against what runs. `left` ends it, and says what was left:
+   STEP_HALT_TEXT stops the rollout as it stands. */
+int prober_inconclusive(const struct probe *probe, const char *left, struct error *err);

@@ -32,7 +32,7 @@ static int judge_untouched(struct step_ctx *ctx, const struct watches *others, s
             if (verdict == VERDICT_OK || probe->was == PROBE_UNKNOWN || probe->was == PROBE_FAILED)
                 continue;
             (void)(verdict == VERDICT_REGRESSED ? prober_regressed(prober, probe, err)
-                                                : prober_inconclusive(probe, err));
+                                                : prober_inconclusive(probe, STEP_HALT_TEXT, err));
             return error_wrap(err, "%s, which was not touched", others->items[i].service->key);
         }
     return 0;

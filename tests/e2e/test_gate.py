@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import time
 
-from harness import Case, deadline, long
+from harness import Case, deadline, long, wait_for
 
 
 class Gate(Case):
@@ -444,6 +444,35 @@ class Gate(Case):
         record = self.expect(commit, "halted", 90)
         self.assertIn("putting back failed: web: after putting it back: web: the service was changed by someone else while it was put back", record["reason"])
         self.assertIn("VERSION=by hand", self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"])
+
+    @long
+    def test_cannot_be_asked_on_the_way_back(self):
+        """The old spec is back then, and nobody says that anything was left as it was."""
+        def stack(**web):
+            stack = self.two(**web)
+            stack["x-release"]["health"]["web"].append({"http": "http://third:8000/health", "timeout": "8s"})
+            stack["services"]["web"]["depends_on"] = ["third"]
+            stack["services"]["third"] = self.web()
+            return stack
+
+        self.deploy(stack(VERSION="two"))
+        update = f"/services/{self.engine.service(self.full('web'))['ID']}/update".encode()
+        sent = []
+
+        def nobody_is_third(data):
+            if data.startswith(b"POST ") and update in data.split(b"\r\n")[0]:
+                sent.append(1)
+                if len(sent) == 2:
+                    self.engine.update(self.full("third"), lambda spec: spec.update(Mode={"Replicated": {"Replicas": 0}}))
+                    wait_for(lambda: not self.engine.running(self.full("third")), 30, "third to go")
+            return False
+
+        self.tap.fault(nobody_is_third)
+        record = self.expect(self.commit(stack(VERSION="three", HEALTH_STATUS=500)), "halted", 120)
+        self.assertRegex(record["reason"], r"/health: .*500 now.*; putting back failed: web: after putting it back: third /health could not be asked")
+        self.assertIn("inconclusive; its old spec is back; whether it works is not known", record["reason"])
+        self.assertNotIn("left as they are", record["reason"])
+        self.serves("web", "two")
 
     @long
     def test_two_commits_ten_seconds_apart(self):

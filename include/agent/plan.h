@@ -30,8 +30,10 @@ struct observed {
     int64_t at_us; /* when it was looked at; wall time */
     const char *
         api_version; /* docker_api_version(), borrowed; NULL: the newest. What it does not know is not sent */
-    /* Deployments (HOST/ID) that came to no good end: a service that has the label of one is not known to
-       work, and goes through the gate though its spec is the wanted one. NULL: none. */
+    /* Deployments that came to no good end: a service that has the label of one is not known to work, and
+       goes through the gate though its spec is the wanted one. HOST/ID → {service's name in Swarm: the spec
+       that it took the place of}, as far as that is on record: another host's deployments are not. NULL:
+       none. */
     json_t *doubtful;
 };
 void observed_release(struct observed *observed);

@@ -122,21 +122,22 @@ static unsigned failures_before(const struct plan_builder *b, const json_t *live
 static bool is_doubtful(const struct plan_builder *b, const json_t *live_spec)
 {
     const char *label = spec_label(live_spec, LABEL_DEPLOYMENT);
-    size_t i;
-    const json_t *item;
-    json_array_foreach (b->observed->doubtful, i, item) {
-        if (str_eq(json_string_value(item), label))
-            return true;
-    }
-    return false;
+    return label && json_object_get(b->observed->doubtful, label);
 }
 
-/* What to put back. Where the new spec runs already, that is what it took the place of; the engine keeps one.
+/*
+ * What to put back. Where the new spec runs already, that is what it took the place of, by the record of the
+ * deployment that sent it: the one that the engine keeps is, after a second try, the first one's. It counts
+ * where there is no record.
  */
 static const json_t *before_of(const struct plan_builder *b, const json_t *live, bool again)
 {
-    const json_t *previous = json_object_get(live, "PreviousSpec");
-    return again && previous && !is_doubtful(b, previous) ? previous : json_object_get(live, "Spec");
+    const json_t *spec = json_object_get(live, "Spec"), *previous = json_object_get(live, "PreviousSpec");
+    if (!again)
+        return spec;
+    const json_t *taken = json_path(b->observed->doubtful, spec_label(spec, LABEL_DEPLOYMENT),
+                                    json_path_string(spec, "Name", NULL), NULL);
+    return taken ? taken : previous && !is_doubtful(b, previous) ? previous : spec;
 }
 
 bool builder_compare(struct plan_builder *b, const char *key, const char *name, const json_t *spec,

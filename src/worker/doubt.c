@@ -14,12 +14,10 @@ static bool left_open(enum deployment_state state)
            state == DEPLOYMENT_INTERRUPTED;
 }
 
-static int is_ours_and_open(struct work *work, struct step_ctx *ctx, const char *label, bool *ret,
-                            struct error *err)
+static int is_ours_and_open(struct work *work, struct step_ctx *ctx, int64_t id, bool *ret, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     struct deployment deployment;
-    int64_t id = label_own_deployment(label, work->host_id);
     bool found = false;
     *ret = false;
     if (id == 0)
@@ -30,21 +28,43 @@ static int is_ours_and_open(struct work *work, struct step_ctx *ctx, const char 
     return r;
 }
 
+/* Service → the spec that this deployment of ours took the place of. New reference. */
+static int read_before(struct work *work, struct step_ctx *ctx, int64_t id, json_t **ret, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    struct service_record *records;
+    size_t n;
+    int r = ctx ? PERSIST(journal_services(work->journal, &arena, id, &records, &n, err), err)
+                : journal_services(work->journal, &arena, id, &records, &n, err);
+    if (r < 0)
+        return -1;
+    *ret = json_object();
+    for (size_t i = 0; i < n; i++) {
+        json_t *before = records[i].before ? json_loads(records[i].before, 0, NULL) : NULL;
+        if (before)
+            json_object_set_new(*ret, records[i].name, before);
+    }
+    return 0;
+}
+
 int doubt_services(struct work *work, struct step_ctx *ctx, struct observed *observed, struct error *err)
 {
     size_t i;
     const json_t *service;
     json_decref(observed->doubtful);
-    observed->doubtful = json_array();
+    observed->doubtful = json_object();
     json_array_foreach (observed->services, i, service) {
         const char *label = spec_label(json_object_get(service, "Spec"), LABEL_DEPLOYMENT);
+        json_t *before = NULL;
         bool open = false;
-        if (!label)
+        if (!label || json_object_get(observed->doubtful, label))
             continue;
-        if (is_ours_and_open(work, ctx, label, &open, err) < 0)
+        int64_t id = label_own_deployment(label, work->host_id);
+        if (is_ours_and_open(work, ctx, id, &open, err) < 0 ||
+            (open && read_before(work, ctx, id, &before, err) < 0))
             return -1;
         if (open || (ctx && lease_doubts(ctx->lease, label)))
-            json_array_append_new(observed->doubtful, json_string(label));
+            json_object_set_new(observed->doubtful, label, before ? before : json_object());
     }
     return 0;
 }

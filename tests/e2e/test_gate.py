@@ -207,7 +207,9 @@ class Gate(Case):
         self.configure(stack={"on_failure": "halt"})
         self.agent.stop()
         self.start_ready()
-        record = self.expect(self.commit(self.two(VERSION="two", HEALTH_STATUS=500)), "halted", 90)
+        stack = self.two(VERSION="two", HEALTH_STATUS=500)
+        stack["x-release"]["gate"] = {**self.gate, "healthy_deadline": deadline(8)}
+        record = self.expect(self.commit(stack), "halted", 90)
         self.assertIn("on_failure", record["reason"])
         self.serves("web", "two")
         self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "failed", "other": "untouched"})
@@ -215,6 +217,15 @@ class Gate(Case):
         # that what is wanted runs by now is no success
         self.agentctl("retry", self.name, code=0)
         self.assertIn("/health", self.expect(record["commit"], "halted", 90, at_least=2)["reason"])
+        # nor is it what a third try goes back to: the engine has kept the first one's
+        self.configure()
+        self.agent.stop()
+        self.start_ready()
+        self.agentctl("retry", self.name, code=0)
+        record = self.expect(record["commit"], "rolled_back", 90, at_least=3)
+        self.assertIn(f"back on #{self.first['id']}", record["reason"])
+        self.assertEqual(self.specs(), self.before)
+        self.serves("web", "one")
 
     @long
     def test_put_back_to_what_was_broken(self):

@@ -203,7 +203,7 @@ static void doubtful_web(struct world *w)
 {
     json_t *spec = json_object_get(world_find(w->observed.services, "shop_web"), "Spec");
     json_object_set_new(json_object_get(spec, "Labels"), LABEL_DEPLOYMENT, json_string("h/0"));
-    w->observed.doubtful = json_pack("[s, s]", "h/9", "h/0");
+    w->observed.doubtful = json_pack("{s:{}, s:{}}", "h/9", "h/0");
 }
 
 static void no_record(struct world *w)
@@ -1322,6 +1322,59 @@ static void rows_of_an_update(void **state)
     world_release(&w);
 }
 
+/* What goes back when the spec that runs was left by a deployment that did not see it work: never that. */
+static void before_of_what_was_left(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *live, *previous; /* labels; NULL: there is none before */
+        const char *recorded;               /* label of what live's own deployment took the place of */
+        const char *want;
+    } cases[] = {
+        {"the engine has kept it", "h/9", "h/1", NULL, "h/1"},
+        {"so has the record", "h/9", "h/1", "h/1", "h/1"},
+        {"two tries: the engine has kept the first, which is of no deployment that runs", "h/9", "h/8", "h/1",
+         "h/1"},
+        {"two tries, and both are known as such", "h/9", "h/0", "h/1", "h/1"},
+        {"taken back by Swarm: the engine has kept none", "h/9", NULL, "h/1", "h/1"},
+        {"nothing else is known", "h/9", NULL, NULL, "h/9"},
+        {"nothing but another try", "h/9", "h/0", NULL, "h/9"},
+        {"seen to work: what runs", "h/2", "h/1", "h/1", "h/2"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct manifest m = {0};
+        struct plan plan = {0};
+        struct error err = {0};
+        struct world w;
+        world_init(&w);
+        load(cases[i].name, ONE, &m);
+        deploy(&w, cases[i].name, &m, &(struct world_options){0});
+        json_t *web = world_find(w.observed.services, "shop_web"), *spec = json_object_get(web, "Spec");
+        cleanup_json json_t *other = json_deep_copy(spec);
+        w.observed.doubtful = json_pack("{s:{}, s:{}}", "h/9", "h/0");
+        if (cases[i].recorded) {
+            json_t *labels = json_object_get(other, "Labels");
+            json_object_set_new(labels, LABEL_DEPLOYMENT, json_string(cases[i].recorded));
+            json_object_set_new(json_object_get(w.observed.doubtful, "h/9"), "shop_web",
+                                json_deep_copy(other));
+        }
+        if (cases[i].previous) {
+            json_t *labels = json_object_get(other, "Labels");
+            json_object_set_new(labels, LABEL_DEPLOYMENT, json_string(cases[i].previous));
+            json_object_set(web, "PreviousSpec", other);
+        }
+        json_object_set_new(json_object_get(spec, "Labels"), LABEL_DEPLOYMENT, json_string(cases[i].live));
+        if (world_plan(&w, &m, &(struct world_options){0}, &plan, &err) < 0)
+            fail_msg("%s: %s", cases[i].name, err.text);
+        cleanup_json json_t *before = json_loads(plan.rows.services[0].before, 0, NULL);
+        if (!str_eq(spec_label(before, LABEL_DEPLOYMENT), cases[i].want))
+            fail_msg("%s: %s, not %s", cases[i].name, spec_label(before, LABEL_DEPLOYMENT), cases[i].want);
+        plan_release(&plan);
+        manifest_release(&m);
+        world_release(&w);
+    }
+}
+
 /* An empty plan has rows that keep the fingerprints, and shows no steps. */
 static void rows_of_nothing(void **state)
 {
@@ -1704,6 +1757,7 @@ int main(void)
         cmocka_unit_test(rows),
         cmocka_unit_test(what_libpq_is_told),
         cmocka_unit_test(rows_of_an_update),
+        cmocka_unit_test(before_of_what_was_left),
         cmocka_unit_test(rows_of_nothing),
         cmocka_unit_test(deterministic),
         cmocka_unit_test(a_thousand_services),

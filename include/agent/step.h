@@ -141,6 +141,10 @@ const char *step_settle_jobs(struct step_ctx *ctx);
 int step_task_socket(struct step_ctx *ctx, const json_t *task, unsigned port, const char **ret,
                      struct error *err) MUST_CHECK;
 
+/* Did anything that a roll which failed was to send reach its service? By the record, or else by the engine.
+ */
+int step_had_effect(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret,
+                    struct error *err) MUST_CHECK;
 /*
  * Putting one service of this deployment back to the spec recorded before it: update back, or remove
  * what the deployment created (its last log lines go to the step's output). Repeatable. *ret_touched

@@ -314,6 +314,22 @@ static bool was_sent(struct step_ctx *ctx, const json_t *progress, const json_t 
            str_eq(spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT), send_label(ctx));
 }
 
+int step_had_effect(struct step_ctx *ctx, const struct step *step, const json_t *params, bool *ret,
+                    struct error *err)
+{
+    cleanup_json json_t *progress = step->progress ? json_loads(step->progress, 0, NULL) : NULL, *live = NULL;
+    const char *id = json_path_string(progress, "id", NULL);
+    bool create = strcmp(json_path_string(params, "action", NULL), "create") == 0;
+    *ret = create && id;
+    if (!progress || *ret) /* no intent was noted; or it was made */
+        return 0;
+    if (send_read_service(ctx, create ? json_path_string(params, "name", NULL) : id, &live, err) < 0 &&
+        err->kind != ERR_NOT_FOUND)
+        return -1;
+    *ret = was_sent(ctx, progress, live);
+    return 0;
+}
+
 static int restore(struct step_ctx *ctx, const struct step *step, const json_t *progress, bool *ret_touched,
                    struct error *err)
 {

@@ -194,26 +194,48 @@ static const char *reason_of(struct step_ctx *ctx, const struct step *steps, siz
                         why, base, stays);
 }
 
-/* The one that failed, and keeps what it was given. */
-static int mark_failed(struct step_ctx *ctx, const struct step *step, struct error *err)
+/* The one that failed, and keeps what it was given, if it was given anything. */
+static int mark_failed(struct step_ctx *ctx, const struct step *step, bool *ret_touched, struct error *err)
 {
     cleanup_json json_t *progress = step->progress ? json_loads(step->progress, 0, NULL) : NULL;
-    if (!progress) /* nothing was sent */
-        return 0;
-    const char *note = json_object_get(progress, "sent") ? "runs the new version" : "may run the new version";
-    return PERSIST(
-        journal_set_service(ctx->journal, step->deployment, step->name, "failed", note, NULL, NULL, err),
-        err);
+    cleanup_json json_t *params = json_loads(step->params, 0, NULL);
+    bool touched;
+    if (step_had_effect(ctx, step, params, &touched, err) < 0) {
+        if (err->kind == ERR_CANCELLED)
+            return -1;
+        touched = true; /* nobody can say */
+    }
+    *ret_touched |= touched;
+    const char *note = !touched                            ? NULL
+                       : json_object_get(progress, "sent") ? "runs the new version"
+                                                           : "may run the new version";
+    return PERSIST(journal_set_service(ctx->journal, step->deployment, step->name,
+                                       touched ? "failed" : "untouched", note, NULL, NULL, err),
+                   err);
+}
+
+/* Nothing is put back. *ret_touched: an update of this deployment has reached a service. */
+static int mark_as_left(struct step_ctx *ctx, const struct step *steps, size_t n, bool *ret_touched,
+                        struct error *err)
+{
+    *ret_touched = false;
+    mark_untouched(ctx);
+    for (size_t i = 0; i < n; i++) {
+        if (!goes_back(&steps[i]))
+            continue;
+        if (steps[i].state != STEP_FAILED)
+            *ret_touched = true;
+        else if (mark_failed(ctx, &steps[i], ret_touched, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why, struct error *err)
 {
-    bool touched = false;
-    for (size_t i = 0; i < n; i++) {
-        touched |= goes_back(&steps[i]);
-        if (goes_back(&steps[i]) && steps[i].state == STEP_FAILED && mark_failed(ctx, &steps[i], err) < 0)
-            return -1;
-    }
+    bool touched;
+    if (mark_as_left(ctx, steps, n, &touched, err) < 0)
+        return -1;
     if (touched)
         return pipeline_end(
             ctx, DEPLOYMENT_HALTED,
@@ -227,10 +249,9 @@ static int halt(struct step_ctx *ctx, const struct step *steps, size_t n, const 
 static int halt_as_it_is(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
                          struct error *err)
 {
-    mark_untouched(ctx);
-    for (size_t i = 0; i < n; i++)
-        if (goes_back(&steps[i]) && steps[i].state == STEP_FAILED && mark_failed(ctx, &steps[i], err) < 0)
-            return -1;
+    bool touched;
+    if (mark_as_left(ctx, steps, n, &touched, err) < 0)
+        return -1;
     return pipeline_end(ctx, DEPLOYMENT_HALTED,
                         arena_printf(ctx->arena, "%s%s", why, database_of(ctx, steps, n)), err);
 }
@@ -279,10 +300,8 @@ int put_back_and_end(struct step_ctx *ctx, struct step *steps, size_t n_steps, s
         return halt_on_breaking(ctx, steps, n_steps, why, breaking, err);
     if (str_ends(why, STEP_HALT_TEXT))
         return halt_as_it_is(ctx, steps, n_steps, why, err);
-    if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled) {
-        mark_untouched(ctx);
+    if (ctx->stack->on_failure == ON_FAILURE_HALT && !cancelled)
         return halt(ctx, steps, n_steps, why, err);
-    }
     for (size_t i = n_steps; i-- > 0 && r == 0;)
         if (goes_back(&steps[i]))
             r = put_back_one(ctx, &steps[i], &outcome, err);

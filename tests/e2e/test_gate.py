@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rollout goes on only over services that work; what does not is put back as it was."""
 
+import os
 import pathlib
 import shutil
+import signal
 import time
 
 from harness import Case, deadline, long, wait_for
@@ -226,6 +228,25 @@ class Gate(Case):
         self.assertIn(f"back on #{self.first['id']}", record["reason"])
         self.assertEqual(self.specs(), self.before)
         self.serves("web", "one")
+
+    @long
+    def test_on_failure_halt_before_anything_was_sent(self):
+        """Somebody was faster: nothing of this deployment is left anywhere."""
+        self.configure(stack={"on_failure": "halt"})
+        self.agent.stop()
+        self.start_ready(FAULTS="roll.intent:stop")
+        commit = self.commit(self.two(VERSION="two"))
+        self.wait(lambda: "fault point roll.intent" in self.agent.log.read_text(errors="replace"), 60, "the update to be about to be sent")
+
+        def mine(spec):
+            spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["VERSION=by hand"]
+
+        self.engine.update(self.full("web"), mine)
+        os.kill(self.run_worker(), signal.SIGCONT)
+        record = self.expect(commit, "failed", 60)
+        self.assertIn("changed by someone else since the plan was made; that change was left alone; no service was touched", record["reason"])
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"web": "untouched", "other": "untouched"})
+        self.assertNotIn("new version", self.agentctl("show", str(record["id"])).stdout)
 
     @long
     def test_put_back_to_what_was_broken(self):

@@ -271,7 +271,9 @@ static const char *breaking_file(struct step_ctx *ctx, const struct step *steps,
 static int halt_on_breaking(struct step_ctx *ctx, const struct step *steps, size_t n, const char *why,
                             const char *file, struct error *err)
 {
-    mark_untouched(ctx);
+    bool touched;
+    if (mark_as_left(ctx, steps, n, &touched, err) < 0)
+        return -1;
     return pipeline_end(
         ctx, DEPLOYMENT_HALTED,
         arena_printf(

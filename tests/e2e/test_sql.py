@@ -358,6 +358,10 @@ class Bad(Sql):
         page = self.agentctl("show", str(record["id"])).stdout
         self.assertIn("the schema is ahead of the code", page)
         self.assertNotIn("agentctl rollback", page)
+        # it was seen how the update ended
+        self.assertEqual({s["name"]: s["state"] for s in record["services"]}, {"db": "unchanged", "web": "failed"})
+        self.assertRegex(page, r"runs new +web\n")
+        self.assertNotIn("in between", page)
 
     @long
     def test_breaking_file_that_was_rolled_back_does_not_halt(self):

@@ -137,6 +137,14 @@ bool gate_recovers(const struct gate *gate)
     return mono_us() < gate->recovering_until_us;
 }
 
+int64_t gate_take_away_us(struct gate *gate)
+{
+    int64_t now_away_us = gate->unreachable_since_us ? mono_us() - gate->unreachable_since_us : 0;
+    int64_t all_us = gate->away_us + now_away_us, news_us = all_us - gate->away_taken_us;
+    gate->away_taken_us = all_us;
+    return news_us;
+}
+
 /* ---- until a verdict ---- */
 
 /* healthy_deadline is over, and the last look did not find it well. */

@@ -51,6 +51,8 @@ int gate_save_state(struct gate *gate, struct error *err) MUST_CHECK;
 bool gate_count(const struct gate *gate, unsigned *ret_good, unsigned *ret_desired);
 /* The engine was away: what it ended is given time. */
 bool gate_recovers(const struct gate *gate);
+/* How long the engine was away since this was asked last, as far as this gate saw. */
+int64_t gate_take_away_us(struct gate *gate);
 
 /* Before it is touched: do its checks pass? Asked once where there is no baseline. */
 bool gate_was_well(struct step_ctx *ctx, const char *service, const char *service_id);

@@ -70,6 +70,7 @@ static void reachable_again(struct gate *gate)
     if (!gate->unreachable_since_us)
         return;
     int64_t away = mono_us() - gate->unreachable_since_us;
+    gate->away_us += away;
     gate->deadline_us += away;
     if (gate->ctx->deadline_us)
         gate->ctx->deadline_us += away;

@@ -33,8 +33,11 @@ def in_migration(lane):
     return s, {}
 
 
+SOAK_S = 20
+
+
 def in_soak(lane):
-    return stack(lane, steps=[], gate={"soak": "20s"}), {}
+    return stack(lane, steps=[], gate={"soak": f"{SOAK_S}s"}), {}
 
 
 def quick(lane):
@@ -99,11 +102,22 @@ class Run:
             self.worker.wait()
             self.worker = self.lane.start("run", self.id)
 
-    def finish(self):
+    def check_soak(self, began, seconds_away):
+        """Where it was far from its end when the outage began: what nobody saw is no part of it."""
+        soak = self.lane.step(self.id, "soak")
+        first, last = soak["started_us"] / 1e6, soak["finished_us"] / 1e6
+        # the last look before the outage may be a pause and a look old
+        check(began > first + SOAK_S - 5 or last - first >= SOAK_S + seconds_away - 3,
+              f"the soak took {last - first:.1f} s, and {seconds_away} s of that nobody could look")
+
+    def finish(self, began, seconds_away):
+        """Since 1970, and for how long the engine was away at least while this worker looked on."""
         lane = self.lane
         same(self.worker.wait(240), 0, "exit code")
         state = lane.state(self.id)
         check(state in self.phase.ends, f"state is {state}: {lane.reason(self.id)}")
+        if self.phase.make is replicas:
+            self.check_soak(began, seconds_away)
         if self.phase.make is in_migration:
             runs = lane.lab.volume_lines(f"{lane.name}_data", "runs")
             same(runs.count(lane.new), 1, "times the migration was started")
@@ -132,12 +146,15 @@ def run_outage(world, lanes, outage, seconds_away, report):
                 runs[name] = future.result()
             except Exception as error:
                 report.not_ok(f"{outage.name} in {name}", f"{error}\n{lanes[name].log_tail()}")
+        away_since = time.time()
         world.lab.ctl(outage.begin)
         for run in runs.values():
             run.hit(outage.worker)
         time.sleep(seconds_away)
         world.lab.ctl(outage.end)
-        ends = {name: pool.submit(run.finish) for name, run in runs.items()}
+        # of a frozen engine a check may have waited for the answer, and got it: somebody looked
+        unseen = 0 if outage.worker or outage.begin == "freeze-engine" else seconds_away
+        ends = {name: pool.submit(run.finish, away_since, unseen) for name, run in runs.items()}
         for name, future in ends.items():
             try:
                 future.result()

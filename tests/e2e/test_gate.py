@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rollout goes on only over services that work; what does not is put back as it was."""
 
+import datetime
 import os
 import pathlib
 import shutil
@@ -322,6 +323,46 @@ class Gate(Case):
         self.assertIn("web, which was not touched: web /health: 3 of 3 before", record["reason"])
         self.assertEqual(self.specs(), before)
         self.assertEqual(self.task_ids("web"), web)
+
+    def outage_in_the_soak(self, commit):
+        """The engine cannot be asked, and the deployment has seen that; over() ends it."""
+        self.wait_for_soak(commit)
+        outage = self.tap.fault(match=".", unsent=True)
+        self.wait(lambda: ": the engine " in self.waiting(), 30, "the outage to be seen")
+        return outage
+
+    def test_soak_stands_still_while_the_engine_is_away(self):
+        """60 s stable are 60 s in which somebody looked."""
+        stack = self.two(VERSION="two")
+        stack["x-release"]["gate"] = {**self.gate, "soak": "6s"}
+        commit = self.commit(stack)
+        outage, began = self.outage_in_the_soak(commit), time.monotonic()
+
+        def ends_at():
+            return datetime.datetime.fromisoformat(self.status()["step"]["live"]["deadline_at"].replace("Z", "+00:00"))
+
+        first = ends_at()
+        self.wait(lambda: ends_at() - first > datetime.timedelta(seconds=3), 30, "the end of the soak to move")
+        away = time.monotonic() - began
+        outage.over()
+        record = self.expect(commit, "succeeded", 60)
+        self.assertIn("6s stable", record["reason"])
+        soak = next(s for s in self.show(record["id"])["steps"] if s["kind"] == "soak")
+        self.assertGreaterEqual(soak["duration_s"], 6 + away - 1)  # times on record are whole seconds
+
+    @long
+    def test_untouched_service_breaks_while_the_engine_is_away(self):
+        """What an outage ended is given more time than the soak has: it is judged before the end all the same."""
+        stack = self.breakable()
+        stack["x-release"]["gate"] = {**self.gate, "soak": "8s", "healthy_deadline": deadline(8)}
+        stack["services"]["other"]["environment"]["VERSION"] = "three"
+        before, commit = self.specs(), self.commit(stack)
+        outage = self.outage_in_the_soak(commit)
+        self.breaks()
+        outage.over()
+        record = self.expect(commit, "rolled_back", 60)
+        self.assertIn("web, which was not touched: web /health: 3 of 3 before", record["reason"])
+        self.assertEqual(self.specs(), before)
 
     @long
     def test_untouched_service_that_cannot_be_asked_any_more(self):

@@ -153,11 +153,12 @@ int relay_find(struct docker *docker, const char *stack, const char *run_dir, st
                struct error *err) MUST_CHECK;
 void relay_close(struct relay *relay); /* the service stays, the sockets and the splicing process go */
 /* A unix socket path on which each connection is a TCP connection to host:port inside the overlay;
-   host is a task address or a service name. Same target, same socket. Owned by the relay. Its name is
-   .s.PGSQL.PORT in a folder of its own: libpq takes host=FOLDER port=PORT. A target that cannot be reached
-   accepts, and closes at once; relay_failure() says why. Asked again after the relay's task was found gone
-   (an engine restarted), it starts a new one first, which takes seconds: ask for the socket before each use.
- */
+   host is a task address or a service name. Same target, same socket, until so many others were asked for
+   that its place was needed: then there is nothing at that path any more, and connections that were made go
+   on. Owned by the relay. Its name is .s.PGSQL.PORT in a folder of its own: libpq takes host=FOLDER
+   port=PORT. A target that cannot be reached accepts, and closes at once; relay_failure() says why. Asked
+   again after the relay's task was found gone (an engine restarted), it starts a new one first, which takes
+   seconds: ask for the socket before each use. */
 int relay_target(struct relay *relay, const char *host, unsigned port, const char **ret_socket,
                  struct error *err) MUST_CHECK;
 /* Why the last connection through this socket was never made ("10.0.1.7:8000: Connection refused"); NULL: not

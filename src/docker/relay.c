@@ -33,8 +33,7 @@
 #include "docker/client.h"
 #include "docker/relay_internal.h"
 
-#define SLOTS_MAX   64
-#define TARGETS_MAX 256
+#define SLOTS_MAX 64
 /* Within a deployment's checks: they have a deadline of their own, and ask again. */
 #define SETTLE_AGAIN_US (15 * US_PER_S)
 
@@ -42,6 +41,7 @@ struct target {
     struct relay_order order;
     char *socket; /* path */
     int listener;
+    uint64_t asked; /* when last, counted in questions */
     char failure[300];
     bool opened;
 };
@@ -57,8 +57,9 @@ struct relay {
     struct relay_order order; /* engine, version and container: the same for all targets */
     const char *folder;       /* of the slot */
     int folder_fd;            /* locked */
-    struct target *targets[TARGETS_MAX];
-    uint32_t n_targets;
+    struct target *targets[RELAY_TARGETS_MAX];
+    uint32_t n_targets, n_numbers;
+    uint64_t n_asked;
     pid_t server;  /* 0: not running */
     int orders_fd; /* -1 */
 };
@@ -236,26 +237,57 @@ static bool is_host(const char *host)
     return true;
 }
 
+/*
+ * The one that was asked for least recently, when all places are taken. Whoever still has its socket's path
+ * finds nothing there: a number, and so a path, is never given twice. Connections through it go on.
+ */
+static uint32_t find_place(const struct relay *relay)
+{
+    uint32_t oldest = 0;
+    if (relay->n_targets < RELAY_TARGETS_MAX)
+        return relay->n_targets;
+    for (uint32_t i = 1; i < relay->n_targets; i++)
+        if (relay->targets[i]->asked < relay->targets[oldest]->asked)
+            oldest = i;
+    return oldest;
+}
+
+static void forget_target(struct target *target)
+{
+    cleanup_arena struct arena arena = {0};
+    const char *folder =
+        arena_strndup(&arena, target->socket, (size_t)(strrchr(target->socket, '/') - target->socket));
+    close(target->listener);
+    unlink(target->socket);
+    rmdir(folder);
+}
+
 static int add_target(struct relay *relay, const char *host, unsigned port, struct target **ret,
                       struct error *err)
 {
-    if (relay->n_targets == TARGETS_MAX)
-        return error_set(err, ERR_INVALID, 0, "more than %d targets behind one relay", TARGETS_MAX);
-    struct target *target = arena_alloc(&relay->arena, sizeof *target);
-    target->order = relay->order;
-    target->order.index = relay->n_targets;
-    snprintf(target->order.host, sizeof target->order.host, "%s", host);
-    snprintf(target->order.port, sizeof target->order.port, "%u", port);
+    uint32_t place = find_place(relay);
+    struct target target = {.order = relay->order};
+    target.order.place = place;
+    target.order.number = relay->n_numbers++;
+    snprintf(target.order.host, sizeof target.order.host, "%s", host);
+    snprintf(target.order.port, sizeof target.order.port, "%u", port);
 
-    const char *folder = arena_printf(&relay->arena, "%s/%u", relay->folder, relay->n_targets);
-    target->socket = arena_printf(&relay->arena, "%s/.s.PGSQL.%u", folder, port);
+    cleanup_arena struct arena arena = {0};
+    const char *folder = arena_printf(&arena, "%s/%u", relay->folder, target.order.number);
+    target.socket = arena_printf(&relay->arena, "%s/.s.PGSQL.%u", folder, port);
     if (fs_mkdir(folder, 0700, err) < 0)
         return -1;
-    target->listener = listen_at(target->socket, err);
-    if (target->listener < 0)
+    target.listener = listen_at(target.socket, err);
+    if (target.listener < 0) {
+        rmdir(folder);
         return -1;
-    relay->targets[relay->n_targets++] = target;
-    *ret = target;
+    }
+    if (place == relay->n_targets)
+        relay->targets[relay->n_targets++] = arena_alloc(&relay->arena, sizeof target);
+    else
+        forget_target(relay->targets[place]);
+    *relay->targets[place] = target;
+    *ret = relay->targets[place];
     return 0;
 }
 
@@ -263,6 +295,14 @@ static struct target *find_target(const struct relay *relay, const char *host, c
 {
     for (uint32_t i = 0; i < relay->n_targets; i++)
         if (str_eq(relay->targets[i]->order.host, host) && str_eq(relay->targets[i]->order.port, port))
+            return relay->targets[i];
+    return NULL;
+}
+
+static struct target *numbered(const struct relay *relay, uint32_t number)
+{
+    for (uint32_t i = 0; i < relay->n_targets; i++)
+        if (relay->targets[i]->order.number == number)
             return relay->targets[i];
     return NULL;
 }
@@ -275,12 +315,11 @@ static void read_failures(struct relay *relay)
            recv(relay->orders_fd, &failure, sizeof failure, MSG_DONTWAIT) == (ssize_t)sizeof failure) {
         failure.text[sizeof failure.text - 1] = '\0';
         relay->gone |= failure.relay_gone;
-        if (failure.index >= relay->n_targets)
-            continue;
-        if (failure.opened)
-            relay->targets[failure.index]->opened = true;
-        else
-            memcpy(relay->targets[failure.index]->failure, failure.text, sizeof failure.text);
+        struct target *target = numbered(relay, failure.number);
+        if (target && failure.opened)
+            target->opened = true;
+        else if (target)
+            memcpy(target->failure, failure.text, sizeof failure.text);
     }
 }
 
@@ -362,6 +401,7 @@ int relay_target(struct relay *relay, const char *host, unsigned port, const cha
             return -1;
         }
     }
+    target->asked = ++relay->n_asked;
     *ret_socket = target->socket;
     return 0;
 }

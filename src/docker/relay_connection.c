@@ -347,7 +347,7 @@ struct connection *connection_open(const struct relay_order *order, int client, 
     if (!c)
         abort();
     c->order = *order;
-    c->failure.index = order->index;
+    c->failure.number = order->number;
     c->client = client;
     c->deadline_us = mono_us() + OPENING_US;
     if (start_creating(c))
@@ -378,7 +378,7 @@ bool connection_opened(struct connection *c, struct relay_failure *ret)
     if (c->state != JOINED || c->told)
         return false;
     c->told = true;
-    *ret = (struct relay_failure){.index = c->order.index, .opened = true};
+    *ret = (struct relay_failure){.number = c->order.number, .opened = true};
     return true;
 }
 

@@ -48,9 +48,12 @@ int relay_service_find(struct docker *docker, struct arena *arena, const char *s
  * connection was made, or could not be, the process answers with a struct relay_failure, before it closes the
  * client's side.
  */
-#define RELAY_ORDER_FD 1
+#define RELAY_ORDER_FD    1
+#define RELAY_TARGETS_MAX 256
 struct relay_order {
-    uint32_t index;   /* of the target; its own number in failures */
+    uint32_t place;   /* below RELAY_TARGETS_MAX; what had this place before is forgotten */
+    uint32_t number;  /* of the target, never given twice: what a connection of a forgotten one reports is
+                         about no other */
     char engine[108]; /* the engine's socket */
     char api_version[16];
     char container[80];
@@ -58,7 +61,7 @@ struct relay_order {
     char port[8];
 };
 struct relay_failure {
-    uint32_t index;
+    uint32_t number;
     bool relay_gone; /* the container is not there, or does not run: relay_target() gets another */
     bool opened;     /* no failure: the connection was made */
     char text[300];

@@ -16,17 +16,16 @@
 #include "docker/relay_internal.h"
 
 #define CONNECTIONS_MAX 64
-#define TARGETS_MAX     256
 
 struct server {
     struct {
-        int listener;
+        int listener; /* -1: no order for this place */
         struct relay_order order;
     } * targets;
-    size_t n_targets;
+    size_t n_targets; /* places that orders came for, and those below them */
     struct connection *connections[CONNECTIONS_MAX];
     size_t n_connections;
-    struct pollfd fds[1 + TARGETS_MAX + 2 * CONNECTIONS_MAX];
+    struct pollfd fds[1 + RELAY_TARGETS_MAX + 2 * CONNECTIONS_MAX];
 };
 
 /* The text of an order is not trusted to end. */
@@ -63,13 +62,18 @@ static bool take_order(struct server *server)
         return true;
     int listener;
     memcpy(&listener, CMSG_DATA(c), sizeof listener);
-    if (n != sizeof order || server->n_targets == TARGETS_MAX) {
+    if (n != sizeof order || order.place >= RELAY_TARGETS_MAX) {
         close(listener);
         return true;
     }
     terminate_order(&order);
-    server->targets[server->n_targets].listener = listener;
-    server->targets[server->n_targets++].order = order;
+    /* who waits at the old listener is turned away; what it has accepted goes on to where it was meant to */
+    if (server->targets[order.place].listener >= 0)
+        close(server->targets[order.place].listener);
+    server->targets[order.place].listener = listener;
+    server->targets[order.place].order = order;
+    if (order.place >= server->n_targets)
+        server->n_targets = order.place + 1;
     return true;
 }
 
@@ -162,9 +166,11 @@ int relay_serve_main(int argc, char **argv)
     struct server *server = calloc(1, sizeof *server);
     if (!server)
         abort();
-    server->targets = calloc(TARGETS_MAX, sizeof *server->targets);
+    server->targets = calloc(RELAY_TARGETS_MAX, sizeof *server->targets);
     if (!server->targets)
         abort();
+    for (size_t i = 0; i < RELAY_TARGETS_MAX; i++)
+        server->targets[i].listener = -1;
     while (serve_once(server))
         ;
     while (server->n_connections > 0)

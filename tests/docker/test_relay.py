@@ -255,6 +255,44 @@ class Reaching(Case):
         self.assertEqual(results, [200] * 80)
         self.assertEqual(self.get(path, "dt_web")["status"], 200)
 
+    def test_more_targets_than_places(self):
+        """The one not asked for the longest makes room, and nobody who still has its path reaches another's task."""
+        first, second = self.web("dt_web", env={"VERSION": "first"}), self.web("dt_web2", env={"VERSION": "second"})
+        echo = self.shell("dt_echo", "busybox nc -ll -p 9000 -e busybox cat")
+        self.ensure()
+        old = self.d.target(host=first, port=8000)
+        self.assertIn("first", self.get(old, "dt_web")["body"])
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(self.d.target(host=echo, port=9000))
+            s.sendall(b"before\n")
+            self.assertEqual(s.recv(100), b"before\n")
+            paths = {self.d.target(host=f"10.1.{i // 200}.{i % 200}", port=8000) for i in range(299)}
+            paths.add(self.d.target(host=second, port=8000))
+            self.assertEqual(len(paths), 300)
+            # connections that were made go on, though their target was forgotten
+            s.sendall(b"after\n")
+            self.assertEqual(s.recv(100), b"after\n")
+        self.assertEqual(sum(os.path.exists(path) for path in paths), 256)
+        self.assertNotIn(old, paths)
+        self.fails("unavailable", "", self.get, path=old, host="dt_web")
+        self.assertIsNone(self.d.failure(socket=old))
+        again = self.d.target(host=first, port=8000)
+        self.assertNotEqual(again, old)
+        for path, version in ((again, "first"), (self.d.target(host=second, port=8000), "second")):
+            self.assertIn(version, self.get(path, "dt_web")["body"])
+        # why one cannot be reached is said of that one
+        nobody = self.d.target(host=first, port=8001)
+        self.fails("unavailable", "", self.get, path=nobody, host="dt_web")
+        self.assertIn(f"{first}:8001: Connection refused", self.d.failure(socket=nobody))
+        self.assertIn("first", self.get(again, "dt_web")["body"])
+        # another process behind the sockets gets all of them
+        server = wait(own_children, 10, "the splicing process")[0]
+        os.kill(server, signal.SIGKILL)
+        wait(lambda: state_of(server) in ("Z", None), 5, "it to die")
+        self.assertEqual(self.d.target(host=first, port=8000), again)
+        self.assertIn("first", self.get(again, "dt_web")["body"])
+
     def test_clients_that_leave(self):
         """Programs in the relay must not pile up behind clients that went away."""
         self.shell("dt_hung", "busybox nc -ll -p 9000 -e busybox sleep 1000")

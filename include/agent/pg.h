@@ -69,3 +69,8 @@ struct pg_health { /* lists end with NULL */
 int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_folder,
               const char *application_name, int64_t timeout_us, const char *const *tables,
               struct pg_health *ret, struct error *err) MUST_CHECK;
+/* One login; which of these tables are not there, as a list that ends with NULL. Errors as of pg_login(), but
+ * a server that only reads is none. */
+int pg_missing_tables(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+                      const char *application_name, int64_t timeout_us, const char *const *tables,
+                      const char ***ret, struct error *err) MUST_CHECK;

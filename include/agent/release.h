@@ -115,6 +115,9 @@ static inline const char *release_direct_url(const struct release *release)
     return release->migrate_url_from ? release->migrate_url_from : release->database_url_from;
 }
 
+/* What `expect` steps name, NULL-terminated; names are those of release. */
+const char **release_expected_tables(struct arena *arena, const struct release *release);
+
 /* Does it run before login and backup? Those are the `as: admin` steps at the head of the list. */
 bool release_step_is_early(const struct release *release, size_t index);
 

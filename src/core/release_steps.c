@@ -197,3 +197,19 @@ bool release_step_is_early(const struct release *release, size_t index)
             return false;
     return true;
 }
+
+const char **release_expected_tables(struct arena *arena, const struct release *release)
+{
+    const char **all = arena_array(arena, 1, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < release->n_steps; i++) {
+        const char **tables =
+            release->steps[i].kind == RELEASE_EXPECT ? release->steps[i].expect.tables : NULL;
+        for (; tables && *tables; tables++) {
+            all = arena_grow(arena, all, n + 1, sizeof *all);
+            all[n++] = *tables;
+            all[n] = NULL;
+        }
+    }
+    return all;
+}

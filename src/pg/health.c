@@ -30,12 +30,12 @@ int pg_invalid_indexes(struct pg_conn *conn, struct arena *arena, const char ***
 }
 
 static int read_missing_tables(struct arena *arena, struct pg_conn *conn, const char *const *tables,
-                               struct pg_health *ret, struct error *err)
+                               const char ***ret, struct error *err)
 {
     size_t n = 0, missing = 0;
     while (tables && tables[n])
         n++;
-    ret->missing_tables = arena_array(arena, n + 1, sizeof *ret->missing_tables);
+    const char **list = arena_array(arena, n + 1, sizeof *list);
     for (size_t i = 0; i < n; i++) {
         cleanup_result PGresult *r = NULL;
         if (PG_ASK(conn, tables[i], &r, err,
@@ -44,8 +44,9 @@ static int read_missing_tables(struct arena *arena, struct pg_conn *conn, const 
                    tables[i]) < 0)
             return -1;
         if (PQntuples(r) == 0)
-            ret->missing_tables[missing++] = tables[i];
+            list[missing++] = tables[i];
     }
+    *ret = list;
     return 0;
 }
 
@@ -92,9 +93,23 @@ int pg_health(struct arena *arena, const struct pg_url *url, const char *socket_
     if (pg_conn_open(&conn, arena, &options, err) < 0 ||
         pg_begin_reading(&conn, "looking at the database", statement_us, lock_us, err) < 0 ||
         pg_invalid_indexes(&conn, arena, &health.invalid_indexes, err) < 0 ||
-        read_missing_tables(arena, &conn, tables, &health, err) < 0 ||
+        read_missing_tables(arena, &conn, tables, &health.missing_tables, err) < 0 ||
         read_frameworks(arena, &conn, &health, err) < 0)
         return -1;
     *ret = health;
     return 0;
+}
+
+int pg_missing_tables(struct arena *arena, const struct pg_url *url, const char *socket_folder,
+                      const char *application_name, int64_t timeout_us, const char *const *tables,
+                      const char ***ret, struct error *err)
+{
+    cleanup_conn struct pg_conn conn = {.deadline_us = mono_us() + timeout_us, .should_stop = proc_heed_stop};
+    const struct pg_conn_options options = {
+        .url = url, .folder = socket_folder, .application_name = application_name, .timeout_us = timeout_us};
+    return pg_conn_open(&conn, arena, &options, err) < 0 ||
+                   pg_begin_reading(&conn, "looking for tables", timeout_us, timeout_us, err) < 0 ||
+                   read_missing_tables(arena, &conn, tables, ret, err) < 0
+               ? -1
+               : 0;
 }

@@ -112,40 +112,48 @@ static void ask_task(struct prober *p, const struct health_check *check, const j
         judge_failure(check->port, why, ret);
 }
 
-/* The database does not answer: is it its doing, or that of the way to it? */
-static void judge_silence(struct prober *p, const struct step_database *db, const char *folder,
-                          const struct error *err, struct check_result *ret)
+void probe_database_silent(struct step_ctx *ctx, const struct step_database *db, const char *folder,
+                           const struct error *err, struct check_result *ret)
 {
     cleanup_arena struct arena arena = {0};
     const char *socket = arena_printf(&arena, "%s/.s.PGSQL.%u", folder ? folder : "", db->url.port);
-    const char *why = folder && p->ctx->relay ? relay_failure(p->ctx->relay, socket) : NULL;
+    const char *why = folder && ctx->relay ? relay_failure(ctx->relay, socket) : NULL;
     snprintf(ret->text, sizeof ret->text, "%.250s", err->text);
     ret->unasked = err->kind == ERR_CANCELLED || strstr(err->text, "could not translate host name");
     if (why)
         judge_failure(db->url.port, why, ret);
 }
 
+bool probe_database_find(struct step_ctx *ctx, struct arena *arena, struct step_database *ret_db,
+                         const char **ret_folder, struct check_result *ret)
+{
+    const struct release *release = &ctx->manifest->release;
+    const char *key = release->database_service;
+    struct error err = {0};
+    *ret = (struct check_result){0};
+    if (step_database_open(ctx, key ? stack_service(ctx->manifest->stack, key)->name : NULL,
+                           release_direct_url(release), ret_db, &err) == 0 &&
+        step_database_find(ret_db, arena, ret_folder, &err) == 0)
+        return true;
+    /* without a task there is no database; all else is on our side */
+    ret->unasked = !str_starts(err.text, "no task of service");
+    snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
+    return false;
+}
+
 static void ask_database(struct prober *p, const struct health_check *check, struct check_result *ret)
 {
     cleanup_arena struct arena arena = {0};
     struct step_ctx *ctx = p->ctx;
-    const struct release *release = &ctx->manifest->release;
-    const char *key = release->database_service, *folder;
+    const char *folder;
     struct step_database db;
     struct error err = {0};
-    *ret = (struct check_result){0};
-    if (step_database_open(ctx, key ? stack_service(ctx->manifest->stack, key)->name : NULL,
-                           release_direct_url(release), &db, &err) < 0 ||
-        step_database_find(&db, &arena, &folder, &err) < 0) {
-        /* without a task there is no database; all else is on our side */
-        ret->unasked = !str_starts(err.text, "no task of service");
-        snprintf(ret->text, sizeof ret->text, "%.250s", err.text);
+    if (!probe_database_find(ctx, &arena, &db, &folder, ret))
         return;
-    }
     const char *name = arena_printf(&arena, "deploy-agent/%s/check", ctx->stack->name);
     if (pg_truth(&db.url, folder, name, check->timeout_us, check->sql, &ret->passed, ret->text,
                  sizeof ret->text, &err) < 0)
-        judge_silence(p, &db, folder, &err, ret);
+        probe_database_silent(ctx, &db, folder, &err, ret);
 }
 
 static void ask(struct prober *p, const struct health_check *check, const json_t *task,
@@ -191,7 +199,7 @@ static struct check_result ask_all(struct prober *p, const struct health_check *
     return all;
 }
 
-static enum probe_answer answer_of(const struct check_result *result)
+enum probe_answer check_answer(const struct check_result *result)
 {
     return result->passed ? PROBE_PASS : result->unasked ? PROBE_NOT_ASKED : PROBE_FAIL;
 }
@@ -207,7 +215,7 @@ bool prober_round(struct prober *p, const struct tasks_judgement *tasks, const c
             *ret_why = arena_strdup(p->ctx->arena, result.text);
             return false;
         }
-        probe_note(&probe->now, answer_of(&result));
+        probe_note(&probe->now, check_answer(&result));
         if (result.passed && result.took_us > 0)
             latency_note(&probe->latency, (unsigned)(result.took_us / 1000));
         snprintf(probe->last, sizeof probe->last, "%s", result.text);

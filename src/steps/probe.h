@@ -47,6 +47,20 @@ bool prober_round(struct prober *prober, const struct tasks_judgement *tasks, co
 /* Passes in a row begin anew; what could not be asked is forgotten. */
 void prober_interrupt(struct prober *prober);
 
+/* ---- for who asks by himself ---- */
+
+enum probe_answer check_answer(const struct check_result *result);
+struct step_database;
+/* The database of x-release and the folder of a socket that ends there. False: *ret says why it cannot be
+ * asked, and whether that is its doing. */
+bool probe_database_find(struct step_ctx *ctx, struct arena *arena, struct step_database *ret_db,
+                         const char **ret_folder, struct check_result *ret);
+/* It does not answer: is it its doing, or that of the way to it? */
+void probe_database_silent(struct step_ctx *ctx, const struct step_database *db, const char *folder,
+                           const struct error *err, struct check_result *ret);
+
+/* ---- words ---- */
+
 /* The first that failed last; NULL: none. */
 const struct probe *prober_failing(const struct prober *prober);
 /* "web /health: 5 of 5 before, 0 of 3 now (200 before, 500 now)"; in the prober's arena. */

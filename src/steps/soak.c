@@ -4,22 +4,24 @@
 #include "base/str.h"
 #include "steps/gate.h"
 #include "steps/kinds.h"
+#include "steps/soak_database.h"
 #include "steps/speed.h"
 #include "steps/watch.h"
 
 /*
  * After the last service: all that were rolled are watched together, for what only shows after a while, and
- * beside them those that nobody touched, as far as they were well before.
+ * beside them those that nobody touched, as far as they were well before, and the database.
  */
 
 struct soak {
     struct step_ctx *ctx;
     struct watches others;
-    int64_t until_us;            /* later by the time in which nobody could look */
-    int64_t recovering_until_us; /* others that an outage ended are given time; 0: they are well */
-    int64_t next_us;             /* when they are asked again */
-    int64_t looked_us;           /* the last look was over; 0: there was none */
-    bool in_doubt;               /* as of the last look: the engine was away, or they recover */
+    struct soak_database *database; /* NULL: it is not asked */
+    int64_t until_us;               /* later by the time in which nobody could look */
+    int64_t recovering_until_us;    /* others that an outage ended are given time; 0: they are well */
+    int64_t next_us;                /* when they are asked again */
+    int64_t looked_us;              /* the last look was over; 0: there was none */
+    bool in_doubt;                  /* as of the last look: the engine was away, or they recover */
 };
 
 static bool is_rolled(struct step_ctx *ctx, const char *service)
@@ -72,16 +74,18 @@ static void give_time(struct soak *soak)
 }
 
 /* What an engine's absence ended may take as long to be well again as an update may. */
-static void ask_untouched(struct soak *soak)
+static void ask_untouched(struct soak *soak, bool away)
 {
     struct step_ctx *ctx = soak->ctx;
     const char *why;
     bool recover = !watches_round(&soak->others, &why);
+    if (!soak_database_ask(soak->database, away || recover))
+        recover = true;
     for (size_t i = 0; i < ctx->n_gates; i++)
         recover |= gate_recovers(ctx->gates[i]);
     if (recover)
         give_time(soak);
-    else if (all_well(&soak->others))
+    else if (all_well(&soak->others) && soak_database_well(soak->database))
         soak->recovering_until_us = 0;
     soak->next_us = mono_us() + ctx->manifest->release.gate.probe_interval_us;
 }
@@ -143,11 +147,13 @@ static int look(struct soak *soak, struct error *err)
         give_time(soak);
     soak->until_us += away_us > late_us ? away_us : late_us; /* an absence goes on in the pause */
     if (mono_us() >= soak->next_us)
-        ask_untouched(soak);
+        ask_untouched(soak, away_us > 0);
     soak->looked_us = mono_us();
     tell(soak);
-    soak->in_doubt = away_us || mono_us() < soak->recovering_until_us;
-    if (!soak->in_doubt && judge_untouched(ctx, &soak->others, err) < 0)
+    bool judges = !away_us && mono_us() >= soak->recovering_until_us;
+    soak->in_doubt = !judges || soak_database_recovers(soak->database);
+    if (judges &&
+        (judge_untouched(ctx, &soak->others, err) < 0 || soak_database_judge(soak->database, err) < 0))
         return -1;
     return step_should_stop(ctx, err);
 }
@@ -190,14 +196,20 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     (void)params;
     (void)resumed;
     (void)ret_allowed;
+    const char *database = ctx->manifest->release.database_service;
     if (watches_open(ctx, is_rolled, &soak.others, err) < 0)
         return -1;
+    if (soak_database_open(ctx, database && is_rolled(ctx, database), &soak.database, err) < 0) {
+        watches_close(&soak.others);
+        return -1;
+    }
     (void)take_away_us(ctx); /* before the soak */
     int r = watch(&soak, err);
     if (r < 0 && err->kind != ERR_CANCELLED)
         (void)error_wrap(err, "while soaking");
     if (r == 0)
         r = finish(&soak, step, err);
+    soak_database_close(soak.database);
     watches_close(&soak.others);
     return r;
 }

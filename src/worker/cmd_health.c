@@ -136,24 +136,6 @@ static int find_server(struct health *h, struct error *err)
 
 /* ---- what it has ---- */
 
-static const char **expected_tables(struct health *h)
-{
-    const struct release *release = &h->snapshot.manifest.release;
-    const char **all = arena_array(&h->work.arena, 1, sizeof *all);
-    size_t n = 0;
-    for (size_t i = 0; i < release->n_steps; i++) {
-        const char *const *tables = release->steps[i].kind == RELEASE_EXPECT
-                                        ? (const char *const *)release->steps[i].expect.tables
-                                        : NULL;
-        for (; tables && *tables; tables++) {
-            all = arena_grow(&h->work.arena, all, n + 1, sizeof *all);
-            all[n++] = *tables;
-            all[n] = NULL;
-        }
-    }
-    return all;
-}
-
 static int look(struct health *h, struct error *err)
 {
     struct arena *arena = &h->work.arena;
@@ -168,7 +150,8 @@ static int look(struct health *h, struct error *err)
     if (step_database_find(&h->database, arena, &folder, err) < 0 ||
         pg_health(arena, &h->database.url, folder,
                   arena_printf(arena, "deploy-agent/%s/health", h->work.stack->name), connect_timeout_us,
-                  expected_tables(h), &found, err) < 0 ||
+                  (const char *const *)release_expected_tables(arena, &h->snapshot.manifest.release), &found,
+                  err) < 0 ||
         health_of_sql(&h->look, &versions, err) < 0 || health_of_runs(&h->look, err) < 0)
         return -1;
     health_add(arena, lists->invalid_indexes, "", found.invalid_indexes);

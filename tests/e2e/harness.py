@@ -569,6 +569,13 @@ class Case(unittest.TestCase):
     def in_state(self, commit, state, seconds=30):
         return self.wait(lambda: (self.record(commit) or {}).get("state") == state, seconds, f"{commit[:7]} to be {state}")
 
+    def wait_for_soak(self, commit):
+        def soaks():
+            record = self.record(commit)
+            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
+
+        self.wait(soaks, 60, "the soak")
+
     def deploy(self, stack=None, state="succeeded", **more):
         """Commit, push, and wait for the end."""
         return self.expect(self.commit(stack, **more), state)

@@ -159,12 +159,7 @@ class Gate(Case):
         self.addCleanup(self.lab.docker, "volume", "rm", "-f", f"{self.name}_data", check=False)
         stack["x-release"]["gate"] = {**self.gate, "soak": "60s"}
         commit = self.commit(stack)
-
-        def soaks():
-            record = self.record(commit)
-            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
-
-        self.wait(soaks, 60, "the soak")
+        self.wait_for_soak(commit)
         self.lab.docker("run", "--rm", "-v", f"{self.name}_data:/data", f"{self.registry}/web:1", "append", "/data/status", "500")
         record = self.expect(commit, "rolled_back", 60)
         self.assertIn("soak", record["reason"])
@@ -303,13 +298,6 @@ class Gate(Case):
         self.assertIn("web /health: 0 of 3 before this deployment (500)", record["reason"])
         self.assertIn("no service was touched", record["reason"])
         self.assertEqual(self.specs(), before)
-
-    def wait_for_soak(self, commit):
-        def soaks():
-            record = self.record(commit)
-            return record and any(s["kind"] == "soak" and s["state"] == "running" for s in self.show(record["id"])["steps"])
-
-        self.wait(soaks, 60, "the soak")
 
     def test_untouched_service_breaks_in_the_soak(self):
         stack = self.breakable()

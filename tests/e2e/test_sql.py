@@ -387,6 +387,44 @@ class Bad(Sql):
         self.assertEqual(self.versions(), ["000", "001"])
 
 
+class Soak(Sql):
+    """The database got worse behind the last gate."""
+
+    def in_the_soak(self, happens):
+        self.first()
+        stack = self.version("two", self.sql(), {"expect": {"tables": ["users"]}})
+        stack["x-release"]["gate"] = {**self.gate, "soak": "60s"}
+        commit = self.commit(stack, "version two")
+        self.wait_for_soak(commit)
+        self.assertIn("users", self.query("SELECT tablename FROM pg_tables WHERE tablename = 'users'"))
+        happens()
+        record = self.expect(commit, "rolled_back", 60)
+        self.assertIn("while soaking: database: 1 of 1 before, ", record["reason"])
+        self.assertEqual(self.show(record["id"])["regressed"]["service"], "db")
+        self.serves("web", "one")
+        return record
+
+    def test_table_goes(self):
+        record = self.in_the_soak(lambda: self.query("DROP TABLE users"))
+        self.assertIn("(ready before, table users is missing now)", record["reason"])
+
+    @long
+    def test_database_goes(self):
+        record = self.in_the_soak(lambda: self.lab.docker("service", "scale", "--detach", f"{self.full('db')}=0"))
+        self.assertIn(f"(ready before, no task of service {self.full('db')} runs", record["reason"])
+
+    @long
+    def test_database_that_was_rolled(self):
+        """It has its time to come back, and is not held against anybody when it does."""
+        self.first()
+        stack = self.version("two", self.sql(), {"expect": {"tables": ["users"]}})
+        stack["services"]["db"]["environment"]["ROLLED"] = "yes"
+        stack["x-release"]["gate"] = {**self.gate, "soak": "6s"}
+        record = self.expect(self.commit(stack, "version two"), "succeeded", 120)
+        self.assertIn("2 services rolled", record["reason"])
+        self.assertIn("6s stable", record["reason"])
+
+
 class ByHand(Sql):
     """agentctl migrate"""
 

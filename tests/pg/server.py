@@ -253,7 +253,7 @@ class Answer:
         self.events = answer["events"]
         self.waited = answer["waited"]
         self.us = answer["us"]
-        self.alive = answer["alive"]
+        self.alive = answer.get("alive")  # pg_drive alone
         self.rss_kib = answer["rss_kib"]
 
     def __repr__(self):

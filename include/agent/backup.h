@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The backup before migrations: a job (agent/plan.h) of the database service's own image, on the node where its task
- * runs, that writes a dump onto a volume. Pure: what the job is, and the words for what it left. The step is
- * src/steps/backup.c, what runs in the container src/core/backup.sh.
+ * The backup before migrations: a job (agent/plan.h) of the database service's own image, on the node where
+ * its task runs, that writes a dump onto a volume. Pure: what the job is, and the words for what it left. The
+ * step is src/steps/backup.c, what runs in the container src/core/backup.sh.
  *
  * Who sees what: user, database and host of the URL are in the job's environment, for all who may inspect
  * services. The password is in a Swarm secret of this one job, which the engine never shows again, and is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One question to one task: is it well? Whoever could not ask it says so (unasked, away): that is no answer. */
+/* One question to one task: is it well? Whoever could not ask says so, which is no answer. */
 
 #include <stdbool.h>
 

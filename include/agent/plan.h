@@ -134,9 +134,10 @@ int plan_make_rollback(const struct rollback_input *input, struct plan *ret, str
 /* ---- migration jobs ---- */
 
 /*
- * What `docker compose run` would do, as a service of one task that never restarts (docs/decisions/0005): the service's image by digest, entrypoint,
- * environment, user, mounts, networks (without its aliases), secrets, configs and constraints; the command in
- * the place of its arguments; no healthcheck, ports, reservations, restart. New reference.
+ * What `docker compose run` would do, as a service of one task that never restarts (docs/decisions/0005): the
+ * service's image by digest, entrypoint, environment, user, mounts, networks (without its aliases), secrets,
+ * configs and constraints; the command in the place of its arguments; no healthcheck, ports, reservations,
+ * restart. New reference.
  */
 json_t *job_spec(const json_t *service_spec, const char *name, const char *const *command);
 /* STACK_mig_STEP_COMMIT12 (or _chk_, _bak_, _hlt_), at most 63 bytes: a Swarm service's name is a DNS label.

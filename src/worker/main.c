@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 {
     memory_json_is_sure();
     /* the pipe behind stdout is agentd's: who deploys goes on when it dies */
-    signal(SIGPIPE, SIG_IGN);
+    (void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     int code = run(argc, argv);
     /* a full disk or a closed pipe must not look like a good end */
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -101,6 +101,8 @@ int journal_deployments(struct journal *journal, struct arena *arena, const stru
 /* The newest of the stack with that state; id 0 in *ret when there is none. */
 int journal_last(struct journal *journal, struct arena *arena, const char *stack, enum deployment_state state,
                  struct deployment *ret, struct error *err) MUST_CHECK;
+/* Of one that has not ended: why it stands where it does. */
+int journal_set_reason(struct journal *journal, int64_t id, const char *reason, struct error *err) MUST_CHECK;
 /* What a worker should run next for the stack: an unfinished one (planned, running, interrupted) first, else
    the newest requested; 0: nothing. */
 int journal_runnable(struct journal *journal, const char *stack, int64_t *ret_id,

@@ -335,9 +335,11 @@ static int record_death(struct watch *w, const struct deployment *d, const char 
                            : arena_printf(&arena, "in %d s", (int)(runs_restart_delay(w->deaths) / US_PER_S));
     log_warning("agent-worker %s in the middle of it (%s); it is taken up again %s", how,
                 deployment_state_name(d->state), when);
-    if (d->state != DEPLOYMENT_REQUESTED) /* with a reason: an orderly stop before it may have left another */
-        return journal_set_state(journal, d->id, DEPLOYMENT_INTERRUPTED,
-                                 arena_printf(&arena, "agent-worker %s", how), err);
+    const char *why = arena_printf(&arena, "agent-worker %s", how);
+    if (d->state == DEPLOYMENT_INTERRUPTED) /* an orderly stop may have left another */
+        return journal_set_reason(journal, d->id, why, err);
+    if (d->state != DEPLOYMENT_REQUESTED)
+        return journal_set_state(journal, d->id, DEPLOYMENT_INTERRUPTED, why, err);
     if (w->deaths < max_deaths_unplanned)
         return 0;
     const char *reason =
@@ -358,7 +360,9 @@ static void finish(struct watch *w, struct worker *worker)
         manager_journal_failed(manager, &err, "reading what became of a deployment");
         return;
     }
-    bool stopped = worker->exit_code == EXIT_STOPPED, locked = worker->exit_code == EXIT_LOCKED;
+    bool locked = worker->exit_code == EXIT_LOCKED;
+    /* one that had to be stopped has failed, however orderly it heeded that */
+    bool stopped = worker->exit_code == EXIT_STOPPED && !worker->timed_out;
     if (found && !deployment_state_ended(d.state) && !stopped && !locked) {
         if (record_death(w, &d, worker_end_text(&arena, worker), &err) < 0 ||
             journal_deployment(manager->journal, &arena, w->running, &d, &found, &err) < 0) {
@@ -368,8 +372,6 @@ static void finish(struct watch *w, struct worker *worker)
         if (!deployment_state_ended(d.state))
             restart_after(w, runs_restart_delay(w->deaths));
     }
-    if (stopped && worker->timed_out)
-        log_warning("agent-worker %s", worker_end_text(&arena, worker));
     if (stopped || locked)
         restart_after(w, locked ? locked_retry_us : runs_restart_delay(1));
     if (locked)

@@ -256,6 +256,15 @@ static int set_state(struct journal *j, int64_t id, enum deployment_state state,
     return state == DEPLOYMENT_SUCCEEDED ? use_approval(j, id, err) : 0;
 }
 
+int journal_set_reason(struct journal *journal, int64_t id, const char *reason, struct error *err)
+{
+    struct arena arena = {0};
+    int r = db_run(journal, err, "UPDATE deployment SET reason = ?2 WHERE id = ?1 AND finished_us IS NULL",
+                   V_INT(id), V_TEXT(text_line(&arena, reason, TEXT_LINE_MAX)));
+    arena_release(&arena);
+    return r;
+}
+
 int journal_set_state(struct journal *journal, int64_t id, enum deployment_state state, const char *reason,
                       struct error *err)
 {

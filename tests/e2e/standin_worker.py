@@ -127,7 +127,7 @@ def run(config, number):
     if got:
         log(f"signal {int(got[0])}")
     if signal.SIGTERM in got and not todo.get("deaf"):
-        db.execute("UPDATE deployment SET state = 'interrupted' WHERE id = ?", (number,))
+        db.execute("UPDATE deployment SET state = 'interrupted', reason = coalesce(?, reason) WHERE id = ?", (todo.get("stopped"), number))
         sys.exit(75)
     if signal.SIGUSR1 in got:
         db.execute("UPDATE deployment SET state = 'cancelled', finished_us = 1 WHERE id = ?", (number,))

@@ -1110,6 +1110,18 @@ def test_silence(agent):
     check(agent.log().count("agent-worker gave no sign of life and was stopped") == 2, agent.log())
 
 
+def test_silence_again_and_again(agent):
+    """Who heeds the stop, too, is no orderly end: the next worker counts it, or it would go on like that for ever."""
+    agent.configure(["web"])
+    hangs = {"states": ["planned", "running"], "hints": [{"alive_s": 1}], "sleep": 600, "stopped": "stopped by the service manager"}
+    agent.script("poll-web", [{"request": A}, {"say": {"result": "unchanged", "tip": A}}])
+    agent.script("run-web", [hangs, {"states": [], "sleep": 600}])
+    agent.start()
+    wait_for("its second worker", lambda: len(agent.starts("run")) == 2)
+    check(agent.starts("signal") == ["signal 15"], agent.starts())
+    check(agent.query("SELECT reason FROM deployment") == [("agent-worker gave no sign of life and was stopped",)], agent.query("SELECT * FROM deployment"))
+
+
 SLOW = {"stubborn_workers"}
 
 

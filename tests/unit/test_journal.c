@@ -110,7 +110,11 @@ static void states(void **state)
     int64_t started = get(f, id).started_us;
     assert_true(started > 0);
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
-    OK(journal_set_state(f->journal, id, DEPLOYMENT_INTERRUPTED, "worker killed", &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_INTERRUPTED, "stopped", &f->err));
+    OK(journal_set_state(f->journal, id, DEPLOYMENT_INTERRUPTED, "again", &f->err)); /* what it is already */
+    assert_string_equal(get(f, id).reason, "stopped");
+    OK(journal_set_reason(f->journal, id, "worker killed", &f->err));
+    assert_string_equal(get(f, id).reason, "worker killed");
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err));
     OK(journal_set_state(f->journal, id, DEPLOYMENT_RUNNING, NULL, &f->err)); /* what it is already */
     assert_int_equal(get(f, id).started_us, started);

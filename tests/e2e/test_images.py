@@ -78,6 +78,7 @@ class Images(Case):
         commit = self.commit(self.app("prod"))
         self.start()
         one = self.expect(commit, "succeeded")
+        self.assertIn(f"image {first}: its tag moves", "\n".join(self.show(one["id"])["warnings"]))
         self.lab.image(f"{self.name}:prod", {"etc/which": "2"})
         # the tag moved: without a commit nothing happens
         self.agentctl("sync", self.name, "--wait", code=0)

@@ -54,9 +54,10 @@ struct step_ctx {
     struct repo *repo; /* has the deployment's commit; NULL as the manifest */
     /* values of x-release.database.url_from, migrate_url_from, admin_url_from; NULL: not set. Secrets */
     const char *database_url, *migrate_url, *admin_url;
-    struct relay *relay; /* opened by the relay step, or on demand; owned by the pipeline */
-    int64_t deadline_us; /* monotonic; gate.total_deadline of the whole rollout; 0: none */
-    struct gate **gates; /* of rolled services, for the soak; see steps/gate.h */
+    struct relay *relay;   /* opened by the relay step, or on demand; owned by the pipeline */
+    int64_t deadline_us;   /* monotonic; gate.total_deadline of the whole rollout; 0: none */
+    int64_t away_until_us; /* monotonic; up to then the engine's absences have moved it */
+    struct gate **gates;   /* of rolled services, for the soak; see steps/gate.h */
     size_t n_gates;
     json_t *baselines;   /* see steps/baseline.h; owned by the run. NULL: not read yet */
     json_t *regressed;   /* what a check said that got worse: steps/probe.h; owned by the run */

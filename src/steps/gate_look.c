@@ -69,11 +69,14 @@ static void reachable_again(struct gate *gate)
 {
     if (!gate->unreachable_since_us)
         return;
-    int64_t away = mono_us() - gate->unreachable_since_us;
-    gate->away_us += away;
-    gate->deadline_us += away;
+    int64_t now = mono_us(), since = gate->unreachable_since_us;
+    gate->away_us += now - since;
+    gate->deadline_us += now - since;
+    /* once, however many gates have seen it */
+    since = since > gate->ctx->away_until_us ? since : gate->ctx->away_until_us;
     if (gate->ctx->deadline_us)
-        gate->ctx->deadline_us += away;
+        gate->ctx->deadline_us += now - since;
+    gate->ctx->away_until_us = now;
     gate->excuse_until_us = mono_us() + gate_outage_grace_us;
     gate->recovering_until_us = mono_us() + gate->settings->healthy_deadline_us;
     gate->was_away = true;
@@ -195,8 +198,13 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
                              "%s: the service was removed by someone else during the rollout", gate->service);
         return error_wrap(err, "%s", gate->service);
     }
-    if (!gate->unreachable_since_us && mono_us() - asked_us > slow_answer_us)
+    int64_t took_us = mono_us() - asked_us;
+    /* one that is always so slow must not put the verdict off for ever */
+    bool slow = took_us > slow_answer_us && gate->slow_us + took_us <= gate->settings->healthy_deadline_us;
+    if (!gate->unreachable_since_us && slow) {
         gate->unreachable_since_us = asked_us;
+        gate->slow_us += took_us;
+    }
     reachable_again(gate);
     *ret_answered = true;
     return 0;

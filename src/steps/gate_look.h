@@ -23,6 +23,7 @@ struct gate {
     int64_t next_probe_us;
     int64_t unreachable_since_us; /* the engine did not answer; 0: it does */
     int64_t away_us;              /* so long, before that */
+    int64_t slow_us;              /* of it, so long it answered, but too late */
     int64_t away_taken_us;        /* of both, what was asked for already */
     int64_t excuse_until_us;
     int64_t recovering_until_us; /* what the engine's absence ended may take so long to be well again */

@@ -430,6 +430,20 @@ class Gate(Case):
         self.assertRegex(record["reason"], r"500 now\); web had 2 task failures in the 10 minutes before; back on #")
 
     @long
+    def test_engine_that_is_always_slow(self):
+        """What it tells late is no verdict, as if it had been away; but not for ever."""
+        self.gate = {**self.gate, "healthy_deadline": deadline(10)}
+        commit = self.commit(self.two(VERSION="two", HEALTH_STATUS=500))
+        self.wait(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 60, "the update")
+        self.tap.fault(match="^GET /services/[^/]+$", delay=3.5)
+        record = self.expect(commit, "rolled_back", 120)
+        self.assertIn("500 now", record["reason"])
+        roll = next(s for s in self.show(record["id"])["steps"] if s["kind"] == "roll" and s["name"] == "web")
+        # its deadline, once more for what came late, and the looks at both ends
+        self.assertLess(roll["duration_s"], 3 * int(self.gate["healthy_deadline"].rstrip("s")))
+        self.serves("web", "one")
+
+    @long
     def test_passes_for_a_while_then_dies(self):
         """Seen well by the gate; the soak counts its tasks."""
         stack = self.two(VERSION="two", EXIT_AFTER_S=12, EXIT_CODE=1, deploy={"restart_policy": {"delay": "500ms"}})

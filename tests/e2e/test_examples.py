@@ -214,6 +214,7 @@ class ProjectMeats(Example):
         """Of each tenant, with what failed. The schema deploy_agent is the superuser's, so they are beside the tables."""
         return {tenant: self.query(f"SELECT version || ' ' || state FROM {tenant}._deploy_migration_log ORDER BY id") for tenant in self.versions()}
 
+    @long
     def test_projectmeats(self):
         # a URL that was written for another role
         good = self.variables["DATABASE_URL"]

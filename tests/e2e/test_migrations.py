@@ -224,6 +224,7 @@ class Database(PostgresCase):
         self.assertIn("schema is ahead, needs a forward fix", record["reason"])
         self.serves("other", "one")
 
+    @long
     def test_failed_migration_leaves_the_database_service(self):
         psql = {"run": {"name": "schema", "service": "db", "command": ["psql", "${DATABASE_URL}", "-c", "SELECT 1 / 0"]}}
         commit = self.commit(self.stack_with_database(psql))
@@ -254,6 +255,7 @@ class Database(PostgresCase):
         record = self.expect(commit, "failed")
         self.assertIn("it ended well, but the connection whose lock keeps other agents out of the database was lost", record["reason"])
 
+    @long
     def test_wrong_password_is_said_at_once(self):
         self.configure(stack={"env_file": self.env_file(DB_PASSWORD="pass-1234-word", DATABASE_URL="postgres://app:wrong-9876@db:5432/app")})
         commit = self.commit(self.stack_with_database(self.job(), wait="120s"))

@@ -90,7 +90,13 @@ class Engine:
         return [t for t in self.tasks(service) if t["DesiredState"] == "running" and t["Status"]["State"] == "running"]
 
     def update(self, name, change):
-        """`docker service update` by somebody else: change(spec) edits the spec in place."""
-        live = self.service(name)
-        change(live["Spec"])
-        self.call("POST", f"/services/{live['ID']}/update", live["Spec"], version=live["Version"]["Index"])
+        """`docker service update` by somebody else: change(spec) edits the spec in place. Again, when Swarm has written to it meanwhile."""
+        for left in reversed(range(20)):
+            live = self.service(name)
+            change(live["Spec"])
+            try:
+                self.call("POST", f"/services/{live['ID']}/update", live["Spec"], version=live["Version"]["Index"])
+                return
+            except self.failure as error:
+                if left == 0 or "out of sequence" not in str(error):
+                    raise

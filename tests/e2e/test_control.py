@@ -350,4 +350,10 @@ class Rights(Case):
         self.expect(commit, "succeeded")
         for s in idle:
             s.close()
-        self.agentctl("sync", self.name, "--wait", code=0)
+
+        def taken():
+            run = self.agentctl("sync", self.name, "--wait")
+            return None if "too many connections" in run.stderr else run
+
+        run = self.wait(taken, 10, "agentd to see that they are gone")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)

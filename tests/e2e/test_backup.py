@@ -92,6 +92,7 @@ class Backup(PostgresCase):
 
 
 class Good(Backup):
+    @long
     def test_an_empty_database_has_no_backup(self):
         record = self.first()
         step = self.backup_step(record)
@@ -238,6 +239,7 @@ class Bad(Backup):
         self.untouched(record)
         self.assertEqual(self.files(), [])
 
+    @long
     def test_pg_dump_of_another_version(self):
         base = self.image_with("#!/bin/sh\necho 'pg_dump: error: aborting because of server version mismatch' >&2\nexit 1\n")
         self.first(database=self.postgres(image=base))

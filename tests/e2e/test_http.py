@@ -516,6 +516,7 @@ class Database(PostgresCase, Http):
         code, body = self.health()
         self.assertEqual((code, body["status"], body["database"], set(body)), (503, "unhealthy", "disconnected", FIELDS))
 
+    @long
     def test_run_steps_of_django(self):
         """applied is what Django's table says, pending what the last check says."""
         table = ("CREATE TABLE IF NOT EXISTS django_migrations (id serial, app text, name text);"

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 
-from harness import Case, deadline, wait_for
+from harness import Case, deadline, long, wait_for
 from prober import Prober
 
 ROLLOUTS = int(os.environ.get("ROLLOUTS", "4"))
@@ -96,6 +96,7 @@ class ZeroDowntime(Case):
         self.wait(lambda: f"VERSION={number}" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 60, "the rollout")
         return commit
 
+    @long
     def test_agent_dies(self):
         commit = self.in_the_middle("1")
         os.kill(self.run_worker(), signal.SIGKILL)

@@ -239,7 +239,6 @@ class Bad(Backup):
         self.untouched(record)
         self.assertEqual(self.files(), [])
 
-    @long
     def test_pg_dump_of_another_version(self):
         base = self.image_with("#!/bin/sh\necho 'pg_dump: error: aborting because of server version mismatch' >&2\nexit 1\n")
         self.first(database=self.postgres(image=base))

@@ -69,6 +69,13 @@ bool task_ended(const json_t *task)
     return state && !on_the_way(state) && strcmp(state, "running") != 0;
 }
 
+bool task_never_ran(const json_t *task)
+{
+    const char *text = json_path_string(task, "Status", "Err", NULL);
+    return str_eq(json_path_string(task, "Status", "State", NULL), "failed") && text &&
+           str_starts(text, "starting container failed: unable to remount dir as readonly");
+}
+
 /* May a task of this service end by itself with exit 0 for good? */
 static bool may_complete(const json_t *service)
 {

@@ -22,6 +22,8 @@ static const int64_t log_interval_us = US_PER_S;
 /* Its log cannot be read though the engine answers. */
 static const int64_t log_patience_us = 30 * US_PER_S;
 static const int64_t noting_interval_us = 5 * US_PER_S;
+/* Of one job, when the engine fails to start its container. */
+enum { STARTS_MAX = 3 };
 
 struct job {
     struct step_ctx *ctx;
@@ -43,7 +45,7 @@ int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progre
                    struct error *err)
 {
     /* of the job that was; its last line stays, for who wants to know */
-    static const char *const members[] = {"id", "spent_us", "log_ns"};
+    static const char *const members[] = {"id", "spent_us", "log_ns", "starts", "discard"};
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         json_object_del(progress, members[i]);
     json_object_set_new(progress, "phase", json_string(phase));
@@ -114,12 +116,24 @@ static bool is_to_be_followed(const struct job *job, const char *label)
            (job->request->inherited && lease_inherits(job->ctx->lease, label));
 }
 
+/* One whose container never ran, and that is to be made anew. */
+static int discard(struct job *job, struct error *err)
+{
+    const char *id = json_path_string(job->progress, "discard", NULL);
+    if (id && job_remove(job->ctx, id, err) < 0)
+        return -1;
+    json_object_del(job->progress, "discard");
+    return 0;
+}
+
 /* Finds our job, or makes it when it cannot have existed. job->id is known when the engine had confirmed it.
  * 1: there is nothing to follow, it has ended well elsewhere.
  */
 static int start(struct job *job, struct error *err)
 {
     cleanup_json json_t *live = NULL;
+    if (discard(job, err) < 0)
+        return -1;
     if (send_read_service(job->ctx, job->name, &live, err) == 0) {
         const char *label = spec_label(json_object_get(live, "Spec"), LABEL_DEPLOYMENT);
         if (is_to_be_followed(job, label)) {
@@ -299,6 +313,30 @@ static void note_presence(struct job *job)
     step_waiting(job->ctx, NULL);
 }
 
+static bool may_start_again(const struct job *job)
+{
+    return json_path_integer(job->progress, 1, "starts", NULL, NULL) < STARTS_MAX;
+}
+
+/* On record before the one that failed is removed: who finds it gone must know that this was us. */
+static int plan_another(struct job *job, const json_t *task, struct error *err)
+{
+    json_int_t starts = json_path_integer(job->progress, 1, "starts", NULL, NULL);
+    log_warning(
+        "%s %s: the engine could not start its container, so that nothing ran; once more (%lld of %d): "
+        "%s",
+        job->request->word, job->step->name, (long long)starts + 1, STARTS_MAX,
+        json_path_string(task, "Status", "Err", NULL));
+    json_object_set_new(job->progress, "discard", json_string(job->id));
+    json_object_set_new(job->progress, "starts", json_integer(starts + 1));
+    json_object_del(job->progress, "id");
+    if (step_save_progress(job->ctx, job->step, job->progress, err) < 0)
+        return -1;
+    job->id = NULL;
+    return 1;
+}
+
+/* Its end, which is awaited. 1: its container never ran. */
 static int wait_for(struct job *job, struct error *err)
 {
     for (int64_t next_log = 0;;) {
@@ -314,6 +352,8 @@ static int wait_for(struct job *job, struct error *err)
                     "it was not run again. Look at %s, then: agentctl retry %s",
                     job->name, job->request->look_at, job->ctx->stack->name);
             end = job_state(tasks, &task);
+            if (end == JOB_FAILED && !job->removed && task_never_ran(task) && may_start_again(job))
+                return plan_another(job, task, err);
         } else if (!send_is_transient(err)) {
             return -1;
         } else {
@@ -410,12 +450,53 @@ static int note_success(const struct job *job, struct error *err)
     return 0;
 }
 
+/* Started, and written down. As start(). */
+static int begin(struct job *job, struct error *err)
+{
+    bool confirmed = job->id != NULL;
+    int r = start(job, err);
+    if (r < 0)
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", job->step->name);
+    if (r > 0)
+        return 1;
+    json_object_set_new(job->progress, "id", json_string(job->id));
+    if (!confirmed && step_save_progress(job->ctx, job->step, job->progress, err) < 0)
+        return -1;
+    fault_point("job.created");
+    return 0;
+}
+
+static int end_badly(struct job *job, struct error *err)
+{
+    if (err->kind == ERR_CANCELLED)
+        return give_up(job, err);
+    (void)error_wrap(err, "%s", job->request->title);
+    return fail(job, err);
+}
+
+static int end_well(struct job *job, struct error *err)
+{
+    fault_point("job.succeeded");
+    if (note_success(job, err) < 0)
+        return -1;
+    /* the success is on record before its only other witness goes */
+    json_object_set_new(job->progress, "last", json_string(job->last_line));
+    if (job_save_phase(job->ctx, job->step, job->progress, job->request->next_phase, err) < 0)
+        return -1;
+    fault_point("job.recorded");
+    if (job_remove(job->ctx, job->id, err) == 0)
+        return 0;
+    if (err->kind == ERR_CANCELLED)
+        return -1;
+    log_warning("the finished job %s could not be removed: %s", job->name, err->text);
+    return 0;
+}
+
 int job_run(struct step_ctx *ctx, const struct job_request *request, struct error *err)
 {
     json_t *progress = request->progress;
     const char *known = json_path_string(progress, "id", NULL),
                *last = known ? json_path_string(progress, "last", NULL) : NULL;
-    bool confirmed = known != NULL;
     struct job job = {
         .ctx = ctx,
         .request = request,
@@ -427,34 +508,18 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
         .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
     };
     snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
-    int r = start(&job, err);
-    if (r < 0)
-        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "%s", request->step->name);
-    if (r > 0)
-        return skip(&job, err);
-    json_object_set_new(progress, "id", json_string(job.id));
-    if (!confirmed && step_save_progress(ctx, request->step, progress, err) < 0)
-        return -1;
-    fault_point("job.created");
-    job.deadline_us = mono_us() + request->timeout_us - job.noted_us;
-    if (wait_for(&job, err) < 0) {
-        if (err->kind == ERR_CANCELLED)
-            return give_up(&job, err);
-        (void)error_wrap(err, "%s", request->title);
-        return fail(&job, err);
-    }
-    fault_point("job.succeeded");
-    if (note_success(&job, err) < 0)
-        return -1;
-    /* the success is on record before its only other witness goes */
-    json_object_set_new(progress, "last", json_string(job.last_line));
-    if (job_save_phase(ctx, request->step, progress, request->next_phase, err) < 0)
-        return -1;
-    fault_point("job.recorded");
-    if (job_remove(ctx, job.id, err) == 0)
-        return 0;
-    if (err->kind == ERR_CANCELLED)
-        return -1;
-    log_warning("the finished job %s could not be removed: %s", job.name, err->text);
-    return 0;
+    int r;
+    do {
+        r = begin(&job, err);
+        if (r < 0)
+            return -1;
+        if (r > 0)
+            return skip(&job, err);
+        if (!job.deadline_us)
+            job.deadline_us = mono_us() + request->timeout_us - job.noted_us;
+        r = wait_for(&job, err);
+        if (r < 0)
+            return end_badly(&job, err);
+    } while (r > 0);
+    return end_well(&job, err);
 }

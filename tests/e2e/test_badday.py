@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bad day: parts break while the agent works. After each: the record is true, the old version serves, nothing ran twice."""
 
+import contextlib
 import os
+import pathlib
 import signal
 import subprocess
+import sys
 import time
 
-from harness import Case, deadline, long, wait_for
+from harness import HERE, Case, deadline, long, wait_for
 
 
 class Migration(Case):
@@ -57,6 +60,47 @@ class Migration(Case):
         self.assertIn("no service was touched", record["reason"])
         self.assertEqual(self.specs(), self.before[0])
         self.assertEqual(self.tap.count("^POST /services/create"), 0)
+
+    def with_many_configs(self, version):
+        """They take the engine a while to write: long enough to be met at it."""
+        names = [f"c{i}" for i in range(60)]
+        return {"stack": self.stack({"steps": [self.job(command=["append", "/data/runs", version])]},
+                                    web=self.web(VERSION=version, configs=names, volumes=["data:/data"]), volumes={"data": {}},
+                                    configs={name: {"file": f"./{name}"} for name in names}),
+                **{name: f"{name}\n" * 1000 for name in names}}
+
+    @contextlib.contextmanager
+    def busy_secrets(self, times):
+        """The engine cannot start so many containers of the job, by its own bug."""
+        words = [sys.executable, HERE / "busy_secrets.py", pathlib.Path(self.lab.dir, "node1"), f"{self.name}_mig_", str(times)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+            try:
+                self.assertEqual(holder.stdout.readline(), "ready\n")
+                yield
+                self.assertEqual([holder.stdout.readline() for _ in range(times)], ["held\n"] * times)
+            finally:
+                holder.terminate()
+
+    def test_engine_cannot_start_it(self):
+        """moby#48783: nothing ran, so that it may run; once, all in all, and a worker that died meanwhile knows that, too."""
+        with self.busy_secrets(3):
+            record = self.expect(self.commit(**self.with_many_configs("two")), "failed", 90)
+        self.assertIn("unable to remount dir as readonly", record["reason"])
+        self.assertIn("no service was touched", record["reason"])
+        self.assertEqual((self.specs(), self.task_ids("web")), self.before)
+        self.assertEqual(self.tap.count("^POST /services/create"), 3)
+        self.agent.stop()
+        self.tap.requests.clear()
+        self.start(FAULTS="job.create:kill:nth=2")
+        with self.busy_secrets(2):
+            self.expect(self.commit(**self.with_many_configs("three")), "succeeded", 90)
+        self.assertEqual(self.volume_lines(), ["three"])
+        self.assertEqual(self.tap.count("^POST /services/create"), 3)
+        self.serves("web", "three")
+        self.assertEqual(self.job_containers(), [])
+        log = self.agent.log.read_text()
+        self.assertIn("fault point job.create", log)
+        self.assertIn("nothing ran; once more (3 of 3)", log)
 
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="20s")  # its start is part of it

@@ -294,10 +294,41 @@ static void failures_before(void **state)
     assert_string_equal(tasks_failed_words(&arena, 3), "3 task failures in the 10 minutes before");
 }
 
+/* Only what is certain: all else may have left its traces in a database. */
+static void never_ran(void **state)
+{
+    (void)state;
+#define STARTING "starting container failed: "
+#define REMOUNT                                                                                              \
+    STARTING "unable to remount dir as readonly: mount tmpfs:/var/lib/docker/containers/c/mounts/secrets, "  \
+             "flags: 0x21, data: uid=0,gid=0: device or resource busy"
+#define FAILED(state, text) TASK_MORE("a", state, "shutdown", "'Err': '" text "'")
+    static const struct {
+        const char *task;
+        bool never_ran;
+    } cases[] = {
+        {FAILED("failed", REMOUNT), true},
+        {FAILED("complete", REMOUNT), false},
+        {FAILED("starting", REMOUNT), false},
+        {FAILED("failed", "task: non-zero exit (1): " REMOUNT), false},
+        {FAILED("failed", STARTING "context deadline exceeded"), false},
+        {FAILED("failed", STARTING "OCI runtime create failed: executable file not found in $PATH"), false},
+        {FAILED("failed", "task: non-zero exit (128)"), false},
+        {TASK("a", "failed", "shutdown"), false},
+        {"null", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_json json_t *tasks = fixture_json(arena_printf(&arena, "[%s]", cases[i].task));
+        if (task_never_ran(json_array_get(tasks, 0)) != cases[i].never_ran)
+            fail_msg("%zu", i);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(judge), cmocka_unit_test(active),
-                                       cmocka_unit_test(updates), cmocka_unit_test(addresses),
-                                       cmocka_unit_test(failures_before)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(judge),           cmocka_unit_test(active),
+                                       cmocka_unit_test(updates),         cmocka_unit_test(addresses),
+                                       cmocka_unit_test(failures_before), cmocka_unit_test(never_ran)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

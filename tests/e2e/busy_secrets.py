@@ -22,20 +22,25 @@ def hold(folder, engine):
     """A file in the file system that the engine mounts there, as soon as it does; None: it came too late, or not at all."""
     place = folder / "mounts/secrets"
     below = folder.stat().st_dev
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
+    # made for another file system, just before
+    while not place.parent.exists():
+        if time.monotonic() > end:
+            return None
+        time.sleep(STEP_NS / 1e9)
     while time.monotonic() < end:
-        os.kill(engine, signal.SIGCONT)
-        until = time.monotonic_ns() + STEP_NS
-        while time.monotonic_ns() < until:
-            pass
         os.kill(engine, signal.SIGSTOP)
         try:
             if place.stat().st_dev != below:
                 return os.open(place / "held", os.O_WRONLY | os.O_CREAT, 0o600)
         except FileNotFoundError:
-            continue
+            pass
         except OSError:
             return None
+        os.kill(engine, signal.SIGCONT)
+        until = time.monotonic_ns() + STEP_NS
+        while time.monotonic_ns() < until:
+            pass
     return None
 
 

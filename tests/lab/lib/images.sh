@@ -96,7 +96,7 @@ base_images_key() {
 	} | sha256sum | cut -c1-12
 }
 
-# Puts the pushed base images of an earlier lab into this one's registry, if there are any. Before the registry runs.
+# Puts the pushed base images of an earlier lab into this one's registry, if there are any.
 base_images_restore() {
 	local kept
 	kept=$LAB_CACHE/store-$(base_images_key)
@@ -108,6 +108,17 @@ base_images_restore() {
 python_image() {
 	docker_on 1 import -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]' "$2" "$REGISTRY/$1" >/dev/null &&
 		docker_on 1 push -q "$REGISTRY/$1" >/dev/null
+}
+
+# Has them made, or waits for another lab that makes them.
+base_images_make() {
+	mkdir -p "$LAB_CACHE"
+	(
+		flock 9
+		if ! base_images_restore; then
+			base_images_build
+		fi
+	) 9>"$LAB_CACHE/store.lock"
 }
 
 base_images_build() {
@@ -158,6 +169,5 @@ END
 	kept=$LAB_CACHE/store-$(base_images_key)
 	rm -rf "$kept.$$"
 	cp -a "$LAB_DIR/registry/store" "$kept.$$"
-	# Another lab may have been quicker.
-	mv -T "$kept.$$" "$kept" 2>/dev/null || rm -rf "$kept.$$"
+	mv -T "$kept.$$" "$kept"
 }

@@ -257,7 +257,7 @@ class Unit(Case):
         rolled = self.stack({"gate": {**self.gate, "min_healthy_time": "15s"}}, web=self.web(VERSION="two"))
         commit = self.commit(rolled)
         self.record_of(commit, "running")
-        wait_for(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"]["Env"], 60, "the update")
+        wait_for(lambda: "VERSION=two" in self.spec("web")["TaskTemplate"]["ContainerSpec"].get("Env", []), 60, "the update")
         before = m.pid()
         m.dpkg_install(package())
         self.assertNotIn(m.pid(), (0, before))

@@ -57,26 +57,10 @@ def paired(ours, theirs, samples, ok=(0,), **options):
     return (middle(a, 0), middle(a, 1)), (middle(b, 0), middle(b, 1))
 
 
-def stretch():
-    """How many times longer than undisturbed work takes now: others have the processors, or the host gives them to others."""
-    took = []
-    for _ in range(300):
-        start = time.perf_counter()
-        sum(range(30000))
-        took.append(time.perf_counter() - start)
-    return min(statistics.fmean(took) / min(took), 10)
-
-
 def report(what, value, bar, unit=""):
-    """A ratio has a bar as it is; one of times is for a machine that is there."""
-    words = f"bar {bar:g}{unit and ' ' + unit}"
-    if unit in ("ms", "ns") and value > bar:
-        factor = stretch()
-        bar *= factor
-        words += f", times {factor:.1f}: so much longer does all take now"
     good = value <= bar
     rows.append((what, value, bar, unit, good))
-    print(f"{'ok  ' if good else 'MISS'}  {what:<62} {value:8.2f} {unit:<4} ({words})", flush=True)
+    print(f"{'ok  ' if good else 'MISS'}  {what:<62} {value:8.2f} {unit:<4} (bar {bar:g}{unit and ' ' + unit})", flush=True)
 
 
 class Stack:

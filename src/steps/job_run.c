@@ -102,7 +102,7 @@ static int discard(struct job *job, struct error *err)
 {
     const char *id = json_path_string(job->progress, "discard", NULL);
     if (id && job_remove(job->ctx, id, err) < 0)
-        return -1;
+        return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "removing a job whose container never ran");
     json_object_del(job->progress, "discard");
     return 0;
 }

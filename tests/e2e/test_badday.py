@@ -61,10 +61,10 @@ class Migration(Case):
         self.assertEqual(self.specs(), self.before[0])
         self.assertEqual(self.tap.count("^POST /services/create"), 0)
 
-    def with_many_configs(self, version):
+    def with_many_configs(self, version, **more):
         """They take the engine a while to write: long enough to be met at it."""
         names = [f"c{i}" for i in range(60)]
-        return {"stack": self.stack({"steps": [self.job(command=["append", "/data/runs", version])]},
+        return {"stack": self.stack({"steps": [self.job(command=["append", "/data/runs", version], **more)]},
                                     web=self.web(VERSION=version, configs=names, volumes=["data:/data"]), volumes={"data": {}},
                                     configs={name: {"file": f"./{name}"} for name in names}),
                 **{name: f"{name}\n" * 1000 for name in names}}
@@ -101,6 +101,35 @@ class Migration(Case):
         log = self.agent.log.read_text()
         self.assertIn("fault point job.create", log)
         self.assertIn("nothing ran; once more (3 of 3)", log)
+
+    def discarded(self, point, action, **more):
+        """A commit whose migration never ran, and the worker has come to that point on the way to another one."""
+        self.agent.stop()
+        self.start(FAULTS=f"{point}:{action}")
+        with self.busy_secrets(1):
+            commit = self.commit(**self.with_many_configs("two", **more))
+            self.wait(lambda: f"fault point {point}" in self.agent.log.read_text(), 60, "the job to be discarded")
+        return commit
+
+    def another_worker(self):
+        worker = self.run_worker()
+        self.agent.kill()
+        os.kill(worker, signal.SIGKILL)
+        self.start()
+
+    def ran_once(self, commit, created):
+        self.expect(commit, "succeeded", 90)
+        self.assertEqual(self.volume_lines(), ["two"])
+        self.assertEqual(self.tap.count("^POST /services/create"), created)
+        self.assertEqual(self.job_services(), [])
+        self.serves("web", "two")
+
+    def test_worker_dies_while_it_discards(self):
+        """What never ran has lost its replica and is still there: it is no outcome for the worker that comes after."""
+        commit = self.discarded("engine DELETE /services/{}", "stop")
+        self.assertEqual([s["Spec"]["Mode"]["Replicated"] for s in self.job_services()], [{"Replicas": 0}])
+        self.another_worker()
+        self.ran_once(commit, 2)
 
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="20s")  # its start is part of it

@@ -50,11 +50,12 @@ bool update_in_progress(const json_t *service);
 /* Has the task stopped for good, however? */
 bool task_ended(const json_t *task);
 /*
- * Did it fail before there was a process, by a fault of the engine that passes? One that forks while it makes
- * configs and secrets readable cannot make them read-only (moby#48783, in all versions until now). Nothing
- * else is taken for that: an engine that gives up a start may have started it.
+ * Did all of them fail before there was a process, by a fault of the engine that passes? One that forks while
+ * it makes configs and secrets readable cannot make them read-only (moby#48783, in all versions until now).
+ * Nothing else is taken for that: an engine that gives up a start may have started it. An array without
+ * tasks: true.
  */
-bool task_never_ran(const json_t *task);
+bool tasks_never_ran(const json_t *tasks);
 /* IDs of the tasks, as an array of strings. New reference. */
 json_t *task_ids(const json_t *tasks);
 /* Is the task's ID in such an array? NULL has none. */

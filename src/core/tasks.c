@@ -69,11 +69,22 @@ bool task_ended(const json_t *task)
     return state && !on_the_way(state) && strcmp(state, "running") != 0;
 }
 
-bool task_never_ran(const json_t *task)
+static bool never_ran(const json_t *task)
 {
     const char *text = json_path_string(task, "Status", "Err", NULL);
     return str_eq(json_path_string(task, "Status", "State", NULL), "failed") && text &&
            str_starts(text, "starting container failed: unable to remount dir as readonly");
+}
+
+bool tasks_never_ran(const json_t *tasks)
+{
+    size_t i;
+    const json_t *task;
+    json_array_foreach (tasks, i, task) {
+        if (!never_ran(task))
+            return false;
+    }
+    return true;
 }
 
 /* May a task of this service end by itself with exit 0 for good? */

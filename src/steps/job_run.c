@@ -5,6 +5,7 @@
 #include "agent/fault.h"
 #include "agent/log.h"
 #include "agent/spec.h"
+#include "agent/tasks.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/proc.h"
@@ -97,11 +98,20 @@ static bool is_to_be_followed(const struct job *job, const char *label)
            (job->request->inherited && lease_inherits(job->ctx->lease, label));
 }
 
-/* One whose container never ran, and that is to be made anew. */
+/* One whose container never ran, and that is to be made anew; but if somebody had it run since that was
+ * written down, it is our job. */
 static int discard(struct job *job, struct error *err)
 {
+    cleanup_json json_t *tasks = NULL;
     const char *id = json_path_string(job->progress, "discard", NULL);
-    if (id && job_remove(job->ctx, id, err) < 0)
+    if (!id)
+        return 0;
+    int r = send_read_tasks(job->ctx, id, &tasks, err);
+    if (r == 0 && tasks_never_ran(tasks))
+        r = job_remove(job->ctx, id, err);
+    else if (r == 0)
+        job->id = arena_strdup(job->ctx->arena, id);
+    if (r < 0 && err->kind != ERR_NOT_FOUND)
         return err->kind == ERR_CANCELLED ? -1 : error_wrap(err, "removing a job whose container never ran");
     json_object_del(job->progress, "discard");
     return 0;

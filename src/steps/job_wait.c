@@ -186,7 +186,7 @@ int job_wait(struct job *job, struct error *err)
                     "it was not run again. Look at %s, then: agentctl retry %s",
                     job->name, job->request->look_at, job->ctx->stack->name);
             end = job_state(tasks, &task);
-            if (end == JOB_FAILED && !job->removed && !job->last_start && task_never_ran(task)) {
+            if (end == JOB_FAILED && !job->removed && !job->last_start && tasks_never_ran(tasks)) {
                 (void)describe_failure(job, task, err);
                 return 1;
             }

@@ -131,6 +131,17 @@ class Migration(Case):
         self.another_worker()
         self.ran_once(commit, 2)
 
+    @long
+    def test_somebody_runs_what_is_to_be_discarded(self):
+        """By hand, while no worker is there: then it has run, and not once more."""
+        commit = self.discarded("engine POST /services/{}/update", "stop")
+        self.agent.kill()
+        os.kill(self.run_worker(), signal.SIGKILL)
+        self.lab.docker("service", "update", "-d", "--force", self.job_services()[0]["ID"])
+        wait_for(self.volume_lines, 60, "the migration to run")
+        self.start()
+        self.ran_once(commit, 1)
+
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="20s")  # its start is part of it
         self.assertEqual(self.job_containers(), [])

@@ -304,10 +304,14 @@ static void never_ran(void **state)
              "flags: 0x21, data: uid=0,gid=0: device or resource busy"
 #define FAILED(state, text) TASK_MORE("a", state, "shutdown", "'Err': '" text "'")
     static const struct {
-        const char *task;
+        const char *tasks;
         bool never_ran;
     } cases[] = {
+        {"", true},
         {FAILED("failed", REMOUNT), true},
+        {FAILED("failed", REMOUNT) "," FAILED("failed", REMOUNT), true},
+        {FAILED("failed", REMOUNT) "," TASK("b", "running", "running"), false},
+        {TASK("b", "complete", "shutdown") "," FAILED("failed", REMOUNT), false},
         {FAILED("complete", REMOUNT), false},
         {FAILED("starting", REMOUNT), false},
         {FAILED("failed", "task: non-zero exit (1): " REMOUNT), false},
@@ -319,8 +323,8 @@ static void never_ran(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_arena struct arena arena = {0};
-        cleanup_json json_t *tasks = fixture_json(arena_printf(&arena, "[%s]", cases[i].task));
-        if (task_never_ran(json_array_get(tasks, 0)) != cases[i].never_ran)
+        cleanup_json json_t *tasks = fixture_json(arena_printf(&arena, "[%s]", cases[i].tasks));
+        if (tasks_never_ran(tasks) != cases[i].never_ran)
             fail_msg("%zu", i);
     }
 }

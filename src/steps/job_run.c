@@ -163,11 +163,13 @@ static json_int_t starts(const struct job *job)
 static int plan_another(struct job *job, struct error *err)
 {
     json_int_t next = starts(job) + 1;
+    job->noted_us = job->request->timeout_us - (job->deadline_us - mono_us());
     log_warning(
         "%s %s: the engine could not start its container, so that nothing ran; once more (%lld of %d): %s",
         job->request->word, job->step->name, (long long)next, STARTS_MAX, err->text);
     json_object_set_new(job->progress, "discard", json_string(job->id));
     json_object_set_new(job->progress, "starts", json_integer(next));
+    json_object_set_new(job->progress, "spent_us", json_integer(job->noted_us));
     json_object_del(job->progress, "id");
     if (step_save_progress(job->ctx, job->step, job->progress, err) < 0)
         return -1;
@@ -308,8 +310,7 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
             return -1;
         if (r > 0)
             return skip(&job, err);
-        if (!job.deadline_us)
-            job.deadline_us = mono_us() + request->timeout_us - job.noted_us;
+        job.deadline_us = mono_us() + request->timeout_us - job.noted_us;
         job.last_start = starts(&job) >= STARTS_MAX;
         r = job_wait(&job, err);
         if (r == 0)

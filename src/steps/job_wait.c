@@ -171,6 +171,11 @@ static void note_presence(struct job *job)
     step_waiting(job->ctx, NULL);
 }
 
+static bool may_start_again(const struct job *job)
+{
+    return !job->removed && !job->last_start && mono_us() < job->deadline_us;
+}
+
 int job_wait(struct job *job, struct error *err)
 {
     for (int64_t next_log = 0;;) {
@@ -186,7 +191,7 @@ int job_wait(struct job *job, struct error *err)
                     "it was not run again. Look at %s, then: agentctl retry %s",
                     job->name, job->request->look_at, job->ctx->stack->name);
             end = job_state(tasks, &task);
-            if (end == JOB_FAILED && !job->removed && !job->last_start && tasks_never_ran(tasks)) {
+            if (end == JOB_FAILED && may_start_again(job) && tasks_never_ran(tasks)) {
                 (void)describe_failure(job, task, err);
                 return 1;
             }

@@ -22,7 +22,8 @@ struct job {
 };
 
 /*
- * Until it has ended, and its output is on record. 1: its container never ran, and it is not the last start;
- * *err says why. Otherwise ERR_FAILED, ERR_TIMEOUT: how it ended; ERR_CONFLICT: nobody knows; ERR_CANCELLED.
+ * Until it has ended, and its output is on record. 1: its container never ran, it is not the last start, and
+ * there is time left for another; *err says why. Otherwise ERR_FAILED, ERR_TIMEOUT: how it ended;
+ * ERR_CONFLICT: nobody knows; ERR_CANCELLED.
  */
 int job_wait(struct job *job, struct error *err) MUST_CHECK;

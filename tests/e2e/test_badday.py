@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from harness import HERE, Case, deadline, long, wait_for
+from harness import HERE, PATIENCE, Case, deadline, long, wait_for
 
 
 class Migration(Case):
@@ -141,6 +141,12 @@ class Migration(Case):
         wait_for(self.volume_lines, 60, "the migration to run")
         self.start()
         self.ran_once(commit, 1)
+
+    @long
+    def test_discarding_takes_longer_than_its_timeout(self):
+        """That is no time of the job's."""
+        commit = self.discarded("engine DELETE /services/{}", f"sleep={round(12 * PATIENCE)}", timeout=deadline(10))
+        self.ran_once(commit, 2)
 
     def test_hangs(self):
         self.failed(["sleep", "600"], "timed out after", timeout="20s")  # its start is part of it

@@ -335,8 +335,8 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {
     (void)ctx;
-    return (int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) + job_removal_patience_us +
-           2 * send_patience_us;
+    return (int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) +
+           JOB_STARTS_MAX * job_removal_patience_us + 2 * send_patience_us;
 }
 
 const struct step_kind step_kind_backup = {

@@ -15,6 +15,9 @@
 
 extern const int64_t job_look_interval_us, job_removal_patience_us;
 
+/* How often one is made at most, when the engine fails to start its container; each is removed. */
+enum { JOB_STARTS_MAX = 3 };
+
 enum job_end { JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED };
 
 /* As long as one of them runs, or waits to, there is no end; then one success is enough. */

@@ -18,8 +18,6 @@
 #include "steps/send.h"
 
 static const int64_t noting_interval_us = US_PER_S;
-/* Of one job, when the engine fails to start its container. */
-enum { STARTS_MAX = 3 };
 
 /* ---- progress ---- */
 
@@ -166,7 +164,7 @@ static int plan_another(struct job *job, struct error *err)
     job->noted_us = job->request->timeout_us - (job->deadline_us - mono_us());
     log_warning(
         "%s %s: the engine could not start its container, so that nothing ran; once more (%lld of %d): %s",
-        job->request->word, job->step->name, (long long)next, STARTS_MAX, err->text);
+        job->request->word, job->step->name, (long long)next, JOB_STARTS_MAX, err->text);
     json_object_set_new(job->progress, "discard", json_string(job->id));
     json_object_set_new(job->progress, "starts", json_integer(next));
     json_object_set_new(job->progress, "spent_us", json_integer(job->noted_us));
@@ -311,7 +309,7 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
         if (r > 0)
             return skip(&job, err);
         job.deadline_us = mono_us() + request->timeout_us - job.noted_us;
-        job.last_start = starts(&job) >= STARTS_MAX;
+        job.last_start = starts(&job) >= JOB_STARTS_MAX;
         r = job_wait(&job, err);
         if (r == 0)
             return end_well(&job, err);

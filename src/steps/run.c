@@ -122,12 +122,12 @@ static int run(struct step_ctx *ctx, const struct step *step, const json_t *para
     return r;
 }
 
-/* Command and check, each with its removal. */
+/* Command and check, each with its removals. */
 static int64_t deadline(struct step_ctx *ctx, const json_t *params)
 {
     (void)ctx;
     return guard_lock_patience_us + 2 * ((int64_t)json_path_integer(params, 0, "timeout_us", NULL, NULL) +
-                                         job_removal_patience_us + send_patience_us);
+                                         JOB_STARTS_MAX * job_removal_patience_us + send_patience_us);
 }
 
 const struct step_kind step_kind_run = {

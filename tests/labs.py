@@ -19,6 +19,8 @@ def settings(directory):
 # An engine that forks while it makes a secret or config readable cannot make it read-only, and starts no container (moby#48783, in every
 # version until now): about one of a few thousand, when much is started at once. Whoever deploys is told so, and it is no fault of theirs.
 ENGINE_BUG = b"starting container failed: unable to remount dir as readonly"
+# What met it begins once more, and says so.
+ONCE_MORE = "once more, since the engine could not start a container (moby#48783)"
 
 
 class EngineLogs:

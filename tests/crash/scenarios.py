@@ -7,7 +7,7 @@ import threading
 import time
 
 from expect import PATIENCE, check, same
-from labs import EngineLogs
+from labs import ONCE_MORE, EngineLogs
 from world import KILLED, Lane
 
 
@@ -328,7 +328,7 @@ class Baselines:
                     self.report.not_ok(name, f"{error}\n{item['log']}")
                     raise
                 why = str(error).partition("\n")[0]
-                self.report.note(f"{name}: once more, since the engine could not start a container (moby#48783): {why}")
+                self.report.note(f"{name}: {ONCE_MORE}: {why}")
         item["result"] = result
         self.report.ok(name, item["took"])
         for key in ("reason", "effects"):

@@ -21,7 +21,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from labs import EngineLogs  # noqa: E402
+from labs import ONCE_MORE, EngineLogs  # noqa: E402
 
 SKIPPED = 77
 
@@ -63,7 +63,7 @@ def run_one(name, needs, argv=None):
     if result[1] in (0, SKIPPED) or not logs.tell_of_engine_bug():
         return result
     text = "\n".join("#     " + line for line in result[2].strip().splitlines()[-12:])
-    print(f"# {name} is run again, since an engine could not start a container (moby#48783):\n{text}", flush=True)
+    print(f"# {name}: {ONCE_MORE}:\n{text}", flush=True)
     return run_once(name, needs, argv)
 
 

@@ -19,6 +19,7 @@ struct tasks_judgement {
                          there is a healthcheck) */
     unsigned failed; /* new tasks that ended without being asked to: failed, or complete though they should go
                         on */
+    unsigned ended;  /* of them, those that ended with exit 0 */
     unsigned rejected;     /* new tasks a node refused */
     unsigned completed;    /* of a job, or of a service whose restart policy lets it end */
     const json_t **active; /* the running ones; borrowed */
@@ -46,7 +47,11 @@ const char *tasks_failed_words(struct arena *arena, unsigned failures);
 const char *update_trouble(struct arena *arena, const json_t *service);
 /* Is Swarm still at it? */
 bool update_in_progress(const json_t *service);
+/* By the service's own terms (failure_action, max_failure_ratio): is one failure enough to end its update? */
+bool update_ends_at_once(const json_t *service);
 
+/* "task 3f2a4c…", with as much of its ID as Docker's commands show */
+const char *task_named(struct arena *arena, const json_t *task);
 /* Has the task stopped for good, however? */
 bool task_ended(const json_t *task);
 /*
@@ -56,6 +61,22 @@ bool task_ended(const json_t *task);
  * tasks: true.
  */
 bool tasks_never_ran(const json_t *tasks);
+/* ID of the container that was started for it and has not been healthy yet; NULL: none. */
+const char *task_starting_container(const json_t *task);
+/* *ret_said: what its healthcheck said last, one line; may be "". A container that does not run any more is
+ * none: the engine calls one unhealthy that has crashed, too. */
+bool container_is_unhealthy(struct arena *arena, const json_t *container, const char **ret_said);
+
+/*
+ * The tasks of a service whose spec has changed: `all` of them, and those with the present spec, `current`.
+ * Its place is a replica's slot, or the node of a global service.
+ */
+/* Is it the first of the present spec where a task of an older one was? Only such are what Swarm watches when
+ * it updates: not those of added replicas, and not what takes the place of one that ended. */
+bool task_is_replacement(const json_t *all, const json_t *current, const json_t *task);
+/* Does a task of an older spec still run in the place of this one? NULL: in any. */
+bool task_predecessor_runs(const json_t *all, const json_t *current, const json_t *task);
+
 /* IDs of the tasks, as an array of strings. New reference. */
 json_t *task_ids(const json_t *tasks);
 /* Is the task's ID in such an array? NULL has none. */

@@ -39,17 +39,22 @@ static const char *status_text(struct arena *arena, const json_t *task)
     return text ? str_clean(arena, text, strlen(text), true, 400) : "";
 }
 
+const char *task_named(struct arena *arena, const json_t *task)
+{
+    const char *id = json_path_string(task, "ID", NULL);
+    return arena_printf(arena, "task %.12s", id ? id : "");
+}
+
 static const char *task_words(struct arena *arena, const json_t *task)
 {
-    const char *state = json_path_string(task, "Status", "State", NULL),
-               *id = json_path_string(task, "ID", NULL);
+    const char *state = json_path_string(task, "Status", "State", NULL);
     json_int_t exit_code = json_path_integer(task, 0, "Status", "ContainerStatus", "ExitCode");
-    const char *text = status_text(arena, task);
-    if (!id)
-        id = "";
+    const char *name = task_named(arena, task), *text = status_text(arena, task);
     if (exit_code)
-        return arena_printf(arena, "task %.12s %s, exit %lld: %s", id, state, (long long)exit_code, text);
-    return arena_printf(arena, "task %.12s %s: %s", id, state, text);
+        return arena_printf(arena, "%s %s, exit %lld: %s", name, state, (long long)exit_code, text);
+    if (strcmp(state, "complete") == 0)
+        return arena_printf(arena, "%s ended with exit 0: %s", name, text);
+    return arena_printf(arena, "%s %s: %s", name, state, text);
 }
 
 static const char *const states_on_the_way[] = {"new",      "allocated", "pending", "assigned",
@@ -260,6 +265,86 @@ const char *update_trouble(struct arena *arena, const json_t *service)
 bool update_in_progress(const json_t *service)
 {
     return str_eq(json_path_string(service, "UpdateStatus", "State", NULL), "updating");
+}
+
+bool update_ends_at_once(const json_t *service)
+{
+    const json_t *terms = json_path(service, "Spec", "UpdateConfig", NULL);
+    return !str_eq(json_path_string(terms, "FailureAction", NULL), "continue") &&
+           json_number_value(json_object_get(terms, "MaxFailureRatio")) <= 0;
+}
+
+const char *task_starting_container(const json_t *task)
+{
+    bool starting = str_eq(json_path_string(task, "Status", "State", NULL), "starting") &&
+                    str_eq(json_path_string(task, "DesiredState", NULL), "running");
+    return starting ? json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL) : NULL;
+}
+
+bool container_is_unhealthy(struct arena *arena, const json_t *container, const char **ret_said)
+{
+    const json_t *state = json_object_get(container, "State"), *log = json_path(state, "Health", "Log", NULL);
+    const char *said = json_path_string(json_array_get(log, json_array_size(log) - 1), "Output", NULL);
+    size_t len = said ? strlen(said) : 0;
+    while (len > 0 && said[len - 1] == '\n')
+        len--;
+    *ret_said = len ? str_clean(arena, said, len, true, 400) : "";
+    return json_is_true(json_object_get(state, "Running")) &&
+           !json_is_true(json_object_get(state, "Paused")) &&
+           str_eq(json_path_string(state, "Health", "Status", NULL), "unhealthy");
+}
+
+static bool same_place(const json_t *a, const json_t *b)
+{
+    const json_t *slot = json_object_get(a, "Slot");
+    const char *member = json_integer_value(slot) ? "Slot" : "NodeID"; /* a global service has no slots */
+    return json_object_get(a, member) && json_equal(json_object_get(a, member), json_object_get(b, member));
+}
+
+static bool is_older(const json_t *a, const json_t *b)
+{
+    const char *time_a = json_path_string(a, "CreatedAt", NULL),
+               *time_b = json_path_string(b, "CreatedAt", NULL);
+    return time_a && time_b && compare_times(time_a, time_b) < 0;
+}
+
+static bool is_listed(const json_t *tasks, const json_t *task)
+{
+    size_t i;
+    const json_t *other;
+    json_array_foreach (tasks, i, other) {
+        if (json_equal(json_object_get(other, "ID"), json_object_get(task, "ID")))
+            return true;
+    }
+    return false;
+}
+
+bool task_is_replacement(const json_t *all, const json_t *current, const json_t *task)
+{
+    bool replaces = false;
+    size_t i;
+    const json_t *other;
+    json_array_foreach (all, i, other) {
+        if (!same_place(task, other) || !is_older(other, task))
+            continue;
+        if (is_listed(current, other))
+            return false;
+        replaces = true;
+    }
+    return replaces;
+}
+
+bool task_predecessor_runs(const json_t *all, const json_t *current, const json_t *task)
+{
+    size_t i;
+    const json_t *other;
+    json_array_foreach (all, i, other) {
+        if ((!task || same_place(task, other)) && !is_listed(current, other) &&
+            str_eq(json_path_string(other, "Status", "State", NULL), "running") &&
+            str_eq(json_path_string(other, "DesiredState", NULL), "running"))
+            return true;
+    }
+    return false;
 }
 
 const char *task_address(struct arena *arena, const json_t *task, const char *network_id)

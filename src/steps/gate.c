@@ -52,6 +52,7 @@ int gate_open(struct step_ctx *ctx, const struct gate_options *options, struct g
     gate->going_back = options->going_back;
     gate->failures_before = options->failures_before;
     gate->excused = options->excused ? json_deep_copy(options->excused) : json_array();
+    gate->looks = json_object();
     gate->settings = ctx->manifest ? &ctx->manifest->release.gate : &without_manifest;
     if (prober_open(ctx, options->service, &gate->prober, err) < 0) {
         gate_close(gate);
@@ -71,6 +72,7 @@ void gate_close(struct gate *gate)
         return;
     prober_close(gate->prober);
     json_decref(gate->excused);
+    json_decref(gate->looks);
     arena_release(&gate->arena);
     free(gate);
 }

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "steps/gate_overlooked.h"
 #include "steps/send.h"
 
 const int64_t gate_outage_grace_us = 15 * US_PER_S;
@@ -120,11 +121,13 @@ static const char *said_once(const char *pending)
     return len && strncmp(colon + 2, pending, len) == 0 ? colon + 2 : pending;
 }
 
-static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, struct error *err)
+/* overlooked: one failure is enough, since Swarm may not see it (gate_overlooked.h) */
+static int judge(struct gate *gate, const json_t *service, const struct tasks_judgement *t, bool overlooked,
+                 struct error *err)
 {
     bool job = json_path(service, "Spec", "Mode", "ReplicatedJob", NULL) ||
                json_path(service, "Spec", "Mode", "GlobalJob", NULL);
-    bool bad = t->rejected || t->failed >= (job ? 1U : 2U);
+    bool bad = t->rejected || t->failed >= (job || overlooked ? 1U : 2U);
     if (bad && !gate->bad_since_us)
         gate->bad_since_us = mono_us();
     if (!bad)
@@ -210,6 +213,19 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
     return 0;
 }
 
+static int ask_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
+                          const struct tasks_judgement *t, bool *ret, bool *ret_answered, struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t asked_us = mono_us();
+    int r = gate_overlooked(gate, service, tasks, t, ret, err);
+    *ret_answered = r == 0 || !engine_trouble(err);
+    if (*ret_answered)
+        return r;
+    unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
+    return 0;
+}
+
 /* When it is their time. False: the engine, which leads to the tasks, is away. */
 static bool ask_checks(struct gate *gate, const struct tasks_judgement *t)
 {
@@ -239,7 +255,7 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
     cleanup_arena struct arena arena = {0};
     cleanup_json json_t *service = NULL, *tasks = NULL;
     struct tasks_judgement t = {0};
-    bool answered;
+    bool answered, overlooked;
     *ret_well = false;
     fault_point("gate.look");
     if (ask_engine(gate, &service, &tasks, &answered, err) < 0)
@@ -251,7 +267,11 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
     if (check_ownership(gate, service, t.trouble, err) < 0)
         return -1;
     gate->unverified = find_unverified(gate, service, &t);
-    if (judge(gate, service, &t, err) < 0)
+    if (ask_overlooked(gate, service, tasks, &t, &overlooked, &answered, err) < 0)
+        return -1;
+    if (!answered)
+        return 0;
+    if (judge(gate, service, &t, overlooked, err) < 0)
         return -1;
     if (!gate->stable_since_us)
         return 0;

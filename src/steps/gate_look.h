@@ -15,6 +15,8 @@ struct gate {
     const char *service, *id, *sent;
     bool going_back;
     json_t *excused;
+    json_t *looks;       /* in how many looks a task was seen running, by its ID: gate_overlooked.c */
+    const char *node_id; /* of this node; NULL: not asked for yet */
     struct prober *prober;
     unsigned failures_before;
     const struct gate_settings *settings;

@@ -18,6 +18,9 @@ class Gate(Case):
     def two(self, **web):
         return self.stack({"health": self.health()}, web=self.web(**web), other=self.web(depends_on=["web"], VERSION=web.get("VERSION", "")))
 
+    def running(self, service):
+        return {t["ID"] for t in self.engine.running(self.full(service))}
+
     def setUp(self):
         super().setUp()
         first = self.commit(self.two(VERSION="one"))
@@ -93,6 +96,58 @@ class Gate(Case):
     def test_healthcheck_of_the_container(self):
         stack = self.two(VERSION="two", healthcheck={"test": ["CMD", "/web", "exit", "1"], "interval": "1s", "retries": 2})
         self.rolled_back(stack)
+
+    def test_unhealthy_before_it_is_stopped(self):
+        """Stopped, it would exit with 0, which Swarm may take for a task that runs, and stop the one that serves."""
+        served = self.running("web")
+        healthcheck = {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000/health"], "interval": "1s", "retries": 2}
+        stack = self.two(VERSION="two", HEALTH_STATUS=500, healthcheck=healthcheck,
+                         deploy={"update_config": {"order": "start-first", "monitor": "1s"}})
+        self.rolled_back(stack, "is unhealthy: web: http://127.0.0.1:8000/health answered 500")
+        self.assertEqual(self.running("web"), served)
+
+    def replicas(self, seconds, update=None, **web):
+        """Two of them, healthy after so many seconds."""
+        healthcheck = {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000/"], "interval": f"{seconds}s", "timeout": "5s", "retries": 9}
+        deploy = {"replicas": 2, "update_config": {"order": "start-first", "monitor": "1s", **(update or {})}}
+        return self.two(deploy=deploy, healthcheck=healthcheck, **web)
+
+    def test_ends_with_0_before_it_was_healthy(self):
+        """Swarm does not see it while the other one starts, and then it is too long ago for `monitor`."""
+        self.gate = {**self.gate, "healthy_deadline": deadline(60)}
+        self.deploy(self.replicas(1, VERSION="two"))
+        second = {t["ID"] for t in self.engine.running(self.full("web")) if t["Slot"] == 2}
+        ends = {"EXIT_AFTER_S": "0.3e{{.Task.Slot}}", "EXIT_CODE": 0}  # 3 s and 30 s
+        record = self.expect(self.commit(self.replicas(20, update={"parallelism": 2}, VERSION="three", **ends)), "rolled_back", 120)
+        self.assertRegex(record["reason"], r"web: task \w+ ended with exit 0")
+        self.assertNotIn("tasks failed", record["reason"])
+        self.assertLessEqual(second, self.running("web"), "what served beside it serves on")
+        self.serves("web", "two")
+
+    def test_ends_with_0_once_after_it_was_well(self):
+        """A worker that recycles itself is no verdict, however long the rollout takes."""
+        self.deploy(self.replicas(1, VERSION="two"))
+        served = self.running("web")
+        commit = self.commit(self.replicas(1, update={"delay": "5s"}, VERSION="three"))
+        first = self.wait(lambda: self.running("web") - served, 60, "the first new task")
+        looks = self.tap.count("/tasks")
+        self.wait(lambda: self.tap.count("/tasks") >= looks + 8, 30, "the gate to have seen it run")
+        task = next(t for t in self.engine.running(self.full("web")) if t["ID"] in first)
+        self.lab.docker("kill", "--signal", "TERM", task["Status"]["ContainerStatus"]["ContainerID"])
+        self.expect(commit, "succeeded", 120)
+        state = next(t["Status"]["State"] for t in self.engine.tasks(self.full("web")) if t["ID"] in first)
+        self.assertEqual(state, "complete", "the test has not done what it is about")
+
+    @long
+    def test_crashes_before_it_was_healthy(self):
+        """The engine calls such a container unhealthy, too; what happened is that it crashed."""
+        healthcheck = {"test": ["CMD", "/web", "probe", "http://127.0.0.1:8000/"], "interval": "20s", "retries": 2}
+        for exit_after in (1, 1.3, 1.6, 1.9):
+            stack = self.two(VERSION=str(exit_after), EXIT_AFTER_S=exit_after, EXIT_CODE=7, healthcheck=healthcheck,
+                             deploy={"update_config": {"order": "start-first", "monitor": "1s"}})
+            record = self.expect(self.commit(stack), "rolled_back", 90)
+            self.assertIn("exit 7", record["reason"])
+            self.assertNotIn("unhealthy", record["reason"])
 
     @long
     def test_ends_well_before_it_was_asked(self):

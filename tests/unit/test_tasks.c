@@ -92,9 +92,9 @@ static void judge(void **state)
          "task b failed: ", NULL},
         {"ended although it should go on", SERVICE(REPLICAS("1"), RESTART("any")),
          TASK_MORE("a", "complete", "shutdown", "'Message': 'finished'"), "", "1 failed=1",
-         "task a complete: finished", NULL},
+         "task a ended with exit 0: finished", NULL},
         {"ended, no policy is any", SERVICE(REPLICAS("1"), ""), TASK("a", "complete", "shutdown"), "",
-         "1 failed=1", "task a complete: ", NULL},
+         "1 failed=1", "task a ended with exit 0: ", NULL},
         {"ended before, though it should have gone on", SERVICE(REPLICAS("1"), ""),
          TASK("a", "complete", "shutdown"), "'a'", "1", NULL, NULL},
         {"newest failure first in the list", SERVICE(REPLICAS("3"), ""),
@@ -240,6 +240,146 @@ static void updates(void **state)
     }
 }
 
+static void update_terms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec;
+        bool at_once;
+    } cases[] = {
+        {"{}", true}, /* the engine's default is pause, at any failure */
+        {"{'UpdateConfig': {}}", true},
+        {"{'UpdateConfig': {'FailureAction': 'pause', 'MaxFailureRatio': 0}}", true},
+        {"{'UpdateConfig': {'FailureAction': 'rollback'}}", true},
+        {"{'UpdateConfig': {'FailureAction': 'continue'}}", false},
+        {"{'UpdateConfig': {'MaxFailureRatio': 0.34}}", false},
+        {"{'UpdateConfig': {'MaxFailureRatio': 1}}", false},
+        {"{'UpdateConfig': {'MaxFailureRatio': 'all'}}", true},
+        {"{'UpdateConfig': 7}", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_json json_t *service = fixture_json(arena_printf(&arena, "{'Spec': %s}", cases[i].spec));
+        if (update_ends_at_once(service) != cases[i].at_once)
+            fail_msg("%s", cases[i].spec);
+    }
+}
+
+#define CONTAINER "'ContainerStatus': {'ContainerID': 'c'}"
+
+static void starting(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *task, *want;
+    } cases[] = {
+        {TASK_MORE("a", "starting", "running", CONTAINER), "c"},
+        {TASK_MORE("a", "starting", "running", "'Message': 'starting'"), "-"},
+        {TASK_MORE("a", "starting", "shutdown", CONTAINER), "-"}, /* Swarm wants it gone already */
+        {TASK_MORE("a", "running", "running", CONTAINER), "-"},
+        {TASK_MORE("a", "complete", "shutdown", CONTAINER), "-"},
+        {"{}", "-"},
+        {"{'Status': 1, 'DesiredState': 'running'}", "-"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_json json_t *task = fixture_json(cases[i].task);
+        const char *id = task_starting_container(task);
+        expect_text(cases[i].task, id ? id : "-", cases[i].want);
+    }
+}
+
+static void unhealthy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *state, *want;
+    } cases[] = {
+        {"'Running': true, 'Health': {'Status': 'unhealthy', 'Log': [{'Output': 'first'}, {'Output': 'HTTP "
+         "500\\n'}]}",
+         "HTTP 500"},
+        {"'Running': true, 'Health': {'Status': 'unhealthy', 'Log': [{'Output': 'a\\u001b[31mb'}]}",
+         "a[31mb"},
+        {"'Running': true, 'Health': {'Status': 'unhealthy', 'Log': []}", ""},
+        {"'Running': true, 'Health': {'Status': 'unhealthy'}", ""},
+        {"'Running': true, 'Health': {'Status': 'starting', 'Log': [{'Output': 'x'}]}", "-"},
+        {"'Running': true, 'Health': {'Status': 'healthy', 'Log': [{'Output': 'x'}]}", "-"},
+        /* the engine says so of what has crashed, and of what is paused */
+        {"'Running': false, 'ExitCode': 7, 'Health': {'Status': 'unhealthy'}", "-"},
+        {"'Running': true, 'Paused': true, 'Health': {'Status': 'unhealthy'}", "-"},
+        {"'Health': {'Status': 'unhealthy'}", "-"},
+        {"'Running': true", "-"},
+        {"'Running': true, 'Health': 'unhealthy'", "-"},
+        {"", "-"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_json json_t *container =
+            fixture_json(arena_printf(&arena, "{'State': {%s}}", cases[i].state));
+        const char *said = NULL;
+        bool bad = container_is_unhealthy(&arena, container, &said);
+        expect_text(cases[i].state, bad ? said : "-", cases[i].want);
+    }
+    cleanup_arena struct arena arena = {0};
+    const char *said;
+    assert_false(container_is_unhealthy(&arena, NULL, &said));
+}
+
+/* In a place: a slot or a node, as JSON members; made at a second of the same minute. */
+#define IN_PLACE(id, place, second, status, desired)                                                         \
+    "{'ID': '" id "', " place ", 'CreatedAt': '2026-11-22T17:00:" second "Z', 'Status': {'State': '" status  \
+    "'}, 'DesiredState': '" desired "'}"
+#define SLOT(n)  "'Slot': " n ", 'NodeID': 'n'"
+#define NODE(id) "'NodeID': '" id "'"
+
+static void replacements(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *old, *current; /* the first of the current ones is asked for */
+        bool replaces, serves_here, serves_anywhere;
+    } cases[] = {
+        {"start-first: the old one serves", IN_PLACE("o", SLOT("1"), "01", "running", "running"),
+         IN_PLACE("a", SLOT("1"), "09", "starting", "running"), true, true, true},
+        {"the old one is being stopped", IN_PLACE("o", SLOT("1"), "01", "running", "shutdown"),
+         IN_PLACE("a", SLOT("1"), "09", "starting", "running"), true, false, false},
+        {"the old one has ended", IN_PLACE("o", SLOT("1"), "01", "shutdown", "shutdown"),
+         IN_PLACE("a", SLOT("1"), "09", "starting", "running"), true, false, false},
+        {"another serves",
+         IN_PLACE("o", SLOT("1"), "01", "shutdown", "shutdown") "," IN_PLACE("p", SLOT("2"), "01", "running",
+                                                                             "running"),
+         IN_PLACE("a", SLOT("1"), "09", "starting", "running"), true, false, true},
+        {"an added replica", IN_PLACE("o", SLOT("1"), "01", "running", "running"),
+         IN_PLACE("a", SLOT("2"), "09", "starting", "running"), false, false, true},
+        {"what takes the place of a new one that ended", IN_PLACE("o", SLOT("1"), "01", "running", "running"),
+         IN_PLACE("b", SLOT("1"), "12", "starting", "running") "," IN_PLACE("a", SLOT("1"), "09", "complete",
+                                                                            "shutdown"),
+         false, true, true},
+        {"the first of two new ones", IN_PLACE("o", SLOT("1"), "01", "running", "running"),
+         IN_PLACE("a", SLOT("1"), "09", "complete", "shutdown") "," IN_PLACE("b", SLOT("1"), "12", "starting",
+                                                                             "running"),
+         true, true, true},
+        {"global", IN_PLACE("o", NODE("n1"), "01", "running", "running"),
+         IN_PLACE("a", NODE("n1"), "09", "starting", "running"), true, true, true},
+        {"global, a node that joined", IN_PLACE("o", NODE("n1"), "01", "running", "running"),
+         IN_PLACE("a", NODE("n2"), "09", "starting", "running"), false, false, true},
+        {"created", "", IN_PLACE("a", SLOT("1"), "09", "starting", "running"), false, false, false},
+        {"strange", "1, null, {}, {'Slot': 1}, {'ID': 'o', 'Slot': '1', 'CreatedAt': 7}",
+         IN_PLACE("a", SLOT("1"), "09", "starting", "running"), false, false, false},
+        {"strange, too", IN_PLACE("o", SLOT("1"), "01", "running", "running"), "{}", false, false, true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena struct arena arena = {0};
+        cleanup_json json_t *current = fixture_json(arena_printf(&arena, "[%s]", cases[i].current));
+        cleanup_json json_t *all = fixture_json(
+            arena_printf(&arena, "[%s%s%s]", cases[i].current, *cases[i].old ? "," : "", cases[i].old));
+        const json_t *task = json_array_get(current, 0);
+        if (task_is_replacement(all, current, task) != cases[i].replaces ||
+            task_predecessor_runs(all, current, task) != cases[i].serves_here ||
+            task_predecessor_runs(all, current, NULL) != cases[i].serves_anywhere)
+            fail_msg("%s", cases[i].name);
+    }
+}
+
 static void addresses(void **state)
 {
     (void)state;
@@ -332,7 +472,9 @@ static void never_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(judge),           cmocka_unit_test(active),
-                                       cmocka_unit_test(updates),         cmocka_unit_test(addresses),
+                                       cmocka_unit_test(updates),         cmocka_unit_test(update_terms),
+                                       cmocka_unit_test(starting),        cmocka_unit_test(unhealthy),
+                                       cmocka_unit_test(replacements),    cmocka_unit_test(addresses),
                                        cmocka_unit_test(failures_before), cmocka_unit_test(never_ran)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

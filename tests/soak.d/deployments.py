@@ -85,7 +85,7 @@ class Soak:
         self.one("good")
         self.injector.start()
         # the last one is pushed when all is whole again
-        while len(self.model.commits) < self.wanted - 1:
+        while len(self.model.commits) < self.wanted - 1 and not self.injector.error:
             self.one()
         self.injector.stop()
         self.world.wait_until_healthy(180)

@@ -100,7 +100,17 @@ class Injector:
         return None, None
 
     def node(self, by, *words):
-        subprocess.run(["docker", "node", *words], env={**os.environ, "DOCKER_HOST": by.docker}, check=True, capture_output=True, timeout=60)
+        """Again, while the swarm chooses a leader or has just changed the node: then it takes no change."""
+        said = ""
+
+        def done():
+            nonlocal said
+            run = subprocess.run(["docker", "node", *words], env={**os.environ, "DOCKER_HOST": by.docker}, capture_output=True, text=True,
+                                 check=False, timeout=60)
+            said = run.stderr.strip()
+            return run.returncode == 0
+
+        wait_for(done, 60, lambda: f"docker node {' '.join(words)}: {said}")
 
     def someone_else(self, manager):
         return next(m for m in self.world.managers.values() if m is not manager)

@@ -2,6 +2,7 @@
 """--deployments: many commits, good and bad, while things break."""
 
 import collections
+import signal
 import statistics
 import time
 
@@ -30,6 +31,7 @@ class Soak:
         self.took = []
         self.probers = []
         self.trouble = []
+        self.stopped = False
 
     # ---- the client ----
 
@@ -85,13 +87,25 @@ class Soak:
         self.one("good")
         self.injector.start()
         # the last one is pushed when all is whole again
-        while len(self.model.commits) < self.wanted - 1 and not self.injector.error:
+        while len(self.model.commits) < self.wanted - 1 and not self.stopped and not self.injector.error:
             self.one()
         self.injector.stop()
-        self.world.wait_until_healthy(180)
-        self.one("good")
-        last = self.model.commits[-1]
-        wait_for(lambda: self.nothing_under_way(last), 120, "all to come to rest")
+        if self.injector.error:
+            self.trouble.append(self.injector.error)
+        try:
+            self.world.wait_until_healthy(180)
+            self.one("good")
+            last = self.model.commits[-1]
+            wait_for(lambda: self.nothing_under_way(last), 120, "all to come to rest")
+        except AssertionError as e:
+            self.trouble.append(str(e))
+        if len(self.model.commits) < self.wanted:
+            self.trouble.append(f"ended after {len(self.model.commits)} commits of {self.wanted}{', by hand' if self.stopped else ''}")
+
+    def stop(self, *_):
+        self.stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.world.say("no more commits; what there is will be judged")
 
     def nothing_under_way(self, last):
         running = [r for r in self.world.records() if r["state"] in ("planned", "running")]
@@ -160,6 +174,7 @@ def run(arguments, say):
     began = time.monotonic()
     say(f"deployments: seed {arguments.seed}, a fault about each {arguments.minutes_between_faults:g} min")
     soak = Soak(arguments, say)
+    signal.signal(signal.SIGINT, soak.stop)
     try:
         soak.go()
         return soak.report(began)

@@ -57,16 +57,14 @@ class Injector:
         """The one that is going on is mended first."""
         self.over.set()
         self.thread.join(300)
-        if self.error:
-            raise self.error
 
     def run(self):
         try:
             while not self.over.wait(self.pause * self.random.uniform(0.7, 1.3)):
                 self.one()
-        except Exception as e:  # to be raised by stop()
-            self.error = e
-            self.world.say(f"the injector gave up: {e!r}")
+        except Exception as e:  # the soak ends with it
+            self.error = f"the injector gave up: {e!r}"
+            self.world.say(self.error)
 
     def one(self):
         if not self.bag:

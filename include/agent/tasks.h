@@ -19,7 +19,6 @@ struct tasks_judgement {
                          there is a healthcheck) */
     unsigned failed; /* new tasks that ended without being asked to: failed, or complete though they should go
                         on */
-    unsigned ended;  /* of them, those that ended with exit 0 */
     unsigned rejected;     /* new tasks a node refused */
     unsigned completed;    /* of a job, or of a service whose restart policy lets it end */
     const json_t **active; /* the running ones; borrowed */
@@ -61,15 +60,17 @@ bool task_ended(const json_t *task);
  * tasks: true.
  */
 bool tasks_never_ran(const json_t *tasks);
-/* ID of the container that was started for it and has not been healthy yet; NULL: none. */
-const char *task_starting_container(const json_t *task);
+/* ID of its container; NULL: it has none yet, or never had one. */
+const char *task_container(const json_t *task);
+/* Is its process started, and meant to go on, but has not been healthy yet? */
+bool task_is_starting(const json_t *task);
 /* *ret_said: what its healthcheck said last, one line; may be "". A container that does not run any more is
  * none: the engine calls one unhealthy that has crashed, too. */
 bool container_is_unhealthy(struct arena *arena, const json_t *container, const char **ret_said);
 
 /*
- * The tasks of a service whose spec has changed: `all` of them, and those with the present spec, `current`.
- * Its place is a replica's slot, or the node of a global service.
+ * The tasks of a service whose spec has changed: `all` of them, and the IDs (task_ids()) of those with the
+ * present spec, `current`. A task's place is a replica's slot, or the node of a global service.
  */
 /* Is it the first of the present spec where a task of an older one was? Only such are what Swarm watches when
  * it updates: not those of added replicas, and not what takes the place of one that ended. */

@@ -274,11 +274,16 @@ bool update_ends_at_once(const json_t *service)
            json_number_value(json_object_get(terms, "MaxFailureRatio")) <= 0;
 }
 
-const char *task_starting_container(const json_t *task)
+const char *task_container(const json_t *task)
 {
-    bool starting = str_eq(json_path_string(task, "Status", "State", NULL), "starting") &&
-                    str_eq(json_path_string(task, "DesiredState", NULL), "running");
-    return starting ? json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL) : NULL;
+    const char *id = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
+    return id && *id ? id : NULL;
+}
+
+bool task_is_starting(const json_t *task)
+{
+    return str_eq(json_path_string(task, "Status", "State", NULL), "starting") &&
+           str_eq(json_path_string(task, "DesiredState", NULL), "running");
 }
 
 bool container_is_unhealthy(struct arena *arena, const json_t *container, const char **ret_said)
@@ -308,17 +313,6 @@ static bool is_older(const json_t *a, const json_t *b)
     return time_a && time_b && compare_times(time_a, time_b) < 0;
 }
 
-static bool is_listed(const json_t *tasks, const json_t *task)
-{
-    size_t i;
-    const json_t *other;
-    json_array_foreach (tasks, i, other) {
-        if (json_equal(json_object_get(other, "ID"), json_object_get(task, "ID")))
-            return true;
-    }
-    return false;
-}
-
 bool task_is_replacement(const json_t *all, const json_t *current, const json_t *task)
 {
     bool replaces = false;
@@ -327,7 +321,7 @@ bool task_is_replacement(const json_t *all, const json_t *current, const json_t 
     json_array_foreach (all, i, other) {
         if (!same_place(task, other) || !is_older(other, task))
             continue;
-        if (is_listed(current, other))
+        if (task_is_in(current, other))
             return false;
         replaces = true;
     }
@@ -339,7 +333,7 @@ bool task_predecessor_runs(const json_t *all, const json_t *current, const json_
     size_t i;
     const json_t *other;
     json_array_foreach (all, i, other) {
-        if ((!task || same_place(task, other)) && !is_listed(current, other) &&
+        if ((!task || same_place(task, other)) && !task_is_in(current, other) &&
             str_eq(json_path_string(other, "Status", "State", NULL), "running") &&
             str_eq(json_path_string(other, "DesiredState", NULL), "running"))
             return true;

@@ -221,7 +221,7 @@ static int ask_overlooked(struct gate *gate, const json_t *service, const json_t
     int r = gate_overlooked(gate, service, tasks, t, ret, err);
     *ret_answered = r == 0 || !engine_trouble(err);
     if (*ret_answered)
-        return r;
+        return r == 0 || err->kind == ERR_FAILED ? r : error_wrap(err, "%s", gate->service);
     unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
     return 0;
 }

@@ -24,10 +24,15 @@ static bool was_well(const struct gate *gate, const json_t *task)
     return !id || json_integer_value(json_object_get(gate->looks, id)) >= LOOKS_UNTIL_WELL;
 }
 
-/* Every task of the service, once per look, and only when something is to be held against them. */
-static int read_all(struct gate *gate, json_t **all, struct error *err)
+/* Old tasks and new ones; all of them are read only when something is to be held against one. */
+struct look {
+    struct gate *gate;
+    json_t *current, *all;
+};
+
+static int read_all(struct look *l, struct error *err)
 {
-    return *all ? 0 : docker_tasks(gate->ctx->docker, gate->id, false, all, err);
+    return l->all ? 0 : docker_tasks(l->gate->ctx->docker, l->gate->id, false, &l->all, err);
 }
 
 static int find_node(struct gate *gate, struct error *err)
@@ -42,57 +47,68 @@ static int find_node(struct gate *gate, struct error *err)
     return 0;
 }
 
-static int look_at_container(struct gate *gate, const json_t *tasks, const json_t *task,
-                             const char *container_id, json_t **all, struct error *err)
+static int look_at_container(struct look *l, const json_t *task, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     cleanup_json json_t *container = NULL;
-    const char *said;
-    if (find_node(gate, err) < 0)
-        return -1;
-    if (!str_eq(json_path_string(task, "NodeID", NULL), gate->node_id))
+    const char *id = task_container(task), *said;
+    if (!id)
         return 0;
-    if (docker_container(gate->ctx->docker, container_id, &container, err) < 0)
+    if (find_node(l->gate, err) < 0)
+        return -1;
+    if (!str_eq(json_path_string(task, "NodeID", NULL), l->gate->node_id))
+        return 0;
+    if (docker_container(l->gate->ctx->docker, id, &container, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 0 : -1; /* gone since the tasks were listed */
     if (!container_is_unhealthy(&arena, container, &said))
         return 0;
-    if (read_all(gate, all, err) < 0)
+    if (read_all(l, err) < 0)
         return -1;
-    if (!task_is_replacement(*all, tasks, task) || !task_predecessor_runs(*all, tasks, task))
+    if (!task_is_replacement(l->all, l->current, task) || !task_predecessor_runs(l->all, l->current, task))
         return 0;
-    return error_set(err, ERR_FAILED, 0, "%s: %s is unhealthy%s%s", gate->service, task_named(&arena, task),
-                     *said ? ": " : "", said);
+    return error_set(err, ERR_FAILED, 0, "%s: %s is unhealthy%s%s", l->gate->service,
+                     task_named(&arena, task), *said ? ": " : "", said);
 }
 
-static int look_at_end(struct gate *gate, const json_t *tasks, const json_t *task, json_t **all, bool *ret,
-                       struct error *err)
+static int look_at_end(struct look *l, const json_t *task, bool *ret, struct error *err)
 {
-    if (!str_eq(json_path_string(task, "Status", "State", NULL), "complete") || was_well(gate, task))
+    if (!str_eq(json_path_string(task, "Status", "State", NULL), "complete") || was_well(l->gate, task))
         return 0;
-    if (read_all(gate, all, err) < 0)
+    if (read_all(l, err) < 0)
         return -1;
-    *ret |= task_is_replacement(*all, tasks, task) && task_predecessor_runs(*all, tasks, NULL);
+    *ret |= task_is_replacement(l->all, l->current, task) && task_predecessor_runs(l->all, l->current, NULL);
+    return 0;
+}
+
+/* failed: some have, by the terms of the service */
+static int look_at_each(struct look *l, const json_t *tasks, bool failed, bool *ret, struct error *err)
+{
+    size_t i;
+    const json_t *task;
+    json_array_foreach (tasks, i, task) {
+        if (task_is_in(l->gate->excused, task))
+            continue;
+        int r = 0;
+        if (task_is_starting(task))
+            r = look_at_container(l, task, err);
+        else if (failed)
+            r = look_at_end(l, task, ret, err);
+        if (r < 0)
+            return -1;
+    }
     return 0;
 }
 
 int gate_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
                     const struct tasks_judgement *t, bool *ret, struct error *err)
 {
-    cleanup_json json_t *all = NULL;
-    size_t i;
-    const json_t *task;
     *ret = false;
     note_running(gate, t);
     if (gate->going_back || !update_in_progress(service) || !update_ends_at_once(service))
         return 0;
-    json_array_foreach (tasks, i, task) {
-        const char *container_id = task_starting_container(task);
-        if (task_is_in(gate->excused, task))
-            continue;
-        if (container_id && look_at_container(gate, tasks, task, container_id, &all, err) < 0)
-            return -1;
-        if (!container_id && t->failed > 0 && look_at_end(gate, tasks, task, &all, ret, err) < 0)
-            return -1;
-    }
-    return 0;
+    struct look l = {.gate = gate, .current = task_ids(tasks)};
+    int r = look_at_each(&l, tasks, t->failed > 0, ret, err);
+    json_decref(l.current);
+    json_decref(l.all);
+    return r;
 }

@@ -19,9 +19,9 @@
  * tasks, t: of the present spec. ERR_FAILED: a task that Swarm watches is unhealthy, and the one that it is
  * to replace still serves; the engine waits two seconds before it stops it, so the old spec can be back
  * before that. Only containers of this node can be asked for. *ret: another, which may be on any node, has
- * ended with 0 without having been well, and others still serve: that is for the gate to judge. Asked only
- * when one failure ends the update by its own terms, and not on the way back, from where there is no way
- * back.
+ * ended with 0 without having been well, and others still serve: that is for the gate to judge.
+ * Other errors: the engine could not be asked. Asked only when one failure ends the update by its own terms,
+ * and not on the way back, from where there is no way back.
  */
 int gate_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
                     const struct tasks_judgement *t, bool *ret, struct error *err) MUST_CHECK;

@@ -107,7 +107,7 @@ static bool is_inherited(struct step_ctx *ctx, const json_t *task)
 static int refuse_second(struct step_ctx *ctx, const json_t *task, struct error *err)
 {
     const char *id = json_path_string(task, "ID", NULL), *node = json_path_string(task, "NodeID", NULL),
-               *container = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
+               *container = task_container(task);
     return error_set(err, ERR_CONFLICT, 0,
                      "an earlier job of this stack still runs (task %.12s, container %.12s on node "
                      "%.12s), and two never run at once. Wait for it, or stop it there with docker rm -f, "

@@ -17,7 +17,7 @@
 #include "steps/remove.h"
 #include "steps/send.h"
 
-static const int64_t noting_interval_us = US_PER_S;
+static const int64_t retry_interval_us = US_PER_S;
 
 /* ---- progress ---- */
 
@@ -236,7 +236,7 @@ static int note_success(const struct job *job, struct error *err)
             return -1;
         step_waiting(job->ctx, "%s %s: its end cannot be noted: %s", job->request->word, job->step->name,
                      err->text);
-        step_sleep(noting_interval_us);
+        step_sleep(retry_interval_us);
         if (step_stop_reason(job->ctx) != STOP_NONE)
             return step_should_stop(job->ctx, err);
     }

@@ -29,13 +29,6 @@ static void follow_output(struct job *job)
         log_debug("log of %s: %s", job->name, ignored.text);
 }
 
-/* Without one there never was any output. */
-static bool has_container(const json_t *task)
-{
-    const char *id = json_path_string(task, "Status", "ContainerStatus", "ContainerID", NULL);
-    return id && *id;
-}
-
 /*
  * All of it, before the job goes, which is the only witness. A node that does not answer must not stand in
  * the way for ever. An engine that is away does: removing the job waits for it, too.
@@ -202,7 +195,7 @@ int job_wait(struct job *job, struct error *err)
         }
         bool late = mono_us() >= job->deadline_us, over = end != JOB_RUNNING || late;
         if (tasks && (over || mono_us() >= next_log)) {
-            if (!over || !has_container(task))
+            if (!over || !task_container(task)) /* without one there never was any output */
                 follow_output(job);
             else if (finish_output(job, err) < 0)
                 return -1;

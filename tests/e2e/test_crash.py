@@ -71,7 +71,7 @@ class Supervisor(Case):
 
     @long
     def test_worker_dies_again_and_again_over_a_migration(self):
-        """Swarm would run a failed job again when the engine restarts: none is left behind, and what it did is said."""
+        """The job that has failed is not left behind, and what it did is said."""
         commit = self.commit(self.stack({"steps": [self.job(command=["append", "/nowhere/file", "text"])]}))
         self.start(FAULTS="job.created:kill")
         record = self.expect(commit, "stuck", 120)

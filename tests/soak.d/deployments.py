@@ -104,7 +104,6 @@ class Soak:
 
     def stop(self, *_):
         self.stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.world.say("no more commits; what there is will be judged")
 
     def nothing_under_way(self, last):
@@ -174,7 +173,7 @@ def run(arguments, say):
     began = time.monotonic()
     say(f"deployments: seed {arguments.seed}, a fault about each {arguments.minutes_between_faults:g} min")
     soak = Soak(arguments, say)
-    signal.signal(signal.SIGINT, soak.stop)
+    signal.signal(signal.SIGUSR1, soak.stop)
     try:
         soak.go()
         return soak.report(began)

@@ -267,24 +267,27 @@ static void update_terms(void **state)
 
 #define CONTAINER "'ContainerStatus': {'ContainerID': 'c'}"
 
-static void starting(void **state)
+static void containers(void **state)
 {
     (void)state;
     static const struct {
-        const char *task, *want;
+        const char *task, *container;
+        bool starting;
     } cases[] = {
-        {TASK_MORE("a", "starting", "running", CONTAINER), "c"},
-        {TASK_MORE("a", "starting", "running", "'Message': 'starting'"), "-"},
-        {TASK_MORE("a", "starting", "shutdown", CONTAINER), "-"}, /* Swarm wants it gone already */
-        {TASK_MORE("a", "running", "running", CONTAINER), "-"},
-        {TASK_MORE("a", "complete", "shutdown", CONTAINER), "-"},
-        {"{}", "-"},
-        {"{'Status': 1, 'DesiredState': 'running'}", "-"},
+        {TASK_MORE("a", "starting", "running", CONTAINER), "c", true},
+        {TASK_MORE("a", "starting", "running", "'Message': 'starting'"), "-", true},
+        {TASK_MORE("a", "starting", "running", "'ContainerStatus': {'ContainerID': ''}"), "-", true},
+        {TASK_MORE("a", "starting", "shutdown", CONTAINER), "c", false}, /* Swarm wants it gone already */
+        {TASK_MORE("a", "running", "running", CONTAINER), "c", false},
+        {TASK_MORE("a", "complete", "shutdown", CONTAINER), "c", false},
+        {"{}", "-", false},
+        {"{'Status': 1, 'DesiredState': 'running'}", "-", false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_json json_t *task = fixture_json(cases[i].task);
-        const char *id = task_starting_container(task);
-        expect_text(cases[i].task, id ? id : "-", cases[i].want);
+        const char *id = task_container(task);
+        expect_text(cases[i].task, id ? id : "-", cases[i].container);
+        assert_int_equal(task_is_starting(task), cases[i].starting);
     }
 }
 
@@ -372,10 +375,11 @@ static void replacements(void **state)
         cleanup_json json_t *current = fixture_json(arena_printf(&arena, "[%s]", cases[i].current));
         cleanup_json json_t *all = fixture_json(
             arena_printf(&arena, "[%s%s%s]", cases[i].current, *cases[i].old ? "," : "", cases[i].old));
+        cleanup_json json_t *ids = task_ids(current);
         const json_t *task = json_array_get(current, 0);
-        if (task_is_replacement(all, current, task) != cases[i].replaces ||
-            task_predecessor_runs(all, current, task) != cases[i].serves_here ||
-            task_predecessor_runs(all, current, NULL) != cases[i].serves_anywhere)
+        if (task_is_replacement(all, ids, task) != cases[i].replaces ||
+            task_predecessor_runs(all, ids, task) != cases[i].serves_here ||
+            task_predecessor_runs(all, ids, NULL) != cases[i].serves_anywhere)
             fail_msg("%s", cases[i].name);
     }
 }
@@ -473,7 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(judge),           cmocka_unit_test(active),
                                        cmocka_unit_test(updates),         cmocka_unit_test(update_terms),
-                                       cmocka_unit_test(starting),        cmocka_unit_test(unhealthy),
+                                       cmocka_unit_test(containers),      cmocka_unit_test(unhealthy),
                                        cmocka_unit_test(replacements),    cmocka_unit_test(addresses),
                                        cmocka_unit_test(failures_before), cmocka_unit_test(never_ran)};
     return cmocka_run_group_tests(tests, NULL, NULL);

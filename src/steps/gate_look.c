@@ -27,6 +27,7 @@ static const int64_t confirm_us = 1500000;
 static void forget_stability(struct gate *gate)
 {
     gate->stable_since_us = 0;
+    gate->seen_to_run = false;
     prober_interrupt(gate->prober);
 }
 
@@ -213,16 +214,48 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
     return 0;
 }
 
-static int ask_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
-                          const struct tasks_judgement *t, bool *ret, bool *ret_answered, struct error *err)
+/* Of what was asked besides, at asked_us; r: what came of it. *ret_answered as above. */
+static int answer(struct gate *gate, int r, int64_t asked_us, bool *ret_answered, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
-    int64_t asked_us = mono_us();
-    int r = gate_overlooked(gate, service, tasks, t, ret, err);
     *ret_answered = r == 0 || !engine_trouble(err);
     if (*ret_answered)
         return r == 0 || err->kind == ERR_FAILED ? r : error_wrap(err, "%s", gate->service);
     unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
+    return 0;
+}
+
+static int ask_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
+                          const struct tasks_judgement *t, bool *ret, bool *ret_answered, struct error *err)
+{
+    int64_t asked_us = mono_us();
+    int r = gate_overlooked(gate, service, tasks, t, ret, err);
+    return answer(gate, r, asked_us, ret_answered, err);
+}
+
+/* The last thing before it is called well. What Swarm has not heard of is no failure yet: it will hear of it.
+ */
+static int ask_whether_they_run(struct gate *gate, const struct tasks_judgement *t, bool *ret_well,
+                                struct error *err)
+{
+    cleanup_arena struct arena arena = {0};
+    int64_t asked_us = mono_us();
+    const json_t *ended;
+    bool answered;
+    *ret_well = false;
+    int r = gate_ended_unheard(gate, t, &ended, err);
+    if (answer(gate, r, asked_us, &answered, err) < 0)
+        return -1;
+    if (!answered)
+        return 0;
+    gate->seen_to_run = *ret_well = !ended;
+    if (!ended)
+        return 0;
+    forget_stability(gate);
+    gate->well = false;
+    snprintf(gate->state, sizeof gate->state, "%s is reported as running, but its container has ended",
+             task_named(&arena, ended));
+    snprintf(gate->note, sizeof gate->note, "%.240s", gate->state);
     return 0;
 }
 
@@ -292,5 +325,5 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
         snprintf(gate->note, sizeof gate->note, "%.240s", gate->state);
     gate->well = (!to_ask || checks_pass(gate, gate->late)) && !updating;
     *ret_well = gate->well && mono_us() - gate->stable_since_us >= gate->settings->min_healthy_us;
-    return 0;
+    return *ret_well && !gate->seen_to_run ? ask_whether_they_run(gate, &t, ret_well, err) : 0;
 }

@@ -47,19 +47,31 @@ static int find_node(struct gate *gate, struct error *err)
     return 0;
 }
 
+/* *ret_here: this node has, or had, it. *ret: NULL when it is gone since the tasks were listed. */
+static int read_container(struct gate *gate, const json_t *task, bool *ret_here, json_t **ret,
+                          struct error *err)
+{
+    const char *id = task_container(task);
+    *ret_here = false;
+    *ret = NULL;
+    if (!id)
+        return 0;
+    if (find_node(gate, err) < 0)
+        return -1;
+    *ret_here = str_eq(json_path_string(task, "NodeID", NULL), gate->node_id);
+    if (*ret_here && docker_container(gate->ctx->docker, id, ret, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    return 0;
+}
+
 static int look_at_container(struct look *l, const json_t *task, struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     cleanup_json json_t *container = NULL;
-    const char *id = task_container(task), *said;
-    if (!id)
-        return 0;
-    if (find_node(l->gate, err) < 0)
+    const char *said;
+    bool here;
+    if (read_container(l->gate, task, &here, &container, err) < 0)
         return -1;
-    if (!str_eq(json_path_string(task, "NodeID", NULL), l->gate->node_id))
-        return 0;
-    if (docker_container(l->gate->ctx->docker, id, &container, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? 0 : -1; /* gone since the tasks were listed */
     if (!container_is_unhealthy(&arena, container, &said))
         return 0;
     if (read_all(l, err) < 0)
@@ -111,4 +123,19 @@ int gate_overlooked(struct gate *gate, const json_t *service, const json_t *task
     json_decref(l.current);
     json_decref(l.all);
     return r;
+}
+
+int gate_ended_unheard(struct gate *gate, const struct tasks_judgement *t, const json_t **ret,
+                       struct error *err)
+{
+    *ret = NULL;
+    for (size_t i = 0; i < t->n_active && !*ret; i++) {
+        cleanup_json json_t *container = NULL;
+        bool here;
+        if (read_container(gate, t->active[i], &here, &container, err) < 0)
+            return -1;
+        if (here && !json_is_true(json_path(container, "State", "Running", NULL)))
+            *ret = t->active[i];
+    }
+    return 0;
 }

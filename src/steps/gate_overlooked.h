@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Failures of an update that Swarm may overlook, while tasks of the old spec still serve.
+ * What Swarm does not tell of tasks, and their containers do: failures of an update that it may overlook,
+ * while tasks of the old spec still serve, and ends that it has not heard of yet.
  *
  * A node stops a task that is unhealthy. When its server then ends with 0, as a well-behaved one does, the
  * node reports the task as running before it reports its end (moby,
@@ -10,6 +11,9 @@
  * (order: start-first) and begins with the next one; failures it looks at between two tasks only, and those
  * that are older than `monitor` by then do not count (swarmkit, manager/orchestrator/update/updater.go). So
  * one old task after the other goes.
+ *
+ * The end of a task reaches Swarm when its node has reported it: half a second late on a busy machine, and
+ * one second at times (seen). Until then it is reported as running.
  */
 
 #include "agent/tasks.h"
@@ -25,3 +29,10 @@
  */
 int gate_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
                     const struct tasks_judgement *t, bool *ret, struct error *err) MUST_CHECK;
+
+/*
+ * *ret, owned by t: a task that runs as far as Swarm knows, and whose container on this node does not; NULL:
+ * none. Errors: the engine could not be asked.
+ */
+int gate_ended_unheard(struct gate *gate, const struct tasks_judgement *t, const json_t **ret,
+                       struct error *err) MUST_CHECK;

@@ -2,6 +2,7 @@
 """A rollout goes on only over services that work; what does not is put back as it was."""
 
 import datetime
+import json
 import os
 import pathlib
 import shutil
@@ -148,6 +149,21 @@ class Gate(Case):
             record = self.expect(self.commit(stack), "rolled_back", 90)
             self.assertIn("exit 7", record["reason"])
             self.assertNotIn("unhealthy", record["reason"])
+
+    def test_ended_and_still_reported_as_running(self):
+        """What Swarm last heard of a task can be a second old, and min_healthy_time be over by then. Its container knows better."""
+        self.gate = {**self.gate, "min_healthy_time": "8s"}
+        stack = self.two(VERSION="one")
+        stack["services"]["extra"] = self.web(EXIT_AFTER_S=5, EXIT_CODE=7)
+        commit = self.commit(stack)
+        self.wait(lambda: self.running("extra"), 60, "the new service to run")
+        service, tasks = self.engine.service(self.full("extra"))["ID"], self.engine.tasks(self.full("extra"))
+        self.assertEqual([t["Status"]["State"] for t in tasks], ["running"])
+        old = self.tap.fault(f"^GET /tasks.*{service}", status=200, body=json.dumps(tasks))
+        self.wait(lambda: "its container has ended" in json.dumps(self.status()), 60, "the end to be told")
+        old.over()
+        self.assertIn("exit 7", self.expect(commit, "rolled_back", 90)["reason"])
+        self.assertEqual(self.specs(), self.before)
 
     @long
     def test_ends_well_before_it_was_asked(self):

@@ -189,7 +189,7 @@ static void tell(const struct gate *gate)
 static int converge(struct gate *gate, struct error *err)
 {
     gate->deadline_us = mono_us() + gate->settings->healthy_deadline_us;
-    gate->late = false;
+    gate->late = gate->seen_to_run = false;
     for (;;) {
         bool well;
         if (gate_look(gate, &well, err) < 0)

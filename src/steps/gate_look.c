@@ -67,6 +67,18 @@ static void unreachable(struct gate *gate, int64_t asked_us, const char *why)
     step_waiting(gate->ctx, "%s: %s", gate->service, gate->state);
 }
 
+/* The engine was as good as away since asked_us, if it needed so long. One that is always so slow must not
+ * put the verdict off for ever. */
+static void note_slow(struct gate *gate, int64_t asked_us)
+{
+    int64_t took_us = mono_us() - asked_us;
+    bool slow = took_us > slow_answer_us && gate->slow_us + took_us <= gate->settings->healthy_deadline_us;
+    if (!gate->unreachable_since_us && slow) {
+        gate->unreachable_since_us = asked_us;
+        gate->slow_us += took_us;
+    }
+}
+
 static void reachable_again(struct gate *gate)
 {
     if (!gate->unreachable_since_us)
@@ -202,59 +214,54 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
                              "%s: the service was removed by someone else during the rollout", gate->service);
         return error_wrap(err, "%s", gate->service);
     }
-    int64_t took_us = mono_us() - asked_us;
-    /* one that is always so slow must not put the verdict off for ever */
-    bool slow = took_us > slow_answer_us && gate->slow_us + took_us <= gate->settings->healthy_deadline_us;
-    if (!gate->unreachable_since_us && slow) {
-        gate->unreachable_since_us = asked_us;
-        gate->slow_us += took_us;
-    }
+    note_slow(gate, asked_us);
     reachable_again(gate);
     *ret_answered = true;
     return 0;
 }
 
-/* Of what was asked besides, at asked_us; r: what came of it. *ret_answered as above. */
-static int answer(struct gate *gate, int r, int64_t asked_us, bool *ret_answered, struct error *err)
+/* What was asked besides, at asked_us, has no answer, though the tasks had: whoever is away will be found so
+ * by the next look. Only what it cost is not the service's. */
+static bool no_answer(struct gate *gate, int64_t asked_us, const struct error *err)
 {
-    cleanup_arena struct arena arena = {0};
-    *ret_answered = r == 0 || !engine_trouble(err);
-    if (*ret_answered)
-        return r == 0 || err->kind == ERR_FAILED ? r : error_wrap(err, "%s", gate->service);
-    unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
-    return 0;
+    if (!engine_trouble(err))
+        return false;
+    note_slow(gate, asked_us);
+    return true;
 }
 
+/* Without an answer Swarm's word has to do. */
 static int ask_overlooked(struct gate *gate, const json_t *service, const json_t *tasks,
-                          const struct tasks_judgement *t, bool *ret, bool *ret_answered, struct error *err)
+                          const struct tasks_judgement *t, bool *ret, struct error *err)
 {
     int64_t asked_us = mono_us();
     int r = gate_overlooked(gate, service, tasks, t, ret, err);
-    return answer(gate, r, asked_us, ret_answered, err);
+    if (r == 0 || err->kind == ERR_FAILED)
+        return r;
+    *ret = false;
+    return no_answer(gate, asked_us, err) ? 0 : error_wrap(err, "%s", gate->service);
 }
 
 /* The last thing before it is called well. What Swarm has not heard of is no failure yet: it will hear of it.
- */
+ * An engine that never answers this, and all else, is no reason against a version: then Swarm's word has to
+ * do, too. */
 static int ask_whether_they_run(struct gate *gate, const struct tasks_judgement *t, bool *ret_well,
                                 struct error *err)
 {
     cleanup_arena struct arena arena = {0};
     int64_t asked_us = mono_us();
     const json_t *ended;
-    bool answered;
-    *ret_well = false;
     int r = gate_ended_unheard(gate, t, &ended, err);
-    if (answer(gate, r, asked_us, &answered, err) < 0)
-        return -1;
-    if (!answered)
+    if (r < 0 && !no_answer(gate, asked_us, err))
+        return error_wrap(err, "%s", gate->service);
+    gate->seen_to_run = *ret_well = r < 0 ? gate->late : !ended;
+    if (*ret_well)
         return 0;
-    gate->seen_to_run = *ret_well = !ended;
-    if (!ended)
-        return 0;
-    forget_stability(gate);
     gate->well = false;
-    snprintf(gate->state, sizeof gate->state, "%s is reported as running, but its container has ended",
-             task_named(&arena, ended));
+    snprintf(gate->state, sizeof gate->state, "%.480s",
+             r < 0 ? err->text
+                   : arena_printf(&arena, "%s is reported as running, but its container has ended",
+                                  task_named(&arena, ended)));
     snprintf(gate->note, sizeof gate->note, "%.240s", gate->state);
     return 0;
 }
@@ -300,11 +307,8 @@ int gate_look(struct gate *gate, bool *ret_well, struct error *err)
     if (check_ownership(gate, service, t.trouble, err) < 0)
         return -1;
     gate->unverified = find_unverified(gate, service, &t);
-    if (ask_overlooked(gate, service, tasks, &t, &overlooked, &answered, err) < 0)
-        return -1;
-    if (!answered)
-        return 0;
-    if (judge(gate, service, &t, overlooked, err) < 0)
+    if (ask_overlooked(gate, service, tasks, &t, &overlooked, err) < 0 ||
+        judge(gate, service, &t, overlooked, err) < 0)
         return -1;
     if (!gate->stable_since_us)
         return 0;

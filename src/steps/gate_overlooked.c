@@ -5,8 +5,10 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* A task that only seems to run is caught at it in one look at most. */
-enum { LOOKS_UNTIL_WELL = 2 };
+/* One that only seems to run is caught at it in so many looks, less one: a second, as seen
+ * (gate_overlooked.h).
+ */
+enum { LOOKS_UNTIL_WELL = 6 };
 
 static void note_running(struct gate *gate, const struct tasks_judgement *t)
 {
@@ -47,7 +49,10 @@ static int find_node(struct gate *gate, struct error *err)
     return 0;
 }
 
-/* *ret_here: this node has, or had, it. *ret: NULL when it is gone since the tasks were listed. */
+/*
+ * *ret_here: this node has, or had, it, and whoever guards the engine's socket lets it be asked for. *ret:
+ * NULL when it is gone since the tasks were listed.
+ */
 static int read_container(struct gate *gate, const json_t *task, bool *ret_here, json_t **ret,
                           struct error *err)
 {
@@ -59,9 +64,10 @@ static int read_container(struct gate *gate, const json_t *task, bool *ret_here,
     if (find_node(gate, err) < 0)
         return -1;
     *ret_here = str_eq(json_path_string(task, "NodeID", NULL), gate->node_id);
-    if (*ret_here && docker_container(gate->ctx->docker, id, ret, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? 0 : -1;
-    return 0;
+    if (!*ret_here || docker_container(gate->ctx->docker, id, ret, err) == 0)
+        return 0;
+    *ret_here = err->kind == ERR_NOT_FOUND;
+    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT ? -1 : 0;
 }
 
 static int look_at_container(struct look *l, const json_t *task, struct error *err)

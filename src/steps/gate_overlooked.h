@@ -31,8 +31,8 @@ int gate_overlooked(struct gate *gate, const json_t *service, const json_t *task
                     const struct tasks_judgement *t, bool *ret, struct error *err) MUST_CHECK;
 
 /*
- * *ret, owned by t: a task that runs as far as Swarm knows, and whose container on this node does not; NULL:
- * none. Errors: the engine could not be asked.
+ * *ret, owned by t: a task that runs as far as Swarm knows, and whose container on this node does not, or is
+ * gone; NULL: none. Asked on the way back, too. Errors: the engine could not be asked.
  */
 int gate_ended_unheard(struct gate *gate, const struct tasks_judgement *t, const json_t **ret,
                        struct error *err) MUST_CHECK;

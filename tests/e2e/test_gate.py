@@ -132,7 +132,7 @@ class Gate(Case):
         commit = self.commit(self.replicas(1, update={"delay": "5s"}, VERSION="three"))
         first = self.wait(lambda: self.running("web") - served, 60, "the first new task")
         looks = self.tap.count("/tasks")
-        self.wait(lambda: self.tap.count("/tasks") >= looks + 8, 30, "the gate to have seen it run")
+        self.wait(lambda: self.tap.count("/tasks") >= looks + 12, 30, "the gate to have seen it run")
         task = next(t for t in self.engine.running(self.full("web")) if t["ID"] in first)
         self.lab.docker("kill", "--signal", "TERM", task["Status"]["ContainerStatus"]["ContainerID"])
         self.expect(commit, "succeeded", 120)

@@ -10,6 +10,7 @@ def inject_for_a_while(row):
     row.tap.fault(r"^GET /services\?", status=500, body='{"message":"rpc error: code = DeadlineExceeded desc = context deadline exceeded"}', times=1)
     row.tap.fault(r"^GET /services/[^/]+$", status=503, body=NO_LEADER, times=2)
     row.tap.fault(r"^GET /tasks", cut_after=60, skip_head=True, times=2)
+    row.tap.fault("^GET /containers/[0-9a-f]+/json", status=500, body='{"message":"layer does not exist"}', times=2)
     row.tap.fault(r"^GET /networks", status=502, body="<html><body>Bad Gateway</body></html>", times=1)
     row.tap.fault(r"^GET /info", status=200, body='{"ID":"x","Swarm":', times=1)
     row.change()
@@ -37,6 +38,27 @@ def inject_update_refused_for_ever(row):
     web = row.engine.service(row.full("web"))["ID"]
     row.change()
     row.tap.fault(f"^POST /services/{web}/update", status=500, body='{"message":"rpc error: code = Internal desc = request is odd"}')
+
+
+def containers(row, status, message):
+    """Nobody is told of containers, once the update has gone: before that the way into the networks needs its own."""
+    row.running()
+    row.within("healthy_deadline", 8)
+    row.change()
+    row.sent()
+    return row.tap.fault("^GET /containers/[0-9a-f]+/json", status=status, body=f'{{"message":"{message}"}}')
+
+
+def inject_containers_refused(row):
+    """By something before the engine's socket: what Swarm says of them has to do."""
+    refused = containers(row, 403, "authorization denied by plugin")
+    row.wait(lambda: refused.hits > 0, 60, "the gate to ask for a container")
+
+
+def inject_containers_not_told(row):
+    """A trouble that may pass: they are asked for until the deadline, and no longer."""
+    failed = containers(row, 500, "layer does not exist")
+    row.wait(lambda: failed.hits > 3, 60, "the gate to ask again")
 
 
 def inject_error_in_a_200(row):

@@ -5,9 +5,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* One that only seems to run is caught at it in so many looks, less one: a second, as seen
- * (gate_overlooked.h).
- */
+/* One that only seems to run is caught at it in one look less: a second, as seen (gate_overlooked.h). */
 enum { LOOKS_UNTIL_WELL = 6 };
 
 static void note_running(struct gate *gate, const struct tasks_judgement *t)

@@ -143,7 +143,8 @@ class Worker:
             return not self.alive() or caught >> (signal.SIGTERM - 1) & 1
         wait_for(set_or_gone, 20, "the worker's signal handlers")
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=300):
+        """More than healthy_deadline (scenarios.py), which a service may need on a slow machine: only one that hangs takes so long."""
         try:
             return self.process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:

@@ -125,15 +125,24 @@ int docker_image_remove(struct docker *docker, const char *name, struct error *e
 bool docker_has_auth(struct docker *docker, const char *image);
 
 /* ---- logs ---- */
-/* Reads a service's log (stdout and stderr demultiplexed) to its present end, from the byte position where
-   the last call stopped is not possible: `since_ns` is the engine's timestamp of the last line seen (0: all).
-   Each line goes to the callback with its timestamp; returning non-zero stops. Lines longer than 64 KiB are
-   cut. ERR_UNAVAILABLE and ERR_TIMEOUT may mean that one node did not answer: lines of the others were
+/*
+ * Up to where a log was read, by the engine's timestamps, which is all it can be asked by: ns since 1970 of
+ * the last line of each stream; 0: none. Each stream is in order, but not the two of them: a line may be
+ * stamped, and written only after later ones of the other stream have been read.
+ */
+struct log_position {
+    int64_t out_ns, err_ns;
+};
+
+/* Reads a service's log (stdout and stderr demultiplexed) to its present end, what is behind `since` (NULL:
+   all). Each line goes to the callback with its timestamp; returning non-zero stops. Lines longer than 64 KiB
+   are cut. ERR_UNAVAILABLE and ERR_TIMEOUT may mean that one node did not answer: lines of the others were
    delivered. */
 typedef int (*docker_log_fn)(void *userdata, int64_t timestamp_ns, bool is_stderr, const char *line,
                              size_t len);
-int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns, unsigned tail,
-                        docker_log_fn fn, void *userdata, struct error *err) MUST_CHECK; /* tail 0: all */
+int docker_service_logs(struct docker *docker, const char *id, const struct log_position *since,
+                        unsigned tail, docker_log_fn fn, void *userdata,
+                        struct error *err) MUST_CHECK; /* tail 0: all */
 /* The same of one task. */
 int docker_task_logs(struct docker *docker, const char *id, unsigned tail, docker_log_fn fn, void *userdata,
                      struct error *err) MUST_CHECK;

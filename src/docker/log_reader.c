@@ -11,8 +11,9 @@ static int deliver(struct log_reader *reader, unsigned stream)
     int r = 0;
     if (reader->demux.raw && s->line.len > 0 && s->line.data[s->line.len - 1] == '\r')
         s->line.data[--s->line.len] = '\0'; /* a terminal's line ends */
-    /* `since` includes its own moment: those lines were seen before */
-    if (stream != STREAM_SYSTEM && (s->timestamp_ns > reader->since_ns || reader->since_ns == 0))
+    /* the engine's `since` includes its own moment, and more (logs.c): those lines were seen before */
+    int64_t since_ns = stream == STREAM_STDERR ? reader->since.err_ns : reader->since.out_ns;
+    if (stream != STREAM_SYSTEM && (s->timestamp_ns > since_ns || since_ns == 0))
         r = reader->fn(reader->userdata, s->timestamp_ns, stream == STREAM_STDERR, str_text(&s->line),
                        s->line.len);
     if (stream != STREAM_SYSTEM)

@@ -17,7 +17,7 @@ struct log_stream {
 };
 
 struct log_reader {
-    int64_t since_ns; /* set these three, zero the rest */
+    struct log_position since; /* set these three, zero the rest */
     docker_log_fn fn;
     void *userdata;
     struct demux demux;

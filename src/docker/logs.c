@@ -9,6 +9,9 @@
 
 #define STALL_US (20 * US_PER_S) /* a node that stopped answering, but is not known to be down */
 
+/* So late may a line be written after it was stamped, on a machine that is busy. */
+static const int64_t overlap_ns = INT64_C(2000000000);
+
 static int on_data(void *userdata, const char *data, size_t len)
 {
     return log_reader_feed(userdata, data, len) ? 0 : -1;
@@ -33,13 +36,15 @@ static int read_log(struct docker *docker, struct log_reader *reader, enum endpo
 {
     struct call call = {
         .endpoint = endpoint, .object = id, .stall_us = STALL_US, .on_data = on_data, .userdata = reader};
+    const struct log_position *since = &reader->since;
+    int64_t since_ns = (since->out_ns > since->err_ns ? since->out_ns : since->err_ns) - overlap_ns;
     char number[40];
     call_query(&call, "stdout", "1");
     call_query(&call, "stderr", "1");
     call_query(&call, "timestamps", "1");
-    if (reader->since_ns > 0) {
-        snprintf(number, sizeof number, "%lld.%09lld", (long long)(reader->since_ns / 1000000000),
-                 (long long)(reader->since_ns % 1000000000));
+    if (since_ns > 0) {
+        snprintf(number, sizeof number, "%lld.%09lld", (long long)(since_ns / 1000000000),
+                 (long long)(since_ns % 1000000000));
         call_query(&call, "since", number);
     }
     if (tail > 0) {
@@ -51,10 +56,11 @@ static int read_log(struct docker *docker, struct log_reader *reader, enum endpo
     return finish(reader, id, err); /* on_data() ended it otherwise */
 }
 
-int docker_service_logs(struct docker *docker, const char *id, int64_t since_ns, unsigned tail,
-                        docker_log_fn fn, void *userdata, struct error *err)
+int docker_service_logs(struct docker *docker, const char *id, const struct log_position *since,
+                        unsigned tail, docker_log_fn fn, void *userdata, struct error *err)
 {
-    struct log_reader reader = {.since_ns = since_ns, .fn = fn, .userdata = userdata};
+    struct log_reader reader = {
+        .since = since ? *since : (struct log_position){0}, .fn = fn, .userdata = userdata};
     log_reader_init(&reader);
     int r = read_log(docker, &reader, EP_SERVICE_LOGS, id, tail, err);
     log_reader_release(&reader);

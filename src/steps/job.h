@@ -46,8 +46,9 @@ int job_remove(struct step_ctx *ctx, const char *id, struct error *err) MUST_CHE
  * Kept in the step's progress, beside what the step itself keeps: "id" of the job, once the engine has
  * confirmed it; "starts", how many there were, from the second on; "discard", the id of one that never ran,
  * until it is removed, or followed all the same since somebody had it run; "spent_us" of its timeout;
- * "log_ns", the position in its log; "last", its last line; "phase", which is `next_phase` once it succeeded
- * and "failed" when it did not, with the reason in "error" and the phase that failed in "failed_in".
+ * "log_ns" and "log_err_ns", the position in its log; "last", its last line; "phase", which is `next_phase`
+ * once it succeeded and "failed" when it did not, with the reason in "error" and the phase that failed in
+ * "failed_in".
  */
 struct job_request {
     const struct step *step;

@@ -25,7 +25,7 @@ int job_save_phase(struct step_ctx *ctx, const struct step *step, json_t *progre
                    struct error *err)
 {
     /* of the job that was; its last line stays, for who wants to know */
-    static const char *const members[] = {"id", "spent_us", "log_ns", "starts", "discard"};
+    static const char *const members[] = {"id", "spent_us", "log_ns", "log_err_ns", "starts", "discard"};
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         json_object_del(progress, members[i]);
     json_object_set_new(progress, "phase", json_string(phase));
@@ -299,7 +299,7 @@ int job_run(struct step_ctx *ctx, const struct job_request *request, struct erro
         .name = json_path_string(request->spec, "Name", NULL),
         .id = known ? arena_strdup(ctx->arena, known) : NULL,
         .noted_us = (int64_t)json_path_integer(progress, 0, "spent_us", NULL, NULL),
-        .position.last_ns = (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL),
+        .position = output_position(progress),
     };
     snprintf(job.last_line, sizeof job.last_line, "%s", last ? last : "");
     for (;;) {

@@ -72,13 +72,14 @@ static int finish_output(struct job *job, struct error *err)
 static void note_position(struct job *job)
 {
     struct error ignored = {0};
-    json_int_t before_ns = json_path_integer(job->progress, 0, "log_ns", NULL, NULL);
+    struct log_position before = output_position(job->progress);
+    bool moved = before.out_ns != job->position.out_ns || before.err_ns != job->position.err_ns;
     int64_t spent_us = job->request->timeout_us - (job->deadline_us - mono_us());
-    if (job->position.last_ns == before_ns && spent_us - job->noted_us < noting_interval_us)
+    if (!moved && spent_us - job->noted_us < noting_interval_us)
         return;
     job->noted_us = spent_us;
     json_object_set_new(job->progress, "spent_us", json_integer(spent_us));
-    json_object_set_new(job->progress, "log_ns", json_integer(job->position.last_ns));
+    output_note_position(job->progress, &job->position);
     json_object_set_new(job->progress, "last", json_string(job->last_line));
     cleanup_free char *text = json_dumps(job->progress, JSON_COMPACT);
     if (journal_step_progress(job->ctx->journal, job->step->deployment, job->step->seq, text, &ignored) < 0)

@@ -17,7 +17,7 @@ struct job {
     int64_t away_since_us; /* the engine does not answer; 0: it does */
     bool last_start;       /* one whose container never ran has failed, then */
     bool removed;          /* by somebody else; its task may run on */
-    struct output_position position;
+    struct log_position position;
     char last_line[512];
 };
 

@@ -99,8 +99,7 @@ static void keep_output(struct step_ctx *ctx, const char *id, const char *name)
         if (!has_job || !str_eq(steps[i].name, name))
             continue;
         cleanup_json json_t *progress = steps[i].progress ? json_loads(steps[i].progress, 0, NULL) : NULL;
-        struct output_position position = {.last_ns =
-                                               (int64_t)json_path_integer(progress, 0, "log_ns", NULL, NULL)};
+        struct log_position position = output_position(progress);
         if (output_follow(ctx, &steps[i], id, &position, NULL, 0, &err) < 0)
             log_warning("the output of %s is not on record: %s", name, err.text);
     }

@@ -17,8 +17,8 @@ static const size_t piece_size = 128 * 1024;
 struct collector {
     struct step_ctx *ctx;
     const struct step *step;
-    struct output_position *position; /* up to which all is in the journal */
-    int64_t seen_ns;
+    struct log_position *position; /* up to which all is in the journal */
+    struct log_position seen;
     struct str piece;
     struct error *err;
     char *last_line;
@@ -33,7 +33,7 @@ static int flush(struct collector *c)
                                        c->piece.len, c->err);
     str_clear(&c->piece);
     if (r == 0)
-        c->position->last_ns = c->seen_ns;
+        *c->position = c->seen;
     return r;
 }
 
@@ -54,10 +54,9 @@ static bool says_error(const char *line)
 static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const char *line, size_t len)
 {
     struct collector *c = userdata;
-    (void)is_stderr;
-    /* of two streams, lines come a little out of order: what is old to the reader did not get here */
-    if (timestamp_ns > c->seen_ns)
-        c->seen_ns = timestamp_ns;
+    int64_t *seen_ns = is_stderr ? &c->seen.err_ns : &c->seen.out_ns;
+    if (timestamp_ns > *seen_ns)
+        *seen_ns = timestamp_ns;
     cleanup_arena struct arena arena = {0};
     const char *text = secret_redact(&arena, str_clean(&arena, line, len, true, 16384));
     str_append(&c->piece, text);
@@ -67,17 +66,31 @@ static int collect(void *userdata, int64_t timestamp_ns, bool is_stderr, const c
     return c->piece.len >= piece_size ? flush(c) : 0;
 }
 
+struct log_position output_position(const json_t *progress)
+{
+    json_int_t out_ns = json_path_integer(progress, 0, "log_ns", NULL, NULL);
+    /* workers of before knew one position for both */
+    return (struct log_position){.out_ns = out_ns,
+                                 .err_ns = json_path_integer(progress, out_ns, "log_err_ns", NULL, NULL)};
+}
+
+void output_note_position(json_t *progress, const struct log_position *position)
+{
+    json_object_set_new(progress, "log_ns", json_integer(position->out_ns));
+    json_object_set_new(progress, "log_err_ns", json_integer(position->err_ns));
+}
+
 int output_follow(struct step_ctx *ctx, const struct step *step, const char *service_id,
-                  struct output_position *position, char *last_line, size_t size, struct error *err)
+                  struct log_position *position, char *last_line, size_t size, struct error *err)
 {
     struct collector c = {.ctx = ctx,
                           .step = step,
                           .position = position,
-                          .seen_ns = position->last_ns,
+                          .seen = *position,
                           .err = err,
                           .last_line = last_line,
                           .size = size};
-    int r = docker_service_logs(ctx->docker, service_id, position->last_ns, 0, collect, &c, err);
+    int r = docker_service_logs(ctx->docker, service_id, position, 0, collect, &c, err);
     if (flush(&c) < 0)
         r = -1;
     str_release(&c.piece);
@@ -100,7 +113,7 @@ void output_new_tasks_tail(struct step_ctx *ctx, const struct step *step, const 
     enum { MAX_TASKS = 3 };
     cleanup_json json_t *tasks = NULL;
     struct error err = {0};
-    struct output_position position = {0};
+    struct log_position position = {0};
     struct collector c = {.ctx = ctx, .step = step, .err = &err, .position = &position};
     if (!service_id || docker_tasks(ctx->docker, service_id, false, &tasks, &err) < 0)
         return;

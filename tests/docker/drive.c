@@ -224,8 +224,9 @@ static int op_logs(struct driver *d, const json_t *args, json_t **ret, struct er
     struct log_count count = {.stop_after = (size_t)number(args, "stop_after"),
                               .keep = (size_t)number(args, "keep"),
                               .kept = json_array()};
-    int r = docker_service_logs(d->docker, text(args, "id"), number(args, "since_ns"),
-                                (unsigned)number(args, "tail"), on_log_line, &count, err);
+    struct log_position since = {.out_ns = number(args, "since_ns"), .err_ns = number(args, "since_ns")};
+    int r = docker_service_logs(d->docker, text(args, "id"), &since, (unsigned)number(args, "tail"),
+                                on_log_line, &count, err);
     *ret = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "lines", (json_int_t)count.lines, "errors",
                      (json_int_t)count.errors, "bytes", (json_int_t)count.bytes, "longest",
                      (json_int_t)count.longest, "last_ns", (json_int_t)count.last_ns, "kept", count.kept);

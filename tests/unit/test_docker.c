@@ -355,10 +355,10 @@ static void add_frame(struct str *s, unsigned char stream, const char *text)
 }
 
 /* Feeds the bytes in pieces of one size; returns ended_by. */
-static int read_log(const struct str *bytes, size_t piece, int64_t since_ns, struct collected *ret,
+static int read_log(const struct str *bytes, size_t piece, struct log_position since, struct collected *ret,
                     char *system, size_t size)
 {
-    struct log_reader reader = {.since_ns = since_ns, .fn = collect_log, .userdata = ret};
+    struct log_reader reader = {.since = since, .fn = collect_log, .userdata = ret};
     log_reader_init(&reader);
     for (size_t i = 0; i < bytes->len; i += piece)
         if (!log_reader_feed(&reader, bytes->data + i, bytes->len - i < piece ? bytes->len - i : piece))
@@ -374,6 +374,9 @@ static int read_log(const struct str *bytes, size_t piece, int64_t since_ns, str
 #define T1    "2026-08-23T14:02:11.000000001Z "
 #define T2    "2026-08-23T14:02:12.500000000Z "
 #define T1_NS INT64_C(1787493731000000001)
+#define T2_NS INT64_C(1787493732500000000)
+
+static const struct log_position all = {0};
 
 static void multiplexed_logs(void **state)
 {
@@ -392,19 +395,44 @@ static void multiplexed_logs(void **state)
     for (size_t piece = 1; piece <= bytes.len; piece++) {
         struct collected got = {0};
         char system[100];
-        assert_int_equal(read_log(&bytes, piece, 0, &got, system, sizeof system), 0);
+        assert_int_equal(read_log(&bytes, piece, all, &got, system, sizeof system), 0);
         assert_string_equal(got.text.data, "oone|eerr|o|ebetween|olong line|ono timestamp|olast|");
         assert_string_equal(system, "Error grabbing logs: node x is not available");
         str_release(&got.text);
     }
     struct collected later = {0};
-    assert_int_equal(read_log(&bytes, 5, T1_NS, &later, NULL, 0), 0);
+    struct log_position both = {T1_NS, T1_NS};
+    assert_int_equal(read_log(&bytes, 5, both, &later, NULL, 0), 0);
     assert_string_equal(later.text.data, "ebetween|olast|");
     str_release(&later.text);
     struct collected stopped = {.stop_after = 2};
-    assert_int_equal(read_log(&bytes, 5, 0, &stopped, NULL, 0), 1);
+    assert_int_equal(read_log(&bytes, 5, all, &stopped, NULL, 0), 1);
     assert_string_equal(stopped.text.data, "oone|eerr|");
     str_release(&stopped.text);
+}
+
+/* The reading before ended with a line of one stream; one of the other was stamped before it, and came after.
+ */
+static void line_behind_its_time(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned char late;
+        struct log_position since;
+        const char *want;
+    } cases[] = {
+        {1, {0, T2_NS}, "olate|"}, {1, {T1_NS - 1, T2_NS}, "olate|"}, {1, {T1_NS, T2_NS}, ""},
+        {2, {T2_NS, 0}, "elate|"}, {2, {T2_NS, T1_NS - 1}, "elate|"}, {2, {T2_NS, T1_NS}, ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_str struct str bytes = {0};
+        add_frame(&bytes, 3 - cases[i].late, T2 "seen\n");
+        add_frame(&bytes, cases[i].late, T1 "late\n");
+        struct collected got = {0};
+        assert_int_equal(read_log(&bytes, 7, cases[i].since, &got, NULL, 0), 0);
+        assert_string_equal(str_text(&got.text), cases[i].want);
+        str_release(&got.text);
+    }
 }
 
 static void raw_logs(void **state)
@@ -414,14 +442,14 @@ static void raw_logs(void **state)
     str_append(&bytes, T1 "one two\r\n" T1 "\r\n" T2 "three");
     for (size_t piece = 1; piece <= bytes.len; piece++) {
         struct collected got = {0};
-        assert_int_equal(read_log(&bytes, piece, 0, &got, NULL, 0), 0);
+        assert_int_equal(read_log(&bytes, piece, all, &got, NULL, 0), 0);
         assert_string_equal(got.text.data, "oone two|o|othree|");
         str_release(&got.text);
     }
     cleanup_str struct str tiny = {0};
     str_append(&tiny, "x\n");
     struct collected got = {0};
-    assert_int_equal(read_log(&tiny, 1, 0, &got, NULL, 0), 0);
+    assert_int_equal(read_log(&tiny, 1, all, &got, NULL, 0), 0);
     assert_string_equal(got.text.data, "ox|");
     str_release(&got.text);
 }
@@ -434,10 +462,10 @@ static void broken_logs(void **state)
     add_frame(&cut, 1, T1 "one\n");
     add_frame(&cut, 1, T1 "two\n");
     cut.len -= 2;
-    assert_int_equal(read_log(&cut, 100, 0, &got, NULL, 0), DEMUX_BROKEN);
+    assert_int_equal(read_log(&cut, 100, all, &got, NULL, 0), DEMUX_BROKEN);
     add_frame(&nonsense, 1, T1 "one\n");
     str_append(&nonsense, "HTTP/1.1 500");
-    assert_int_equal(read_log(&nonsense, 3, 0, &got, NULL, 0), DEMUX_BROKEN);
+    assert_int_equal(read_log(&nonsense, 3, all, &got, NULL, 0), DEMUX_BROKEN);
     str_release(&got.text);
 }
 
@@ -613,6 +641,7 @@ int main(void)
         cmocka_unit_test(big_integers),
         cmocka_unit_test(line_splitting),
         cmocka_unit_test(multiplexed_logs),
+        cmocka_unit_test(line_behind_its_time),
         cmocka_unit_test(raw_logs),
         cmocka_unit_test(broken_logs),
         cmocka_unit_test(timestamps),

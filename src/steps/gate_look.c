@@ -49,11 +49,6 @@ static void excuse(struct gate *gate, const json_t *tasks)
     gate->was_away = false;
 }
 
-static bool engine_trouble(const struct error *err)
-{
-    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT;
-}
-
 /* The engine cannot be asked: no verdict either way, and the clock of healthy_deadline stands still. */
 static void unreachable(struct gate *gate, int64_t asked_us, const char *why)
 {
@@ -205,7 +200,7 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
     *ret_answered = false;
     if (docker_service(gate->ctx->docker, gate->id, ret_service, err) < 0 ||
         docker_tasks(gate->ctx->docker, gate->id, true, ret_tasks, err) < 0) {
-        if (engine_trouble(err)) {
+        if (send_is_transient(err)) {
             unreachable(gate, asked_us, arena_printf(&arena, "the engine does not answer: %s", err->text));
             return 0;
         }
@@ -224,7 +219,7 @@ static int ask_engine(struct gate *gate, json_t **ret_service, json_t **ret_task
  * by the next look. Only what it cost is not the service's. */
 static bool no_answer(struct gate *gate, int64_t asked_us, const struct error *err)
 {
-    if (!engine_trouble(err))
+    if (!send_is_transient(err))
         return false;
     note_slow(gate, asked_us);
     return true;

@@ -36,8 +36,8 @@ struct gate {
     unsigned good, desired; /* tasks, as of the last look */
     bool counted;           /* the last look could count them */
     bool is_job;
-    bool seen_to_run; /* the tasks of this node, by their containers, since it was stable and waited for */
-    bool well;        /* as of the last look nothing is missing but time */
+    bool seen_to_run;       /* those of this node whose containers can be asked for, by them */
+    bool well;              /* as of the last look nothing is missing but time */
     const char *unverified; /* as of the last look: why nothing but "it runs" was seen; NULL: more was */
     char state[512];        /* what is still missing, for the deadline's message */
     char note[256];         /* the same beside the counts, for whoever looks on */

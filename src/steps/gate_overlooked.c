@@ -4,6 +4,7 @@
 #include "agent/spec.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "steps/send.h"
 
 /* One that only seems to run is caught at it in one look less: a second, as seen (gate_overlooked.h). */
 enum { LOOKS_UNTIL_WELL = 6 };
@@ -65,7 +66,7 @@ static int read_container(struct gate *gate, const json_t *task, bool *ret_here,
     if (!*ret_here || docker_container(gate->ctx->docker, id, ret, err) == 0)
         return 0;
     *ret_here = err->kind == ERR_NOT_FOUND;
-    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT ? -1 : 0;
+    return send_is_transient(err) ? -1 : 0;
 }
 
 static int look_at_container(struct look *l, const json_t *task, struct error *err)

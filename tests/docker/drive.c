@@ -224,7 +224,8 @@ static int op_logs(struct driver *d, const json_t *args, json_t **ret, struct er
     struct log_count count = {.stop_after = (size_t)number(args, "stop_after"),
                               .keep = (size_t)number(args, "keep"),
                               .kept = json_array()};
-    struct log_position since = {.out_ns = number(args, "since_ns"), .err_ns = number(args, "since_ns")};
+    int64_t out_ns = number(args, "since_ns"), err_ns = number(args, "since_err_ns");
+    struct log_position since = {.out_ns = out_ns, .err_ns = err_ns ? err_ns : out_ns};
     int r = docker_service_logs(d->docker, text(args, "id"), &since, (unsigned)number(args, "tail"),
                                 on_log_line, &count, err);
     *ret = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "lines", (json_int_t)count.lines, "errors",

@@ -428,6 +428,13 @@ class Logs(Case):
         self.assertEqual(sorted(len(line) for line in log["kept"]), [3, 3, 4, 20000, 65536])
         self.assertIn("x" * 20000, log["kept"])
 
+    def test_line_behind_its_time(self):
+        """The reading before came to the line of stderr, and the one of stdout was written only then."""
+        identifier = self.shell("dt_a", "echo late; sleep 0.2; echo seen >&2")
+        self.ended("dt_a")
+        log = wait(lambda: (lambda l: l["lines"] == 2 and l)(self.d.logs(id=identifier, keep=10)), 10, "the log")
+        self.assertEqual(self.d.logs(id=identifier, since_ns=1, since_err_ns=log["last_ns"], keep=10)["kept"], ["late"])
+
     def test_tty(self):
         identifier = self.shell("dt_a", "echo one; echo two; echo -n 3", TTY=True)
         self.ended("dt_a")
